@@ -1,0 +1,1 @@
+"""Benchmarks of saturax: workloads as code, checks of them, and the scripts that time them."""

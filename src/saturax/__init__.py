@@ -1,0 +1,1 @@
+"""saturax: equality saturation for JAX programs, with a global performance model."""

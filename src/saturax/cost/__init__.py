@@ -1,0 +1,1 @@
+"""What programs cost on this device: calibration, measured prices and the model."""

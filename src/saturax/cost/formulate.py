@@ -1,0 +1,240 @@
+"""Stage `price`: an e-graph and prices become an extraction problem that sees fusion.
+
+XLA fuses elementwise and data-movement operations, so a value can be had in two modes: *in memory*,
+or *inline* within the kernel that uses it. Every e-class becomes three classes of the problem:
+
+    memory(c)   ←  a heavy node on operands in memory                      (measured)
+    memory(c)   ←  computed(c)                                             (launch + bytes written)
+    inline(c)   ←  memory(c)                                               (bytes read)
+    inline(c)   ←  computed(c)                                             (nothing)
+    computed(c) ←  an elementwise or movement node on inline operands      (arithmetic only)
+
+so that plain DAG extraction chooses rewrites and fusion together. (The third class keeps the modes
+from forming a cycle.) What depends only on constants can be computed before the program runs and
+is free in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from saturax.cost.kernel import Kernel, byte_size
+from saturax.cost.model import PriceModel
+from saturax.egraph import EGraph
+from saturax.extract.greedy import dag_greedy
+from saturax.extract.problem import Problem, Selection
+from saturax.graph.build import GraphBuilder
+from saturax.graph.ir import Graph, Node
+from saturax.graph.operation import TABLE
+from saturax.graph.types import TensorType, Type
+from saturax.represent import Represented
+
+# Ties between equally fast programs go to the one with fewer operations.
+_TIE_BREAK_US = 1e-3
+_INLINE_ONLY = frozenset({"unary", "binary", "ternary", "iota"})
+# Larger results are not computed ahead of time: they would cost memory that nobody agreed to.
+_LARGEST_FROZEN_BYTES = 256 << 20
+
+CHANGE_OF_MODE = -1
+_MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Formulation:
+    """An extraction problem over an e-graph, and how to read its solutions.
+
+    Classes 3c, 3c + 1 and 3c + 2 are e-class c in memory, inline and computed (e-classes being
+    numbered densely). For node i of the problem, `enodes[i]` is the e-node it stands for, or
+    `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order.
+    """
+
+    represented: Represented
+    problem: Problem
+    enodes: tuple[int, ...]
+    operands: tuple[tuple[int, ...], ...]
+    number: dict[int, int]
+
+    def original(self) -> Selection:
+        """The original program as a selection, each value in its cheapest mode."""
+        allowed = set(self.represented.live_enodes())
+        costs = [
+            cost if enode < 0 or enode in allowed else math.inf
+            for cost, enode in zip(self.problem.cost_us, self.enodes, strict=True)
+        ]
+        return dag_greedy(self.problem.with_costs(costs))
+
+
+def kernels_of(egraph: EGraph) -> Iterator[Kernel]:
+    """Every operation in the e-graph that has a price of its own."""
+    for class_id in egraph.classes():
+        frozen = egraph.data(class_id).is_frozen
+        for enode in egraph.nodes(class_id):
+            if enode.op not in _INLINE_ONLY and enode.children and not frozen:
+                yield kernel_of(egraph, class_id, enode)
+
+
+def kernel_of(egraph: EGraph, class_id: int, enode: Any) -> Kernel:
+    """The kernel that an e-node stands for."""
+    operands = tuple(egraph.type_of(child) for child in enode.children)
+    return Kernel(enode.op, enode.attributes, operands, egraph.type_of(class_id))
+
+
+@dataclass
+class _Rows:
+    """Nodes of the problem under construction."""
+
+    rows: list[tuple[int, float, tuple[int, ...]]] = field(default_factory=list)
+    enodes: list[int] = field(default_factory=list)
+    signatures: list[str] = field(default_factory=list)
+
+    def add(
+        self, owner: int, cost: float, operands: tuple[int, ...], enode: int, signature: str
+    ) -> None:
+        self.rows.append((owner, cost, operands))
+        self.enodes.append(enode)
+        self.signatures.append(signature)
+
+
+def formulate(represented: Represented, model: PriceModel) -> Formulation:
+    """State the choice of the cheapest program in the e-graph as an extraction problem."""
+    egraph = represented.egraph
+    classes = list(egraph.classes())
+    number = {class_id: index for index, class_id in enumerate(classes)}
+    rows = _Rows()
+    for class_id in classes:
+        memory = _MODES * number[class_id]
+        type = egraph.type_of(class_id)
+        if isinstance(type, TensorType):
+            inline, computed = memory + _INLINE, memory + _COMPUTED
+            rows.add(inline, model.read_us(type), (memory,), CHANGE_OF_MODE, "read")
+            rows.add(inline, 0.0, (computed,), CHANGE_OF_MODE, "fuse")
+            rows.add(memory, model.write_us(type), (computed,), CHANGE_OF_MODE, f"write {type}")
+        is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
+        for enode in egraph.nodes(class_id):
+            children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
+            _add_enode(rows, model, kernel_of(egraph, class_id, enode), enode.id, memory, children, is_frozen)
+    roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
+    problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
+    return Formulation(
+        represented, problem, tuple(rows.enodes), tuple(row[2] for row in rows.rows), number
+    )
+
+
+def _add_enode(
+    rows: _Rows,
+    model: PriceModel,
+    kernel: Kernel,
+    enode: int,
+    memory: int,
+    children: tuple[int, ...],
+    is_frozen: bool,
+) -> None:
+    """Add an e-node in every mode that it can be computed in; `children` are memory classes."""
+    computed, op = memory + _COMPUTED, kernel.op
+    in_line = tuple(child + _INLINE for child in children)
+    if not children:
+        rows.add(memory, 0.0, (), enode, "leaf")
+        if _is_computed_inline(kernel):
+            rows.add(computed, 0.0, (), enode, "leaf")
+        return
+    if is_frozen:
+        rows.add(memory, _TIE_BREAK_US, children, enode, "frozen")
+    if kernel.is_bitcast:
+        rows.add(memory, _TIE_BREAK_US, children, enode, "bitcast")
+        rows.add(computed, _TIE_BREAK_US, in_line, enode, "bitcast")
+        return
+    row = TABLE.get(op)
+    kind = "generic" if row is None else row.kind
+    if op == "get_result":
+        rows.add(memory, 0.0, children, enode, "leaf")
+        return
+    if kind == "elementwise" or op in ("broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"):
+        cost = model.inline_us(kernel) + _TIE_BREAK_US
+        rows.add(computed, cost, in_line, enode, f"{op} {kernel.attributes[0]}")
+        if op in ("slice", "dynamic_slice"):  # reads only its part of what lies in memory
+            part = cost + model.read_us(kernel.type)
+            rows.add(computed, part, (children[0], *in_line[1:]), enode, op)
+        return
+    if op == "reduce":  # its producers fuse into it, so it does not read them itself
+        own = model.kernel_us(kernel) - model.read_us(kernel.operands[0])
+        rows.add(memory, max(own, 0.5 * model.kernel_us(kernel), _TIE_BREAK_US), in_line, enode, kernel.key)
+        return
+    if op == "concatenate":
+        rows.add(memory, model.kernel_us(kernel), in_line, enode, kernel.key)
+        return
+    if op == "dynamic_update_slice":  # in place: only the window is written
+        update = kernel.operands[1]
+        rows.add(memory, model.write_us(update), children, enode, op)
+        return
+    if op == "transpose":
+        cost = model.kernel_us(kernel)
+        rows.add(computed, max(cost - model.write_us(kernel.type), model.inline_us(kernel)), children, enode, kernel.key)
+    rows.add(memory, model.kernel_us(kernel) + _TIE_BREAK_US, children, enode, kernel.key)
+
+
+def _is_computed_inline(kernel: Kernel) -> bool:
+    """Whether a leaf can be generated inside a fusion without reading memory."""
+    return kernel.op == "iota" or (kernel.op == "constant" and kernel.attributes[0].is_splat)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A program read off a selection.
+
+    `enodes[i]` is the e-node behind node i of `graph`; `frozen` are nodes that depend on constants
+    only and are read from memory, so they should be computed ahead of time.
+    """
+
+    graph: Graph
+    enodes: tuple[int, ...]
+    frozen: tuple[int, ...]
+
+
+def read_program(formulation: Formulation, selection: Selection) -> Extracted:
+    """Turn a selection into the program that it stands for."""
+    represented = formulation.represented
+    egraph, original = represented.egraph, represented.graph
+    builder = GraphBuilder(exact=True)
+    builder.inputs.extend(original.inputs)
+    values: dict[int, int] = {}
+    enodes: dict[int, int] = {}
+    frozen: list[int] = []
+
+    def emit(node_index: int, owner: int) -> None:
+        enode = formulation.enodes[node_index]
+        operands = [values[child] for child in formulation.operands[node_index]]
+        if enode == CHANGE_OF_MODE:
+            values[owner] = operands[0]
+            return
+        found = egraph.node(enode)
+        value = builder.append(
+            Node(found.op, found.attributes, tuple(operands), egraph.type_of(enode))
+        )
+        values[owner] = value.index
+        enodes.setdefault(value.index, enode)
+        if owner % _MODES == _MEMORY and egraph.data(enode).is_frozen and operands:
+            frozen.append(value.index)
+
+    roots = [_MODES * formulation.number[root] for root in represented.roots]
+    for root in roots:
+        stack = [(root, False)]
+        while stack:
+            owner, ready = stack.pop()
+            if owner in values:
+                continue
+            index = selection[owner]
+            if ready:
+                emit(index, owner)
+                continue
+            stack.append((owner, True))
+            stack.extend((child, False) for child in reversed(formulation.operands[index]))
+    found_roots = [values[root] for root in roots]
+    effects = tuple(found_roots[: len(original.effects)])
+    graph = Graph(
+        original.inputs, tuple(builder.nodes), tuple(found_roots[len(effects) :]), effects
+    )
+    chosen = tuple(enodes[i] for i in range(len(graph.nodes)))
+    return Extracted(graph, chosen, tuple(dict.fromkeys(frozen)))

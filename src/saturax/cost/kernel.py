@@ -1,0 +1,98 @@
+"""What is priced: one operation as XLA would run it, and how its price is looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from saturax.graph.fingerprint import canonical_text
+from saturax.graph.ir import Graph, Node
+from saturax.graph.operation import TABLE
+from saturax.graph.ops import Generic, generic_of
+from saturax.graph.ops.layout import strips_to_same_order
+from saturax.graph.types import TensorType, Type
+
+_ALWAYS_MEASURED = frozenset({"dot_general", "convolution", "reduce", "reduce_window", "gather"})
+# Loops may run for long or for ever on random inputs, calls have effects: these are modelled.
+WHILE = "stablehlo.while"
+CONTROL_FLOW = frozenset({WHILE, "stablehlo.case", "stablehlo.if"})
+_NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One operation on operands of given types."""
+
+    op: str
+    attributes: tuple[Any, ...]
+    operands: tuple[Type, ...]
+    type: Type
+
+    @cached_property
+    def key(self) -> str:
+        """Text that identifies the kernel in the price database."""
+        operands = ",".join(map(str, self.operands))
+        return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}"
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether its price should be measured: a kernel of its own that can run by itself."""
+        if not all(isinstance(t, TensorType) for t in (*self.operands, self.type)):
+            return False
+        if self.op in _ALWAYS_MEASURED:
+            return not isinstance(self.type, TensorType) or self.type.size > 0
+        if self.op == "transpose":
+            return not self.is_bitcast and self.bytes > 1 << 14
+        if self.op == "concatenate":
+            return self.bytes > 1 << 18
+        generic = self.generic
+        measurable = generic is not None and generic.sequence < 0 and not generic.captures
+        return measurable and self.op not in _NEVER_MEASURED
+
+    @property
+    def generic(self) -> Generic | None:
+        """The attributes of a generic operation; None for an operation of the table."""
+        return generic_of(Node(self.op, self.attributes, (), self.type))
+
+    @property
+    def is_bitcast(self) -> bool:
+        """Whether the result has the elements of the operand in the same order in memory."""
+        if self.op == "reshape":
+            return True
+        if self.op not in ("transpose", "broadcast_in_dim"):
+            return False
+        (operand,) = self.operands
+        assert isinstance(operand, TensorType) and isinstance(self.type, TensorType)
+        if operand.size != self.type.size:
+            return False
+        order = self.attributes[0] if self.op == "transpose" else None
+        return order is None or strips_to_same_order(operand.shape, order)
+
+    @cached_property
+    def bytes(self) -> int:
+        """Bytes of operands and result."""
+        return sum(byte_size(t) for t in (*self.operands, self.type))
+
+    @cached_property
+    def flops(self) -> int:
+        """Arithmetic operations; 0 for a generic operation."""
+        row = TABLE.get(self.op)
+        return 0 if row is None else row.flops(self.attributes, self.operands, self.type)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The kernel as a program of its own, with a parameter for every operand."""
+        parameters = tuple(
+            Node("parameter", (i,), (), type) for i, type in enumerate(self.operands)
+        )
+        node = Node(self.op, self.attributes, tuple(range(len(self.operands))), self.type)
+        return Graph(self.operands, (*parameters, node), (len(self.operands),))
+
+
+def byte_size(type: Type) -> int:
+    """Bytes of a value; 0 for tokens and other values without data."""
+    if isinstance(type, TensorType):
+        return type.bytes
+    elements = getattr(type, "elements", ())
+    return sum(map(byte_size, elements))

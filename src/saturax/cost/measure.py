@@ -1,0 +1,281 @@
+"""Compile StableHLO modules and time them on this device: many small modules within a time budget.
+
+Modules are compiled in groups and timed when nothing compiles, taking turns, so that a slow spell
+of the machine is shared by all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+from saturax.cost.timing import (
+    TimedProgram,
+    empty_call_seconds,
+    no_garbage_collection,
+    pinned_to_one_core,
+)
+from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
+from saturax.jaxlib_compat import (
+    Executable,
+    ModuleError,
+    ModuleSource,
+    compile_module,
+    default_device,
+    module_signature,
+    parse_module,
+    without_donation,
+)
+
+Range = tuple[float, float]
+"""Values of an input: from the first, inclusive, to the second, exclusive."""
+
+_ROUNDS = 3
+_MODULES_PER_GROUP = 8
+_COLD_BYTES = 64 << 20  # more than the last-level cache that one process gets on usual machines
+_COLD_COPIES = 32
+_RANDOM_BLOCK = 1 << 20  # elements drawn afresh; longer arrays repeat them
+
+
+@dataclass(frozen=True)
+class ModuleToMeasure:
+    """A StableHLO module and what its inputs are like.
+
+    `ranges` gives the values of some inputs by position; others get floats of magnitude 0.25 to 1.25
+    with random signs, integers 1 to 7 and random booleans. `cold_inputs` are read from memory rather
+    than from cache: each call gets another copy of them.
+    """
+
+    source: ModuleSource
+    ranges: Mapping[int, Range] = field(default_factory=dict)
+    cold_inputs: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How long one call of a module takes, in microseconds, or why it could not be measured.
+
+    `time_us` has the overhead of an empty call taken off; `spread` is the interquartile range of
+    the batches relative to their median; `error` is set (and `time_us` is NaN) on a failure.
+    """
+
+    time_us: float
+    spread: float
+    repetitions: int
+    compile_s: float
+    error: str | None = None
+
+
+def measure_modules(
+    modules: Sequence[ModuleToMeasure | ModuleSource],
+    *,
+    time_budget_s: float,
+    device: jax.Device | None = None,
+    milliseconds_per_module: float = 15.0,
+    pin_to_one_core: bool = False,
+    compile_threads: int = 2,
+) -> list[Measurement | None]:
+    """Compile and time each module; None for those that the time budget did not reach.
+
+    A module that fails to parse, compile or run gives a `Measurement` with an `error`. With
+    `pin_to_one_core` (Linux), all threads of this process share one core while timing, which gives
+    steadier prices on a busy machine, of all the work rather than of its longest part.
+    """
+    device = default_device() if device is None else device
+    run = _Run(device, time.perf_counter() + time_budget_s, milliseconds_per_module / 1e3)
+    requests = [_as_request(module) for module in modules]
+    results: list[Measurement | None] = [None] * len(requests)
+    pool = ThreadPoolExecutor(compile_threads, thread_name_prefix="saturax-compile")
+    try:
+        for start in range(0, len(requests), _MODULES_PER_GROUP):
+            if run.remaining_s() <= 0:
+                break
+            group = dict(enumerate(requests[start : start + _MODULES_PER_GROUP], start))
+            compiled = _compile_group(group, pool, run, results)
+            programs = _with_inputs(compiled, group, device, results)
+            with pinned_to_one_core(pin_to_one_core), no_garbage_collection():
+                _time_group(programs, run, results)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return results
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all groups of one call share."""
+
+    device: jax.Device
+    deadline: float
+    seconds_per_module: float
+
+    def remaining_s(self) -> float:
+        return self.deadline - time.perf_counter()
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    executable: Executable
+    inputs: tuple[TensorType, ...]
+    compile_s: float
+
+
+def _as_request(module: ModuleToMeasure | ModuleSource) -> ModuleToMeasure:
+    return module if isinstance(module, ModuleToMeasure) else ModuleToMeasure(module)
+
+
+def _compile(source: ModuleSource, device: jax.Device) -> _Compiled:
+    started = time.perf_counter()
+    module = parse_module(source)
+    signature = module_signature(module)
+    executable = compile_module(without_donation(module), device)
+    return _Compiled(executable, signature.inputs, time.perf_counter() - started)
+
+
+def _compile_group(
+    group: Mapping[int, ModuleToMeasure],
+    pool: ThreadPoolExecutor,
+    run: _Run,
+    results: list[Measurement | None],
+) -> dict[int, _Compiled]:
+    """Compile until done, or until there is just time to measure what is compiled."""
+    futures: dict[int, Future[_Compiled]] = {
+        index: pool.submit(_compile, request.source, run.device) for index, request in group.items()
+    }
+    pending = set(futures.values())
+    while pending:
+        reserve_s = 2 * run.seconds_per_module * (len(futures) - len(pending) + 1)
+        done, pending = wait(pending, max(0.0, run.remaining_s() - reserve_s), "FIRST_COMPLETED")
+        if not done:
+            break
+    # What XLA has begun cannot be stopped, and timing beside it would be wrong.
+    started = [future for future in pending if not future.cancel()]
+    wait(started, max(0.0, run.remaining_s()))
+    compiled: dict[int, _Compiled] = {}
+    for index, future in futures.items():
+        if future.cancelled() or not future.done():
+            continue
+        try:
+            compiled[index] = future.result()
+        except ModuleError as error:
+            results[index] = _failure(error)
+    return compiled
+
+
+def _with_inputs(
+    compiled: Mapping[int, _Compiled],
+    group: Mapping[int, ModuleToMeasure],
+    device: jax.Device,
+    results: list[Measurement | None],
+) -> dict[int, tuple[TimedProgram, float]]:
+    """Programs with their inputs on the device, and their compile time in seconds."""
+    inputs = _InputStore(device)
+    programs = {}
+    for index, each in compiled.items():
+        try:
+            arguments = inputs.argument_lists(each.inputs, group[index])
+        except (KeyError, TypeError, ValueError, MemoryError) as error:
+            results[index] = _failure(error, each.compile_s)
+        else:
+            programs[index] = (TimedProgram(each.executable, arguments), each.compile_s)
+    return programs
+
+
+def _time_group(
+    programs: Mapping[int, tuple[TimedProgram, float]],
+    run: _Run,
+    results: list[Measurement | None],
+) -> None:
+    if not programs:
+        return
+    empty_call_s = empty_call_seconds(run.device)
+    failed: set[int] = set()
+    for _ in range(_ROUNDS):
+        for index, (program, compile_s) in programs.items():
+            if index in failed or run.remaining_s() <= 0:
+                continue
+            try:
+                program.run(run.seconds_per_module / _ROUNDS)
+            except (jax.errors.JaxRuntimeError, ValueError, RuntimeError, MemoryError) as error:
+                failed.add(index)
+                results[index] = _failure(error, compile_s)
+    for index, (program, compile_s) in programs.items():
+        timing = program.timing()
+        if index not in failed and timing is not None:
+            results[index] = Measurement(
+                time_us=max(timing.seconds - empty_call_s, 0.0) * 1e6,
+                spread=timing.spread,
+                repetitions=timing.repetitions,
+                compile_s=compile_s,
+            )
+
+
+def _failure(error: Exception, compile_s: float = 0.0) -> Measurement:
+    return Measurement(math.nan, math.nan, 0, compile_s, f"{type(error).__name__}: {error}")
+
+
+class _InputStore:
+    """Random arrays on the device, shared by the modules of a group that want the same type."""
+
+    def __init__(self, device: jax.Device) -> None:
+        self._device = device
+        self._arrays: dict[tuple[TensorType, Range | None, int], jax.Array] = {}
+
+    def argument_lists(
+        self, types: Sequence[TensorType], request: ModuleToMeasure
+    ) -> list[list[jax.Array]]:
+        """One list of arguments, or several that differ in the cold inputs."""
+        cold_bytes = sum(types[index].bytes for index in request.cold_inputs)
+        copies = 1
+        if cold_bytes:
+            copies = max(2, min(_COLD_COPIES, math.ceil(_COLD_BYTES / cold_bytes)))
+        lists: list[list[jax.Array]] = []
+        for copy in range(copies):
+            used: dict[TensorType, int] = {}
+            arguments = []
+            for index, type_ in enumerate(types):
+                # Two inputs of one type are different arrays, as they would be in a program.
+                occurrence = used.get(type_, 0)
+                used[type_] = occurrence + 1
+                number = occurrence + (1000 * copy if index in request.cold_inputs else 0)
+                arguments.append(self._array(type_, request.ranges.get(index), number))
+            lists.append(arguments)
+        return lists
+
+    def _array(self, type_: TensorType, limits: Range | None, number: int) -> jax.Array:
+        key = (type_, limits, number)
+        if key not in self._arrays:
+            self._arrays[key] = jax.device_put(random_array(type_, limits, number), self._device)
+        return self._arrays[key]
+
+
+def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) -> np.ndarray:
+    """Numbers as programs see them: no zeros, denormals or overflow unless `limits` asks for it."""
+    generator = np.random.default_rng(seed)
+    count = min(type_.size, _RANDOM_BLOCK)
+    values: np.ndarray
+    if is_float(type_.dtype) or is_complex(type_.dtype):
+        values = _random_floats(generator, count, limits)
+        if is_complex(type_.dtype):
+            values = values + 1j * _random_floats(generator, count, limits)
+    elif type_.dtype == "i1":
+        values = generator.integers(0, 2, count)
+    else:
+        low, high = (1, 8) if limits is None else (int(limits[0]), int(limits[1]))
+        if type_.dtype in ("i2", "ui2"):
+            low, high = 0, 2
+        values = generator.integers(low, max(high, low + 1), count)
+    values = values.astype(numpy_dtype(type_.dtype))
+    array: np.ndarray = np.resize(values, type_.shape)
+    return array
+
+
+def _random_floats(generator: np.random.Generator, count: int, limits: Range | None) -> np.ndarray:
+    if limits is not None:
+        return generator.uniform(*limits, count)
+    return generator.uniform(0.25, 1.25, count) * generator.choice((-1.0, 1.0), count)

@@ -1,0 +1,180 @@
+"""How one compiled program is timed: the estimate, the pinning to a core, the empty call.
+
+The estimate is the median over batches of the fastest call in a batch. Disturbances only ever add
+time, so the minimum of a few calls removes them; the median over batches keeps one lucky call
+(a thread pool that happened to be awake) from deciding, as it would in a plain minimum.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from saturax.jaxlib_compat import Executable, compile_module, default_device
+
+_CALLS_PER_BATCH = 4
+_MIN_CALLS = 3
+_MAX_CALLS = 400
+_MAX_CALLS_PER_WAIT = 32
+_TINY_MODULE = "func.func public @main(%0: tensor<f32>) -> tensor<f32> { return %0 : tensor<f32> }"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one call, interquartile range relative to it, and how many calls were timed."""
+
+    seconds: float
+    spread: float
+    repetitions: int
+
+
+class TimedProgram:
+    """A compiled program that is called again and again on its arguments, collecting times.
+
+    `argument_lists` are used in turn, one list a call: several lists that differ in an input keep
+    that input out of the caches.
+    """
+
+    def __init__(
+        self, executable: Executable, argument_lists: Sequence[Sequence[jax.Array]]
+    ) -> None:
+        self._executable = executable
+        self._argument_lists = argument_lists
+        self._position = 0
+        self._calls_per_wait = 1
+        self._batch_minima: list[float] = []
+        self._repetitions = 0
+
+    def run(self, budget_s: float) -> None:
+        """Warm up with one or two calls, then time calls for about `budget_s` seconds."""
+        if not self._batch_minima and self._executable.device.platform != "cpu":
+            self._queue_short_calls()
+        self._seconds_per_call()
+        calls = _calls_within(budget_s, self._seconds_per_call() * self._calls_per_wait)
+        self._batch_minima += _batch_minima(self._seconds_per_call, calls)
+        self._repetitions += calls * self._calls_per_wait
+
+    def timing(self) -> Timing | None:
+        """What was measured so far, or None before the first run."""
+        if not self._batch_minima:
+            return None
+        return _summary(self._batch_minima, self._repetitions)
+
+    def _queue_short_calls(self) -> None:
+        # Waiting for an accelerator costs more than a short kernel: queue about 1 ms of calls.
+        self._seconds_per_call()
+        seconds = self._seconds_per_call()
+        self._calls_per_wait = max(1, min(_MAX_CALLS_PER_WAIT, int(1e-3 / max(seconds, 1e-7))))
+
+    def _seconds_per_call(self) -> float:
+        started = time.perf_counter()
+        for _ in range(self._calls_per_wait):
+            arguments = self._argument_lists[self._position]
+            self._position = (self._position + 1) % len(self._argument_lists)
+            results = self._executable(arguments)
+        wait_for(results)
+        return (time.perf_counter() - started) / self._calls_per_wait
+
+
+def time_call(call: Callable[[], object], budget_s: float) -> Timing:
+    """Time a function of no arguments that returns only when its work is done."""
+
+    def timed() -> float:
+        started = time.perf_counter()
+        call()
+        return time.perf_counter() - started
+
+    call()
+    calls = _calls_within(budget_s, timed())
+    return _summary(_batch_minima(timed, calls), calls)
+
+
+def wait_for(arrays: Sequence[jax.Array]) -> None:
+    """Return when all arrays have been computed; raises what computing them raised."""
+    for array in arrays:
+        array.block_until_ready()
+
+
+def empty_call_seconds(device: jax.Device | None = None, budget_s: float = 0.005) -> float:
+    """Seconds that calling a program that does nothing takes, and waiting for it."""
+    device = default_device() if device is None else device
+    program = TimedProgram(
+        compile_module(_TINY_MODULE, device), [[jax.device_put(np.float32(1), device)]]
+    )
+    program.run(budget_s)
+    timing = program.timing()
+    assert timing is not None  # it has just run
+    return timing.seconds
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Keep Python's collector from running inside the block."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def pinned_to_one_core(wanted: bool = True) -> Iterator[bool]:
+    """Run all threads of this process on one core inside the block; yields whether it is so.
+
+    Only Linux can do this; elsewhere, and where the system refuses, nothing happens.
+    """
+    if not wanted or sys.platform != "linux":
+        yield False
+        return
+    allowed = os.sched_getaffinity(0)
+    before: dict[int, set[int]] = {}
+    try:
+        yield _pin_threads({max(allowed)}, before)  # core 0 serves most interrupts
+    finally:
+        # A thread born inside the block inherited the pin: give it all that this process may use.
+        for thread in _threads():
+            with suppress(OSError):
+                os.sched_setaffinity(thread, before.get(thread, allowed))
+
+
+def _pin_threads(cores: set[int], before: dict[int, set[int]]) -> bool:
+    """Pin every thread of this process, noting in `before` where each was allowed to run."""
+    try:
+        for thread in _threads():
+            with suppress(ProcessLookupError):
+                before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, cores)
+    except OSError:
+        return False
+    return True
+
+
+def _threads() -> list[int]:
+    return [int(name) for name in os.listdir("/proc/self/task")]
+
+
+def _calls_within(budget_s: float, seconds_per_call: float) -> int:
+    return max(_MIN_CALLS, min(_MAX_CALLS, int(budget_s / max(seconds_per_call, 1e-7))))
+
+
+def _batch_minima(timed: Callable[[], float], calls: int) -> list[float]:
+    """Fastest call of each batch; where calls are few, each is a batch of its own."""
+    size = _CALLS_PER_BATCH if calls >= 4 * _CALLS_PER_BATCH else 1
+    return [min(timed() for _ in range(size)) for _ in range(calls // size)]
+
+
+def _summary(batch_minima: Sequence[float], repetitions: int) -> Timing:
+    median = statistics.median(batch_minima)
+    low, high = np.quantile(batch_minima, (0.25, 0.75))
+    return Timing(median, float(high - low) / median if median > 0 else 0.0, repetitions)

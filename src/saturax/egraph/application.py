@@ -1,0 +1,188 @@
+"""Applying a rule's right side to matches, with the memo of recipes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from saturax.egraph.egraph import BuildStep, EGraph
+from saturax.egraph.errors import RuleFailure, RuleTypeError
+from saturax.egraph.matcher import Match, Matcher
+from saturax.egraph.pattern import PatternNode, PatternVar
+from saturax.egraph.recipe import Recipe, Rule
+from saturax.errors import RuleError
+
+
+class ResolvedRecipe:
+    """A recipe whose names are positions in `[*match, *e-nodes built]`."""
+
+    __slots__ = ("result", "steps")
+
+    def __init__(self, steps: tuple[BuildStep, ...], result: int) -> None:
+        """Take steps and the position of the right side."""
+        self.steps = steps
+        self.result = result
+
+
+class RuleInstance:
+    """The justification of a union by a rule: its match and what was built."""
+
+    __slots__ = ("matcher", "recipe", "values")
+
+    def __init__(self, matcher: Matcher, recipe: ResolvedRecipe, values: tuple[int, ...]) -> None:
+        """Take `values` as `EGraph.instantiate` left them."""
+        self.matcher = matcher
+        self.recipe = recipe
+        self.values = values
+
+    def premises(self, egraph: EGraph) -> list[tuple[int, int]]:
+        """Return pairs of ids that the match and the instantiation took for equal."""
+        values = self.values
+        pairs: list[tuple[int, int]] = []
+        variables = self.matcher.binding(values[: self._match_size()])
+        nodes = iter(values)
+        self._match_premises(egraph, self.matcher.pattern, nodes.__next__, variables, pairs)
+        for (_, _, references), built in zip(
+            self.recipe.steps, values[self._match_size() :], strict=True
+        ):
+            pairs += _paired(egraph, built, [values[r] for r in references])
+        return [(a, b) for a, b in pairs if a != b]
+
+    def _match_size(self) -> int:
+        return len(self.matcher.levels) + len(self.matcher.variables)
+
+    def _match_premises(
+        self,
+        egraph: EGraph,
+        pattern: PatternNode,
+        next_node: Callable[[], int],
+        variables: dict[str, int],
+        pairs: list[tuple[int, int]],
+    ) -> int:
+        node = next_node()
+        operands = [
+            variables[operand.name]
+            if isinstance(operand, PatternVar)
+            else self._match_premises(egraph, operand, next_node, variables, pairs)
+            for operand in pattern.operands
+        ]
+        pairs += _paired(egraph, node, operands)
+        return node
+
+
+def _paired(egraph: EGraph, node: int, operands: list[int]) -> list[tuple[int, int]]:
+    """Pair the children an e-node was made with and the operands it was used with."""
+    head, *children = egraph.original[node]
+    find = egraph.find
+    if egraph.heads.commutative[head] and find(children[0]) != find(operands[0]):
+        operands = [operands[1], operands[0], *operands[2:]]
+    return list(zip(children, operands, strict=True))
+
+
+class RuleApplication:
+    """Applies one rule to matches of its pattern."""
+
+    def __init__(self, rule: Rule, matcher: Matcher, egraph: EGraph) -> None:
+        """Start without memo."""
+        self.rule = rule
+        self.matcher = matcher
+        self.egraph = egraph
+        self.applied = 0
+        self.unions = 0
+        self._by_heads: dict[tuple[int, ...], ResolvedRecipe | None] = {}
+        self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
+        self._nodes = len(matcher.levels)
+
+    def apply(self, match: Match) -> None:
+        """Instantiate the right side for one match and union it with the left side."""
+        recipe = self._recipe(match)
+        if recipe is None:
+            return
+        self.applied += 1
+        egraph = self.egraph
+        values = list(match)
+        egraph.instantiate(recipe.steps, values, self.rule.name)
+        left, right = match[0], values[recipe.result]
+        if egraph.find(left) != egraph.find(right):
+            egraph.union(
+                left, right, self.rule.name, RuleInstance(self.matcher, recipe, tuple(values))
+            )
+            self.unions += 1
+
+    def _recipe(self, match: Match) -> ResolvedRecipe | None:
+        if self.rule.uses_facts:
+            return self._make_recipe(match)
+        # Heads determine attributes and the root's type, so this key is fine enough, and cheap.
+        keys, type_id, nodes = self.egraph.keys, self.egraph.type_id, self._nodes
+        key = (
+            *[keys[node][0] for node in match[:nodes]],
+            *[type_id[variable] for variable in match[nodes:]],
+        )
+        if key in self._by_heads:
+            return self._by_heads[key]
+        recipe = self._by_heads[key] = self._recipe_by_meaning(match)
+        return recipe
+
+    def _recipe_by_meaning(self, match: Match) -> ResolvedRecipe | None:
+        egraph, nodes = self.egraph, self._nodes
+        heads = [egraph.keys[node][0] for node in match[:nodes]]
+        key = (
+            tuple(egraph.heads.exact[heads[n]][p] for _, n, p in self.matcher.attributes),
+            tuple(egraph.type_id[variable] for variable in match[nodes:]),
+            egraph.type_id[match[0]],
+        )
+        if key not in self._by_meaning:
+            self._by_meaning[key] = self._make_recipe(match)
+        return self._by_meaning[key]
+
+    def _make_recipe(self, match: Match) -> ResolvedRecipe | None:
+        """Call the rule; raises RuleFailure or RuleTypeError, which name it."""
+        egraph, rule = self.egraph, self.rule
+        attributes = self.matcher.attribute_values(egraph, match)
+        binding = self.matcher.binding(match)
+        types = {name: egraph.type_of(id) for name, id in binding.items()}
+        root_type = egraph.type_of(match[0])
+        try:
+            if rule.uses_facts:
+                facts = {name: egraph.data(id) for name, id in binding.items()}
+                recipe = rule.recipe(attributes, types, root_type, facts)
+            else:
+                recipe = rule.recipe(attributes, types, root_type)
+        except RuleError:
+            raise
+        except Exception as error:
+            raise RuleFailure(
+                rule.name,
+                f"its right side raised {type(error).__name__}: {error} "
+                f"(attributes {attributes}, operand types {types}). Return None where the rule "
+                "does not apply.",
+            ) from error
+        return None if recipe is None else self._resolve(recipe, types, root_type)
+
+    def _resolve(self, recipe: Recipe, types: dict[str, Any], root_type: Any) -> ResolvedRecipe:
+        egraph, nodes = self.egraph, self._nodes
+        positions: dict[str | int, int] = {
+            name: nodes + index for index, name in enumerate(self.matcher.variables)
+        }
+        steps: list[BuildStep] = []
+        for index, step in enumerate(recipe.steps):
+            head = egraph.heads.index(step.op, step.attributes, len(step.operands), step.type)
+            references = tuple(self._position(positions, operand) for operand in step.operands)
+            steps.append((head, egraph.heads.commutative[head], references))
+            positions[index] = nodes + len(self.matcher.variables) + index
+        result = self._position(positions, recipe.result)
+        actual = (
+            types[recipe.result]
+            if isinstance(recipe.result, str)
+            else recipe.steps[recipe.result].type
+        )
+        if actual != root_type:
+            raise RuleTypeError(self.rule.name, root_type, actual)
+        return ResolvedRecipe(tuple(steps), result)
+
+    def _position(self, positions: dict[str | int, int], operand: str | int) -> int:
+        if operand not in positions:
+            raise RuleFailure(
+                self.rule.name,
+                f"its recipe refers to {operand!r}, but only {sorted(map(str, positions))} are "
+                "known there. Refer to variables of the pattern or to earlier steps.",
+            )
+        return positions[operand]

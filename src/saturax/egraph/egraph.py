@@ -1,0 +1,406 @@
+"""The e-graph: hash-consed e-nodes, e-classes in a union-find, congruence by deferred rebuilding.
+
+An e-node gets a permanent id when it is made; a class id is the id of one of its e-nodes. Inside,
+an e-node is a flat tuple `(head, child, …)`, where a head is an interned (op, attributes, type):
+hashing and comparing e-nodes then touches small integers only.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from saturax.egraph.analysis import Analysis, ENode
+from saturax.egraph.errors import TypeClashError
+from saturax.egraph.heads import Heads
+from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification, ProofForest
+
+Key = tuple[int, ...]
+BuildStep = tuple[int, bool, tuple[int, ...]]
+
+ANALYSIS = "analysis"
+INPUT = "input"
+
+# Shared stand-ins for the storage of a class that was merged away; never written to.
+_NO_GROUPS: dict[int, list[int]] = {}
+_NO_PARENTS: list[int] = []
+
+
+class EGraph:
+    """A set of equivalent programs.
+
+    `is_commutative(op, attributes)` says where the first two children may be swapped; such
+    e-nodes keep them sorted. `analysis` may be None.
+
+    >>> g = EGraph(None, lambda op, attributes: attributes == ("add",))
+    >>> x, y = g.add("x", (), (), "i32"), g.add("y", (), (), "i32")
+    >>> a = g.add("binary", ("add",), (x, y), "i32")
+    >>> a == g.add("binary", ("add",), (y, x), "i32")
+    True
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis | None,
+        is_commutative: Callable[[str, tuple[Any, ...]], bool],
+    ) -> None:
+        """Start empty."""
+        self.analysis = analysis
+        self.heads = Heads(is_commutative)
+        # E-nodes ever made, by group.
+        self._made: dict[int, list[int]] = {}
+        # By e-node.
+        self.keys: list[Key] = []
+        self.original: list[Key] = []
+        self.stamp: list[int] = []
+        self.type_id: list[int] = []
+        self.parent: list[int] = []
+        self.proof = ProofForest()
+        self._origin: list[str] = []
+        self._dead = bytearray()
+        # By class (valid at canonical ids).
+        self.groups: list[dict[int, list[int]]] = []
+        self.uses: list[list[int]] = []
+        self._size: list[int] = []
+        self._data: list[Any] = []
+        self._hashcons: dict[Key, int] = {}
+        self._pending: list[int] = []
+        self._stale_data: list[int] = []
+        self._unmodified: list[int] = []
+        self._touched: dict[int, None] = {}
+        self._changed: dict[int, None] = {}
+        self._current_origin = INPUT
+        self.clock = 0
+        self.node_count = 0
+        self.class_count = 0
+        self.union_count = 0
+
+    def add(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children: tuple[int, ...],
+        type: Any,
+        origin: str | None = None,
+    ) -> int:
+        """Add an e-node, or find it, and return its class id; `origin` names who wants it."""
+        return self.find(self.add_node(op, attributes, children, type, origin))
+
+    def add_node(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children: tuple[int, ...],
+        type: Any,
+        origin: str | None = None,
+    ) -> int:
+        """Like `add`, but return the permanent id of the e-node itself."""
+        head = self.heads.index(op, attributes, len(children), type)
+        key = self._canonical((head, *children))
+        node = self._hashcons.get(key)
+        return self._new_node(key, origin or self._current_origin) if node is None else node
+
+    def instantiate(self, steps: Sequence[BuildStep], values: list[int], origin: str) -> None:
+        """Append to `values` the e-node of each step `(head, commutative, indices in values)`."""
+        parent, hashcons = self.parent, self._hashcons
+        for head, commutative, references in steps:
+            if len(references) == 2:
+                a, b = values[references[0]], values[references[1]]
+                while parent[a] != a:
+                    a = parent[a]
+                while parent[b] != b:
+                    b = parent[b]
+                key: Key = (head, b, a) if commutative and b < a else (head, a, b)
+            else:
+                key = self._canonical((head, *[values[r] for r in references]))
+            node = hashcons.get(key)
+            values.append(self._new_node(key, origin) if node is None else node)
+
+    def _canonical(self, key: Key) -> Key:
+        head = key[0]
+        find = self.find
+        if self.heads.commutative[head]:
+            a, b = find(key[1]), find(key[2])
+            pair = (head, b, a) if b < a else (head, a, b)
+            return pair if len(key) == 3 else (*pair, *map(find, key[3:]))
+        return (head, *map(find, key[1:]))
+
+    def _new_node(self, key: Key, origin: str) -> int:
+        node = len(self.keys)
+        head = key[0]
+        group = self.heads.group[head]
+        self.keys.append(key)
+        self.original.append(key)
+        self.stamp.append(self.clock)
+        self.type_id.append(self.heads.type_id[head])
+        self.parent.append(node)
+        self.proof.edges.append(None)
+        self._origin.append(origin)
+        self._dead.append(0)
+        self.groups.append({group: [node]})
+        self.uses.append([])
+        self._size.append(1)
+        self._hashcons[key] = node
+        self._made.setdefault(group, []).append(node)
+        self._changed[node] = None
+        self.node_count += 1
+        self.class_count += 1
+        for position in range(1, len(key)):
+            child = key[position]
+            if key.index(child, 1) == position:
+                self.uses[child].append(node)
+        if self.analysis is not None:
+            self._data.append(self._make_data(node))
+            self._unmodified.append(node)
+        return node
+
+    def find(self, id: int) -> int:
+        """Return the canonical id of the class that holds this class or e-node."""
+        parent = self.parent
+        while parent[id] != id:
+            parent[id] = parent[parent[id]]
+            id = parent[id]
+        return id
+
+    def union(self, a: int, b: int, reason: str, justification: Justification | None = None) -> int:
+        """Record that two classes (or e-nodes) are equal; congruence waits for `rebuild`.
+
+        Returns the canonical id. Raises `TypeClashError` where their types differ.
+        """
+        keep, gone = self.find(a), self.find(b)
+        if keep == gone:
+            return keep
+        if self.type_id[keep] != self.type_id[gone]:
+            raise TypeClashError(reason, self.type_of(keep), self.type_of(gone))
+        size, uses = self._size, self.uses
+        self.proof.link(a, b, reason, justification, size[keep] > size[gone])
+        keep_weight = size[keep] + len(uses[keep])
+        gone_weight = size[gone] + len(uses[gone])
+        if keep_weight < gone_weight or (keep_weight == gone_weight and gone < keep):
+            keep, gone = gone, keep
+        self.parent[gone] = keep
+        size[keep] += size[gone]
+        self.class_count -= 1
+        self.union_count += 1
+        self._move_nodes(gone, keep)
+        self._pending.extend(uses[gone])
+        uses[gone] = _NO_PARENTS
+        if self.analysis is not None:
+            self._join_data(keep, gone)
+        return keep
+
+    def _move_nodes(self, gone: int, keep: int) -> None:
+        stamp, clock = self.stamp, self.clock
+        target = self.groups[keep]
+        for group, nodes in self.groups[gone].items():
+            for node in nodes:
+                stamp[node] = clock
+            present = target.get(group)
+            if present is None:
+                target[group] = nodes
+            else:
+                present.extend(nodes)
+        self.groups[gone] = _NO_GROUPS
+        self._touched[keep] = None
+        self._changed[keep] = None
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether congruence and analysis are up to date."""
+        return not (self._pending or self._stale_data or self._unmodified or self._touched)
+
+    def rebuild(self, should_stop: Callable[[], bool] | None = None) -> bool:
+        """Restore congruence and propagate the analysis, to a fixpoint.
+
+        `should_stop` is asked every few hundred e-nodes. After an early stop (returns False) the
+        e-graph is sound and readable but may lack equalities; a later call goes on.
+        """
+        while self._pending or self._stale_data or self._unmodified:
+            if not (
+                self._repair_keys(should_stop)
+                and self._propagate_data(should_stop)
+                and self._modify(should_stop)
+            ):
+                return False
+        self._tidy()
+        return True
+
+    def _repair_keys(self, should_stop: Callable[[], bool] | None) -> bool:
+        keys, hashcons, dead, pending = self.keys, self._hashcons, self._dead, self._pending
+        steps = 0
+        while pending:
+            steps += 1
+            if not steps & 255 and should_stop is not None and should_stop():
+                return False
+            node = pending.pop()
+            if dead[node]:
+                continue
+            old = keys[node]
+            key = self._canonical(old)
+            if key == old:
+                continue
+            del hashcons[old]
+            twin = hashcons.get(key)
+            if twin is None:
+                self._replace_key(node, old, key)
+            else:
+                self._bury(node)
+                self.union(node, twin, self._congruence(node, twin))
+        return True
+
+    def _congruence(self, node: int, twin: int) -> str:
+        """Name the step, noting which children pair up: later on both ways may be equal."""
+        a, b = self.original[node], self.original[twin]
+        is_straight = all(self.find(x) == self.find(y) for x, y in zip(a[1:], b[1:], strict=True))
+        return CONGRUENCE if is_straight else SWAPPED_CONGRUENCE
+
+    def _replace_key(self, node: int, old: Key, key: Key) -> None:
+        self._hashcons[key] = node
+        self.keys[node] = key
+        for position in range(1, len(key)):
+            child = key[position]
+            # A child that the old key named has this node among its uses already.
+            if child not in old[1:] and key.index(child, 1) == position:
+                self.uses[child].append(node)
+        self._renew(node)
+
+    def _bury(self, node: int) -> None:
+        self._dead[node] = 1
+        self.node_count -= 1
+        self._touched[self.find(node)] = None
+
+    def _renew(self, node: int) -> None:
+        """Let matchers see the e-node as new."""
+        self.stamp[node] = self.clock
+        owner = self.find(node)
+        self._touched[owner] = None
+        self._changed[owner] = None
+
+    def _tidy(self) -> None:
+        """Drop dead e-nodes from the touched classes; order each group by stamp for matchers."""
+        dead, stamp = self._dead, self.stamp
+        for owner in dict.fromkeys(map(self.find, self._touched)):
+            groups = self.groups[owner]
+            for group in list(groups):
+                nodes = [node for node in groups[group] if not dead[node]]
+                nodes.sort(key=stamp.__getitem__)
+                if nodes:
+                    groups[group] = nodes
+                else:
+                    del groups[group]
+        self._touched.clear()
+
+    def _make_data(self, node: int) -> Any:
+        assert self.analysis is not None
+        head, *children = self.keys[node]
+        data, find = self._data, self.find
+        return self.analysis.make(
+            self.heads.op[head],
+            self.heads.attributes[head],
+            tuple([data[find(child)] for child in children]),
+            self.heads.types[self.heads.type_id[head]],
+        )
+
+    def _join_data(self, keep: int, gone: int) -> None:
+        assert self.analysis is not None
+        left, right = self._data[keep], self._data[gone]
+        joined = self.analysis.join(left, right)
+        self._data[keep] = joined
+        self._data[gone] = None
+        # Uses of the class that went see `joined` for the first time if it is not `right`.
+        if _differs(joined, left) or _differs(joined, right):
+            self._stale_data.append(keep)
+        self._unmodified.append(keep)
+
+    def _propagate_data(self, should_stop: Callable[[], bool] | None) -> bool:
+        if self.analysis is None:
+            return True
+        queue = self._stale_data
+        while queue:
+            if should_stop is not None and should_stop():
+                return False
+            changed = self.find(queue.pop())
+            for node in self.uses[changed]:
+                if self._dead[node]:
+                    continue
+                self._renew(node)
+                owner = self.find(node)
+                old = self._data[owner]
+                new = self.analysis.join(old, self._make_data(node))
+                if _differs(new, old):
+                    self._data[owner] = new
+                    queue.append(owner)
+                    self._unmodified.append(owner)
+        return True
+
+    def _modify(self, should_stop: Callable[[], bool] | None) -> bool:
+        if self.analysis is None:
+            return True
+        queue = self._unmodified
+        self._current_origin = ANALYSIS
+        try:
+            while queue:
+                if should_stop is not None and should_stop():
+                    return False
+                self.analysis.modify(self, self.find(queue.pop()))
+        finally:
+            self._current_origin = INPUT
+        return True
+
+    def node(self, id: int) -> ENode:
+        """Return an e-node by its permanent id, with canonical children."""
+        head, *children = self._canonical(self.keys[id])
+        return ENode(self.heads.op[head], self.heads.attributes[head], tuple(children), id)
+
+    def nodes(self, class_id: int) -> list[ENode]:
+        """Return the e-nodes of a class."""
+        groups = self.groups[self.find(class_id)]
+        return [self.node(n) for nodes in groups.values() for n in nodes if not self._dead[n]]
+
+    def nodes_of(self, class_id: int, op: str) -> list[ENode]:
+        """Return the e-nodes of one operation in a class."""
+        groups = self.groups[self.find(class_id)]
+        return [
+            self.node(node)
+            for group in self.heads.groups_of(op)
+            for node in groups.get(group, ())
+            if not self._dead[node]
+        ]
+
+    def classes(self) -> Iterator[int]:
+        """Iterate over canonical class ids in ascending order."""
+        return (id for id, parent in enumerate(self.parent) if id == parent)
+
+    def classes_of(self, op: str) -> list[int]:
+        """Return the classes which hold an e-node of this operation, oldest e-node first."""
+        groups = self.heads.groups_of(op)
+        return list(dict.fromkeys(c for group in groups for c in self.classes_of_group(group)))
+
+    def classes_of_group(self, group: int) -> list[int]:
+        """Return the classes which hold an e-node of this `group`."""
+        dead, find = self._dead, self.find
+        return list(dict.fromkeys([find(n) for n in self._made.get(group, ()) if not dead[n]]))
+
+    def parents(self, class_id: int) -> list[int]:
+        """Return the permanent ids of the e-nodes which use a class."""
+        return [node for node in self.uses[self.find(class_id)] if not self._dead[node]]
+
+    def type_of(self, class_id: int) -> Any:
+        """Return the type which all e-nodes of a class share."""
+        return self.heads.types[self.type_id[class_id]]
+
+    def data(self, class_id: int) -> Any:
+        """Return the analysis data of a class; None without an analysis."""
+        return self._data[self.find(class_id)] if self.analysis is not None else None
+
+    def origin(self, id: int) -> str:
+        """Return who made an e-node first: a rule's name, "input" or "analysis"."""
+        return self._origin[id]
+
+    def take_changed(self) -> list[int]:
+        """Return the classes with e-nodes that are new to matchers since the last call."""
+        changed = list(dict.fromkeys(map(self.find, self._changed)))
+        self._changed.clear()
+        return changed
+
+
+def _differs(a: Any, b: Any) -> bool:
+    return a is not b and bool(a != b)

@@ -1,0 +1,77 @@
+"""Interning: small integers for everything of an e-node but its children."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Heads:
+    """Interned heads (op, attributes, arity, type), types, and groups (op, arity).
+
+    Public lists are indexed by head, but `types` by type id; compiled matchers read them.
+    """
+
+    def __init__(self, is_commutative: Callable[[str, tuple[Any, ...]], bool]) -> None:
+        """Start empty; `is_commutative` is asked once per head of two or more operands."""
+        self._is_commutative = is_commutative
+        self._indices: dict[Any, int] = {}
+        self.op: list[str] = []
+        self.attributes: list[tuple[Any, ...]] = []
+        self.exact: list[tuple[Any, ...]] = []
+        self.type_id: list[int] = []
+        self.group: list[int] = []
+        self.commutative: list[bool] = []
+        self._type_ids: dict[Any, int] = {}
+        self.types: list[Any] = []
+        self._groups: dict[tuple[str, int], int] = {}
+        self._groups_of_op: dict[str, list[int]] = {}
+
+    def index(self, op: str, attributes: tuple[Any, ...], arity: int, type: Any) -> int:
+        """Intern a head."""
+        exact = exact_key(attributes)
+        type_id = self._type_index(type)
+        index = self._indices.get((op, exact, arity, type_id))
+        if index is None:
+            index = self._indices[op, exact, arity, type_id] = len(self.op)
+            self.op.append(op)
+            self.attributes.append(attributes)
+            self.exact.append(exact)
+            self.type_id.append(type_id)
+            self.group.append(self.group_index(op, arity))
+            self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
+        return index
+
+    def group_index(self, op: str, arity: int) -> int:
+        """Intern a group."""
+        index = self._groups.get((op, arity))
+        if index is None:
+            index = self._groups[op, arity] = len(self._groups)
+            self._groups_of_op.setdefault(op, []).append(index)
+        return index
+
+    def groups_of(self, op: str) -> list[int]:
+        """Return the groups of an operation, one per arity."""
+        return self._groups_of_op.get(op, [])
+
+    def _type_index(self, type: Any) -> int:
+        index = self._type_ids.get(type)
+        if index is None:
+            index = self._type_ids[type] = len(self.types)
+            self.types.append(type)
+        return index
+
+
+def exact_key(value: Any) -> Any:
+    """Map an attribute to a key that keeps apart what `==` does not.
+
+    >>> exact_key((1, 0.0)) == exact_key((True, -0.0)), (1, 0.0) == (True, -0.0)
+    (False, True)
+    """
+    if isinstance(value, tuple):
+        return tuple([exact_key(item) for item in value])
+    if isinstance(value, bool):
+        return ("bool", str(value))
+    if isinstance(value, float):
+        return ("float", value.hex())
+    if isinstance(value, complex):
+        return ("complex", value.real.hex(), value.imag.hex())
+    return value

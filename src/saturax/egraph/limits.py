@@ -1,0 +1,75 @@
+"""Limits of a saturation run, and the report of what it did."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class StopReason(Enum):
+    """Why a run ended."""
+
+    SATURATED = "saturated"
+    NODE_LIMIT = "node limit"
+    TIME_LIMIT = "time limit"
+    ITERATION_LIMIT = "iteration limit"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop growing an e-graph.
+
+    A rule with more than `matches_per_rule` matches in an iteration is banned for `ban_length`
+    iterations, and both numbers double with each ban (egg's back-off). At the end of time,
+    `rebuild_grace_s` is left for a last rebuild. Raises ValueError on a negative limit.
+    """
+
+    time_limit_s: float = 10.0
+    node_limit: int = 100_000
+    iteration_limit: int = 1_000
+    matches_per_rule: int = 10_000
+    ban_length: int = 3
+    rebuild_grace_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("time_limit_s", "node_limit", "iteration_limit", "rebuild_grace_s"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        for name in ("matches_per_rule", "ban_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStatistics:
+    """What one rule did in a run; `applied` counts matches for which it gave a right side."""
+
+    matches: int
+    applied: int
+    unions: int
+    seconds: float
+    times_banned: int
+
+
+@dataclass(frozen=True, slots=True)
+class IterationReport:
+    """State of the e-graph after an iteration (1, 2, …); `seconds` since the run began."""
+
+    iteration: int
+    nodes: int
+    classes: int
+    unions: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SaturationReport:
+    """Outcome of a run; `is_rebuilt` is False if time ran out before congruence was restored."""
+
+    stop_reason: StopReason
+    iterations: int
+    nodes: int
+    classes: int
+    seconds: float
+    is_rebuilt: bool
+    rules: dict[str, RuleStatistics]

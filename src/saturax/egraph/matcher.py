@@ -1,0 +1,264 @@
+"""Patterns compiled to Python functions that append matches to a list.
+
+Matching is semi-naive. For a pattern of k operations, variant i finds the matches whose i-th
+e-node is newer than `since` while those before it (in pre-order) are not. So all variants together
+find each match that has a new e-node once, and variant 0 with since = -1 finds all matches.
+A match is a tuple: the e-nodes of the pattern's operations in pre-order, then the classes of the
+operand variables.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from saturax.egraph.egraph import EGraph
+from saturax.egraph.heads import exact_key
+from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
+
+Match = tuple[int, ...]
+
+
+class MatchFunction(Protocol):
+    """Appends matches at `roots` to `output` and returns how many roots were finished.
+
+    `refuel` returns how many e-nodes may be visited until it is asked again; 0 means stop.
+    """
+
+    def __call__(
+        self,
+        roots: list[int],
+        since: int,
+        output: list[Match],
+        capacity: int,
+        refuel: Callable[[], int],
+    ) -> int:
+        """Match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A pattern compiled for one e-graph.
+
+    `levels[i]` is how far below the root the e-node of variant i lies; `attributes` gives for each
+    attribute variable the (operation, position) that binds it.
+    """
+
+    pattern: PatternNode
+    variants: tuple[MatchFunction, ...]
+    levels: tuple[int, ...]
+    root_group: int
+    variables: tuple[str, ...]
+    attributes: tuple[tuple[str, int, int], ...]
+
+    def all_matches(self, egraph: EGraph) -> list[Match]:
+        """Return every match in a rebuilt e-graph."""
+        output: list[Match] = []
+        roots = egraph.classes_of_group(self.root_group)
+        self.variants[0](roots, -1, output, 1 << 62, lambda: 1 << 62)
+        return output
+
+    def binding(self, match: Match) -> dict[str, int]:
+        """Return the class of each operand variable."""
+        return dict(zip(self.variables, match[len(self.levels) :], strict=True))
+
+    def attribute_values(self, egraph: EGraph, match: Match) -> dict[str, Any]:
+        """Return the value of each attribute variable."""
+        return {
+            name: egraph.heads.attributes[egraph.keys[match[node]][0]][position]
+            for name, node, position in self.attributes
+        }
+
+
+def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
+    """Compile a pattern for an e-graph."""
+    walked = list(pattern.walk())
+    nodes = [node for _, node in walked]
+    bound: dict[str, tuple[int, int]] = {}
+    for index, node in enumerate(nodes):
+        for position, attribute in enumerate(node.attributes):
+            if isinstance(attribute, PatternAttribute):
+                bound.setdefault(attribute.name, (index, position))
+    groups = [egraph.heads.group_index(node.op, len(node.operands)) for node in nodes]
+    tests = [_attribute_test(node, egraph) for node in nodes]
+    factory = _load(_Source(pattern).text)
+    variants = factory(
+        egraph.groups,
+        egraph.keys,
+        egraph.stamp,
+        egraph.heads.commutative,
+        egraph.heads.exact,
+        groups,
+        [{} for _ in nodes],
+        tests,
+    )
+    return Matcher(
+        pattern,
+        variants,
+        tuple(level for level, _ in walked),
+        groups[0],
+        pattern.variables,
+        tuple((name, *place) for name, place in bound.items()),
+    )
+
+
+def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
+    """Return whether a head's attributes fit one operation of the pattern, seen on its own."""
+    literals = [
+        (position, exact_key(attribute))
+        for position, attribute in enumerate(node.attributes)
+        if not isinstance(attribute, PatternAttribute)
+    ]
+    repeated = _repeated_positions(node)
+    length = len(node.attributes)
+
+    def test(head: int) -> bool:
+        exact = egraph.heads.exact[head]
+        return (
+            len(exact) == length
+            and all(exact[position] == literal for position, literal in literals)
+            and all(exact[first] == exact[second] for first, second in repeated)
+        )
+
+    return test
+
+
+def _repeated_positions(node: PatternNode) -> list[tuple[int, int]]:
+    first: dict[str, int] = {}
+    repeated = []
+    for position, attribute in enumerate(node.attributes):
+        if isinstance(attribute, PatternAttribute):
+            seen = first.setdefault(attribute.name, position)
+            if seen != position:
+                repeated.append((seen, position))
+    return repeated
+
+
+@lru_cache(maxsize=4096)
+def _load(source: str) -> Callable[..., tuple[MatchFunction, ...]]:
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "<saturax pattern>", "exec"), namespace)
+    factory: Callable[..., tuple[MatchFunction, ...]] = namespace["factory"]
+    return factory
+
+
+class _Source:
+    """Writes the source of a pattern's matchers: one nest of loops per variant.
+
+    Generated source was 1.5 to 2.5 times as fast as nested closures on the growth benchmark.
+    """
+
+    def __init__(self, pattern: PatternNode) -> None:
+        self.pattern = pattern
+        self.lines: list[str] = []
+        self.count = sum(1 for _ in pattern.walk())
+        self._write("def factory(groups, keys, stamp, commutative, exact, group, memos, tests):", 0)
+        for index in range(self.count):
+            self._write(
+                f"group{index}, memo{index}, test{index} = "
+                f"group[{index}], memos[{index}], tests[{index}]",
+                1,
+            )
+        for variant in range(self.count):
+            self._variant(variant)
+        names = "".join(f"variant{index}, " for index in range(self.count))
+        self._write(f"return ({names})", 1)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    def _write(self, line: str, indent: int) -> None:
+        self.lines.append("    " * indent + line)
+
+    def _variant(self, variant: int) -> None:
+        self.new = variant
+        self.next_node = 0
+        self.operand_variables: dict[str, str] = {}
+        self.attribute_variables: dict[str, str] = {}
+        self._write(f"def variant{variant}(roots, since, output, capacity, refuel):", 1)
+        self._write("append = output.append", 2)
+        self._write("room = capacity - len(output)", 2)
+        self._write("fuel = refuel()", 2)
+        self._write("if fuel <= 0 or room <= 0: return 0", 2)
+        self._write("for done, root in enumerate(roots):", 2)
+        indent = self._node(self.pattern, "root", 3)
+        nodes = "".join(f"n{index}, " for index in range(self.count))
+        classes = "".join(f"{name}, " for name in self.operand_variables.values())
+        self._write(f"append(({nodes}{classes}))", indent)
+        self._write("room -= 1", indent)
+        self._write("if not room: return done", indent)
+        self._write("return len(roots)", 2)
+
+    def _node(self, node: PatternNode, owner: str, indent: int) -> int:
+        """Write the loops of one operation and of those below it; return the inner indent."""
+        index = self.next_node
+        self.next_node += 1
+        indent = self._loop(index, owner, indent)
+        self._attributes(node, index, indent)
+        if len(node.operands) >= 2:
+            self._write(
+                f"for o in ((1, 2) if commutative[h{index}] and k{index}[1] != k{index}[2] "
+                "else (1,)):",
+                indent,
+            )
+            indent += 1
+        places = [f"k{index}[{position + 1}]" for position in range(len(node.operands))]
+        if len(places) >= 2:
+            places[:2] = [f"k{index}[o]", f"k{index}[3 - o]"]
+        below: list[tuple[PatternNode, str]] = []
+        for position, operand in enumerate(node.operands):
+            if isinstance(operand, PatternVar):
+                self._operand_variable(operand.name, places[position], indent)
+            else:
+                # `o` is overwritten by inner loops, so the class is read now.
+                self._write(f"c{index}_{position} = {places[position]}", indent)
+                below.append((operand, f"c{index}_{position}"))
+        for operand, place in below:
+            indent = self._node(operand, place, indent)
+        return indent
+
+    def _loop(self, index: int, owner: str, indent: int) -> int:
+        nodes, node = f"s{index}", f"n{index}"
+        self._write(f"{nodes} = groups[{owner}].get(group{index})", indent)
+        is_new = index == self.new
+        newest = f" or stamp[{nodes}[-1]] <= since" if is_new else ""
+        self._write(f"if {nodes} is None{newest}: continue", indent)
+        self._write(f"fuel -= len({nodes})", indent)
+        self._write("if fuel < 0:", indent)
+        self._write("fuel = refuel()", indent + 1)
+        self._write("if fuel <= 0: return done", indent + 1)
+        order = f"reversed({nodes})" if is_new else nodes
+        self._write(f"for {node} in {order}:", indent)
+        if is_new:
+            self._write(f"if stamp[{node}] <= since: break", indent + 1)
+        elif index < self.new:
+            self._write(f"if stamp[{node}] > since: break", indent + 1)
+        self._write(f"k{index} = keys[{node}]", indent + 1)
+        self._write(f"h{index} = k{index}[0]", indent + 1)
+        return indent + 1
+
+    def _attributes(self, node: PatternNode, index: int, indent: int) -> None:
+        if node.attributes:
+            self._write(f"fits = memo{index}.get(h{index})", indent)
+            self._write(
+                f"if fits is None: fits = memo{index}[h{index}] = test{index}(h{index})", indent
+            )
+            self._write("if not fits: continue", indent)
+        own: set[str] = set()
+        for position, attribute in enumerate(node.attributes):
+            if not isinstance(attribute, PatternAttribute) or attribute.name in own:
+                continue
+            own.add(attribute.name)
+            place = f"exact[h{index}][{position}]"
+            bound = self.attribute_variables.setdefault(attribute.name, place)
+            if bound != place:
+                self._write(f"if {place} != {bound}: continue", indent)
+
+    def _operand_variable(self, name: str, place: str, indent: int) -> None:
+        local = self.operand_variables.get(name)
+        if local is None:
+            local = self.operand_variables[name] = f"x{len(self.operand_variables)}"
+            self._write(f"{local} = {place}", indent)
+        else:
+            self._write(f"if {place} != {local}: continue", indent)

@@ -1,0 +1,73 @@
+"""Patterns: the left sides of rules, as plain data.
+
+A pattern is a tree of operations whose leaves are operand variables. A variable that occurs twice
+must be bound to the same e-class (operands) or to the same value (attributes).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PatternVar:
+    """Stands for any operand; binds an e-class."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternAttribute:
+    """Stands for any attribute; binds its value."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatternNode:
+    """An operation with attributes (literals or `PatternAttribute`) and operands."""
+
+    op: str
+    attributes: tuple[Any, ...] = ()
+    operands: tuple["PatternVar | PatternNode", ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """Number of operations on the longest path to a leaf; 1 for a single operation."""
+        return 1 + max((o.depth for o in self.operands if isinstance(o, PatternNode)), default=0)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the operand variables in order of first occurrence."""
+        names = (o.name for _, n in self.walk() for o in n.operands if isinstance(o, PatternVar))
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def attribute_variables(self) -> tuple[str, ...]:
+        """Names of the attribute variables in order of first occurrence."""
+        names = (
+            a.name
+            for _, node in self.walk()
+            for a in node.attributes
+            if isinstance(a, PatternAttribute)
+        )
+        return tuple(dict.fromkeys(names))
+
+    def walk(self, level: int = 0) -> Iterator[tuple[int, "PatternNode"]]:
+        """Yield `(level, node)` for all operations, parents first; the root has level 0."""
+        yield level, self
+        for operand in self.operands:
+            if isinstance(operand, PatternNode):
+                yield from operand.walk(level + 1)
+
+
+def pattern(op: str, *operands: "str | PatternVar | PatternNode", at: Any = ()) -> PatternNode:
+    """Build a pattern tersely; a string operand is a variable, `at` holds the attributes.
+
+    >>> pattern("binary", "x", pattern("constant", at=(0,)), at=("add",)).variables
+    ('x',)
+    """
+    attributes = at if isinstance(at, tuple) else (at,)
+    return PatternNode(
+        op, attributes, tuple(PatternVar(o) if isinstance(o, str) else o for o in operands)
+    )

@@ -1,0 +1,57 @@
+"""Right sides of rules as data, and what the engine expects of a rule.
+
+A rule's `recipe` runs once per distinct (attributes, operand types, root type); the recipe it
+returns is then instantiated for every match by `EGraph.instantiate`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from saturax.egraph.pattern import PatternNode
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeStep:
+    """One operation to build; an operand is a variable's name or the index of an earlier step."""
+
+    op: str
+    attributes: tuple[Any, ...]
+    operands: tuple[str | int, ...]
+    type: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Operations to build, and which value (variable name or step index) is the right side."""
+
+    steps: tuple[RecipeStep, ...]
+    result: str | int
+
+
+class Rule(Protocol):
+    """What `saturate` needs to know of a rewrite rule."""
+
+    @property
+    def name(self) -> str:
+        """Unique name; it is the reason recorded in proofs."""
+
+    @property
+    def pattern(self) -> PatternNode:
+        """The left side."""
+
+    @property
+    def uses_facts(self) -> bool:
+        """Whether `recipe` reads the analysis; such a rule is called for every match."""
+
+    def recipe(
+        self,
+        attributes: Mapping[str, Any],
+        operand_types: Mapping[str, Any],
+        root_type: Any,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Recipe | None:
+        """Return the right side, or None where the rule does not apply.
+
+        `facts` maps operand variables to analysis data, and is given only if `uses_facts`.
+        """

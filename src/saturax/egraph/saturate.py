@@ -1,0 +1,308 @@
+"""Equality saturation: search all rules, apply what was found, rebuild; until nothing changes.
+
+Each iteration matches only where something changed, and each run ends with a stated reason.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from saturax.egraph.application import RuleApplication
+from saturax.egraph.egraph import EGraph
+from saturax.egraph.limits import (
+    IterationReport,
+    Limits,
+    RuleStatistics,
+    SaturationReport,
+    StopReason,
+)
+from saturax.egraph.matcher import Match, Matcher, compile_matcher
+from saturax.egraph.recipe import Rule
+
+# E-nodes visited, and matches applied, between two looks at the clock: about 2 ms each.
+_FUEL = 10_000
+_APPLY_CHUNK = 100
+# After a rebuild at the node limit, growing goes on if this share of the limit came free.
+_WORTHWHILE_SHARE = 0.05
+
+
+def saturate(
+    egraph: EGraph,
+    rules: Sequence[Rule],
+    limits: Limits,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+    on_iteration: Callable[[IterationReport], None] | None = None,
+) -> SaturationReport:
+    """Grow an e-graph by rules until it is saturated or a limit is reached.
+
+    The e-graph is readable after any outcome. Ctrl-C ends the run with `INTERRUPTED`; a second
+    one raises. Raises `saturax.errors.RuleError` (here `RuleFailure` or `RuleTypeError`) where a
+    rule is at fault, and ValueError where two rules share a name.
+    """
+    names = [rule.name for rule in rules]
+    if len(set(names)) != len(names):
+        shared = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"rule names must be unique, but these occur twice: {', '.join(shared)}")
+    run = _Run(egraph, rules, limits, clock, on_iteration)
+    with _interrupts_to(run):
+        reason = run.execute()
+    return run.report(reason)
+
+
+@contextmanager
+def _interrupts_to(run: "_Run") -> Iterator[None]:
+    """Turn the first Ctrl-C into a flag, so that it cannot tear a half-done update apart."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        run.is_interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _Segment:
+    """Roots at which a rule has still to look: variant `variant`, for matches newer than `since`.
+
+    Segments are processed as they are and never merged: a match whose e-nodes became new at
+    different times is found by exactly one of them.
+    """
+
+    __slots__ = ("roots", "since", "variant")
+
+    def __init__(self, variant: int, since: int, roots: list[int]) -> None:
+        self.variant = variant
+        self.since = since
+        self.roots = roots
+
+
+class _RuleState:
+    """A rule's unfinished work, matches and statistics in a run."""
+
+    def __init__(self, rule: Rule, egraph: EGraph) -> None:
+        self.matcher: Matcher = compile_matcher(rule.pattern, egraph)
+        self.application = RuleApplication(rule, self.matcher, egraph)
+        roots = egraph.classes_of_group(self.matcher.root_group)
+        self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
+        self.found: list[Match] = []
+        self.matches = 0
+        self.seconds = 0.0
+        self.times_banned = 0
+        self.banned_until = 0
+
+    def search(self, egraph: EGraph, capacity: int, refuel: Callable[[], int]) -> None:
+        """Work off segments until they are finished, `capacity` is reached or fuel is denied."""
+        find = egraph.find
+        left: list[_Segment] = []
+        for position, segment in enumerate(self.segments):
+            roots = list(dict.fromkeys([find(root) for root in segment.roots]))
+            match = self.matcher.variants[segment.variant]
+            done = match(roots, segment.since, self.found, capacity, refuel)
+            if done < len(roots):
+                rest = _Segment(segment.variant, segment.since, roots[done:])
+                left = [rest, *self.segments[position + 1 :]]
+                break
+        self.segments = left
+
+    def statistics(self) -> RuleStatistics:
+        application = self.application
+        return RuleStatistics(
+            self.matches, application.applied, application.unions, self.seconds, self.times_banned
+        )
+
+
+class _Run:
+    """One call of `saturate`."""
+
+    def __init__(
+        self,
+        egraph: EGraph,
+        rules: Sequence[Rule],
+        limits: Limits,
+        clock: Callable[[], float],
+        on_iteration: Callable[[IterationReport], None] | None,
+    ) -> None:
+        self.egraph = egraph
+        self.rules = rules
+        self.limits = limits
+        self.clock = clock
+        self.on_iteration = on_iteration
+        self.start = clock()
+        self.deadline = self.start + limits.time_limit_s
+        self.is_interrupted = False
+        self.iteration = 0
+        self.states: list[_RuleState] = []
+
+    def should_stop(self) -> bool:
+        return self.is_interrupted or self.clock() >= self.deadline
+
+    def _refuel(self) -> int:
+        return 0 if self.should_stop() else _FUEL
+
+    def execute(self) -> StopReason:
+        try:
+            reason = self._loop()
+        except KeyboardInterrupt:
+            # Raised by a rule or callback: the e-graph is consistent at those points.
+            self.is_interrupted = True
+        if self.is_interrupted:
+            self.egraph.rebuild()
+            return StopReason.INTERRUPTED
+        if not self.egraph.is_rebuilt:
+            end = self.clock() + self.limits.rebuild_grace_s
+            self.egraph.rebuild(lambda: self.clock() >= end)
+        return reason
+
+    def _loop(self) -> StopReason:
+        egraph = self.egraph
+        if self.should_stop() or not egraph.rebuild(self.should_stop):
+            return StopReason.TIME_LIMIT
+        egraph.take_changed()
+        for rule in self.rules:
+            self.states.append(_RuleState(rule, egraph))
+            if self.should_stop():
+                return StopReason.TIME_LIMIT
+        while any(state.segments for state in self.states):
+            reason = self._limit_reached() or self._iterate()
+            if reason is not None:
+                return reason
+        return StopReason.SATURATED
+
+    def _limit_reached(self) -> StopReason | None:
+        if self.iteration >= self.limits.iteration_limit:
+            return StopReason.ITERATION_LIMIT
+        if self.egraph.node_count >= self.limits.node_limit:
+            return StopReason.NODE_LIMIT
+        return None
+
+    def _iterate(self) -> StopReason | None:
+        self.iteration += 1
+        self._lift_bans()
+        egraph = self.egraph
+        since = egraph.clock
+        for state in self.states:
+            self._search(state)
+            if self.should_stop():
+                return StopReason.TIME_LIMIT
+        egraph.clock += 1
+        reason = None
+        for state in self.states:
+            reason = reason or self._apply(state)
+            state.found = []
+        if reason is None and not egraph.rebuild(self.should_stop):
+            reason = StopReason.TIME_LIMIT
+        if reason is None:
+            self._schedule(since)
+        if self.on_iteration is not None:
+            self.on_iteration(self._iteration_report())
+        return reason
+
+    def _lift_bans(self) -> None:
+        """If only banned rules have work left, let the first of them run now."""
+        waiting = [state for state in self.states if state.segments]
+        first = min(state.banned_until for state in waiting)
+        for state in waiting:
+            state.banned_until -= max(0, first - self.iteration)
+
+    def _search(self, state: _RuleState) -> None:
+        if state.banned_until > self.iteration or not state.segments:
+            return
+        start = self.clock()
+        capacity = self.limits.matches_per_rule << state.times_banned
+        state.search(self.egraph, capacity, self._refuel)
+        state.matches += len(state.found)
+        if len(state.found) >= capacity and state.segments:
+            ban = self.limits.ban_length << state.times_banned
+            state.times_banned += 1
+            state.banned_until = self.iteration + 1 + ban
+        state.seconds += self.clock() - start
+
+    def _apply(self, state: _RuleState) -> StopReason | None:
+        start = self.clock()
+        reason = None
+        egraph, application, found = self.egraph, state.application, state.found
+        node_limit = self.limits.node_limit
+        for first in range(0, len(found), _APPLY_CHUNK):
+            for match in found[first : first + _APPLY_CHUNK]:
+                application.apply(match)
+                if egraph.node_count >= node_limit:
+                    reason = self._make_room()
+                    if reason is not None:
+                        break
+            if reason is None and self.should_stop():
+                reason = StopReason.TIME_LIMIT
+            if reason is not None:
+                break
+        state.seconds += self.clock() - start
+        return reason
+
+    def _make_room(self) -> StopReason | None:
+        """Rebuild at the node limit, since duplicates vanish; stop unless that helped."""
+        if not self.egraph.rebuild(self.should_stop):
+            return StopReason.TIME_LIMIT
+        room = self.limits.node_limit - self.egraph.node_count
+        return None if room > _WORTHWHILE_SHARE * self.limits.node_limit else StopReason.NODE_LIMIT
+
+    def _schedule(self, since: int) -> None:
+        """Give every rule the roots at which a match may have become possible."""
+        egraph = self.egraph
+        changed = egraph.take_changed()
+        deepest = max((max(state.matcher.levels) for state in self.states), default=0)
+        by_level = [_by_group(egraph, changed)]
+        for _ in range(deepest):
+            changed = _parent_classes(egraph, changed)
+            by_level.append(_by_group(egraph, changed))
+        for state in self.states:
+            matcher = state.matcher
+            for variant, level in enumerate(matcher.levels):
+                roots = by_level[level].get(matcher.root_group)
+                if roots:
+                    state.segments.append(_Segment(variant, since, roots))
+
+    def _iteration_report(self) -> IterationReport:
+        egraph = self.egraph
+        return IterationReport(
+            self.iteration,
+            egraph.node_count,
+            egraph.class_count,
+            egraph.union_count,
+            self.clock() - self.start,
+        )
+
+    def report(self, reason: StopReason) -> SaturationReport:
+        egraph = self.egraph
+        return SaturationReport(
+            reason,
+            self.iteration,
+            egraph.node_count,
+            egraph.class_count,
+            self.clock() - self.start,
+            egraph.is_rebuilt,
+            {state.application.rule.name: state.statistics() for state in self.states},
+        )
+
+
+def _by_group(egraph: EGraph, classes: list[int]) -> dict[int, list[int]]:
+    by_group: dict[int, list[int]] = {}
+    for id in classes:
+        for group in egraph.groups[id]:
+            by_group.setdefault(group, []).append(id)
+    return by_group
+
+
+def _parent_classes(egraph: EGraph, classes: list[int]) -> list[int]:
+    find = egraph.find
+    return list(dict.fromkeys([find(n) for id in classes for n in egraph.parents(id)]))

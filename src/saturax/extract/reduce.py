@@ -1,0 +1,380 @@
+"""Shrink an extraction problem while keeping at least one optimum, and map selections back.
+
+Let R(c) be the classes that *every* selection of class c contains (c among them): the greatest
+solution of R(c) = {c} ∪ ⋂_{n∈c} ⋃_{d∈children(n)} R(d). Everything here follows from R:
+
+* a node of c with c ∈ R(d) for a child d can only be part of a cycle;
+* a child d of a node is redundant if another of its children has d in its R;
+* node n makes node m of its class superfluous if it costs no more and all its children are in
+  R(m's children), because whoever selects m has them already and they lie below the class;
+* classes in R(roots) are always paid: their cheapest price is a constant.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
+
+# Sets of classes are bit masks; past this many classes they would take hundreds of megabytes.
+_MASK_LIMIT = 30_000
+# Comparing all pairs of a class is quadratic; in huge classes only the cheapest ones compete.
+_RIVALS = 60
+_ROUNDS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A smaller problem and the way back.
+
+    The cost of a selection of `original` is `offset_us` plus that of its image in `problem`.
+    """
+
+    original: Problem
+    problem: Problem
+    offset_us: float
+    class_ids: tuple[int, ...]
+    """Original class of every reduced class."""
+    node_ids: tuple[int, ...]
+    """Original node of every reduced node."""
+    forced: Mapping[int, int]
+    """Original class → its only sensible node, for classes that were folded away."""
+    replaced: Mapping[int, int]
+    """Superfluous original node → the node that does its work for no more."""
+
+    def expand(self, selection: Mapping[int, int]) -> Selection:
+        """Selection of the original problem for a valid one of the reduced problem."""
+        wish = dict(self.forced)
+        for owner, node in selection.items():
+            wish[self.class_ids[owner]] = self.node_ids[node]
+        return restrict(self.original, wish)
+
+    def project(self, selection: Mapping[int, int]) -> Selection | None:
+        """Image of a valid original selection, of no higher cost; None if it has none.
+
+        There is none only when the selection uses a node of infinite cost.
+        """
+        new_class = {owner: index for index, owner in enumerate(self.class_ids)}
+        new_node = {node: index for index, node in enumerate(self.node_ids)}
+        image: Selection = {}
+        for owner, node in selection.items():
+            while node in self.replaced:
+                node = self.replaced[node]
+            if owner in new_class and node in new_node:
+                image[new_class[owner]] = new_node[node]
+        try:
+            return restrict(self.problem, image)
+        except ValueError:
+            return None
+
+
+def reduce_problem(
+    problem: Problem, *, keep_alternatives: bool = False, deadline: float = math.inf
+) -> Reduced:
+    """Reduce until nothing changes, or until `deadline` (`time.monotonic`) stops it early.
+
+    With `keep_alternatives`, only nodes that no finite selection can use are removed: the right
+    choice when the true objective is not the sum of these prices.
+
+    Raises:
+        InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
+    """
+    work = _Work(problem)
+    for _ in range(_ROUNDS):
+        before = work.size()
+        work.drop_unusable()
+        below = work.required_below(deadline)
+        if below is None:
+            break
+        work.drop_cyclic(below)
+        if keep_alternatives:
+            if work.size() == before:
+                break
+            continue
+        work.drop_redundant_children(below)
+        work.drop_dominated(below, deadline)
+        work.pay_required(below)
+        work.push_costs_up()
+        work.fold_single_nodes()
+        if work.size() == before or time.monotonic() > deadline:
+            break
+    work.drop_unusable()
+    return work.compact()
+
+
+class _Work:
+    """A problem under reduction: live nodes per class, their prices and children."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.original = problem
+        self.members: dict[int, list[int]] = {
+            owner: list(nodes) for owner, nodes in enumerate(problem.members)
+        }
+        self.cost = list(problem.cost_us)
+        self.children: list[tuple[int, ...]] = list(problem.children)
+        self.roots = list(problem.roots)
+        self.offset_us = 0.0
+        self.forced: dict[int, int] = {}
+        self.replaced: dict[int, int] = {}
+        self.order: list[int] = []  # feasible classes, each after the children of some node
+
+    def size(self) -> tuple[int, int, int, int]:
+        """Classes, nodes, edges and roots; unchanged means that a round did nothing."""
+        nodes = [node for some in self.members.values() for node in some]
+        edges = sum(len(self.children[node]) for node in nodes)
+        return len(self.members), len(nodes), edges, len(self.roots)
+
+    def parents(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {owner: [] for owner in self.members}
+        for nodes in self.members.values():
+            for node in nodes:
+                for child in self.children[node]:
+                    if child in found:
+                        found[child].append(node)
+        return found
+
+    def drop_unusable(self) -> None:
+        """Remove nodes without a finite derivation, and what the roots cannot reach."""
+        parents = self.parents()
+        owner_of = self.original.node_class
+        missing: dict[int, int] = {}
+        ready: deque[int] = deque()
+        for owner, nodes in self.members.items():
+            for node in nodes:
+                if self.cost[node] < math.inf and owner not in self.children[node]:
+                    missing[node] = len(self.children[node])
+                    if not missing[node]:
+                        ready.append(node)
+        feasible: dict[int, None] = {}
+        while ready:
+            owner = owner_of[ready.popleft()]
+            if owner in feasible:
+                continue
+            feasible[owner] = None
+            for parent in parents[owner]:
+                if parent in missing:
+                    missing[parent] -= 1
+                    if not missing[parent]:
+                        ready.append(parent)
+        for root in self.roots:
+            if root not in feasible:
+                raise InfeasibleProblemError(
+                    f"expected a finite, acyclic choice of nodes for root class {root}, but none "
+                    "exists; give at least one of the programs in it a finite price"
+                )
+        usable = {
+            owner: [node for node in nodes if missing.get(node, 1) == 0]
+            for owner, nodes in self.members.items()
+            if owner in feasible
+        }
+        reached = self._reachable(usable)
+        self.members = {owner: nodes for owner, nodes in usable.items() if owner in reached}
+        self.order = [owner for owner in feasible if owner in reached]
+
+    def _reachable(self, members: Mapping[int, list[int]]) -> set[int]:
+        reached = set(self.roots)
+        stack = list(self.roots)
+        while stack:
+            for node in members[stack.pop()]:
+                for child in self.children[node]:
+                    if child not in reached:
+                        reached.add(child)
+                        stack.append(child)
+        return reached
+
+    def required_below(self, deadline: float) -> dict[int, int] | None:
+        """R of every class as a bit mask over `order`; None if too large or too late.
+
+        Found from above (an unvisited class counts as "everything"), so that only the finished
+        fixpoint is a true statement: stopping early must discard it.
+        """
+        if len(self.order) > _MASK_LIMIT:
+            return None
+        parents = self.parents()
+        owner_of = self.original.node_class
+        self.bit = {owner: 1 << index for index, owner in enumerate(self.order)}
+        below: dict[int, int] = {}
+        queue, queued = deque(self.order), set(self.order)
+        steps = 0
+        while queue:
+            steps += 1
+            if steps % 256 == 0 and time.monotonic() > deadline:
+                return None
+            owner = queue.popleft()
+            queued.discard(owner)
+            mask = self._required_by_all(self.members[owner], below) | self.bit[owner]
+            if below.get(owner) == mask:
+                continue
+            below[owner] = mask
+            for parent in parents[owner]:
+                above = owner_of[parent]
+                if above not in queued:
+                    queued.add(above)
+                    queue.append(above)
+        return below
+
+    def _required_by_all(self, nodes: list[int], below: Mapping[int, int]) -> int:
+        shared = -1
+        for node in nodes:
+            mask = 0
+            for child in self.children[node]:
+                if child not in below:
+                    break
+                mask |= below[child]
+            else:
+                shared &= mask
+        return shared
+
+    def _required_by(self, node: int, below: Mapping[int, int]) -> int:
+        mask = 0
+        for child in self.children[node]:
+            mask |= below[child]
+        return mask
+
+    def drop_cyclic(self, below: Mapping[int, int]) -> None:
+        """Remove nodes whose children need the node's own class."""
+        for owner, nodes in self.members.items():
+            own = self.bit[owner]
+            self.members[owner] = [n for n in nodes if not self._required_by(n, below) & own]
+
+    def drop_redundant_children(self, below: Mapping[int, int]) -> None:
+        """Remove children (and roots) that another child (root) brings along anyway."""
+        for nodes in self.members.values():
+            for node in nodes:
+                if len(self.children[node]) > 1:
+                    self.children[node] = self._without_implied(self.children[node], below)
+
+    def _without_implied(
+        self, classes: tuple[int, ...], below: Mapping[int, int]
+    ) -> tuple[int, ...]:
+        kept = []
+        for one in classes:
+            bit = self.bit[one]
+            if not any(below[other] & bit for other in classes if other != one):
+                kept.append(one)
+        return tuple(kept)
+
+    def drop_dominated(self, below: Mapping[int, int], deadline: float) -> None:
+        """Remove nodes for which a rival of the class does the same with less."""
+        for owner, nodes in self.members.items():
+            if len(nodes) < 2:
+                continue
+            if time.monotonic() > deadline:
+                return
+            own = {n: self._mask_of(self.children[n]) for n in nodes}
+            ranked = sorted(nodes, key=lambda n: (self.cost[n], own[n].bit_count(), n))
+            kept: list[int] = []
+            for node in ranked:
+                need = ~self._required_by(node, below)
+                rival = next((k for k in kept[:_RIVALS] if not own[k] & need), None)
+                if rival is None:
+                    kept.append(node)
+                else:
+                    self.replaced[node] = rival
+            self.members[owner] = kept
+
+    def _mask_of(self, classes: tuple[int, ...]) -> int:
+        mask = 0
+        for one in classes:
+            mask |= self.bit[one]
+        return mask
+
+    def pay_required(self, below: Mapping[int, int]) -> None:
+        """Make every class of R(roots) a root, and take its cheapest price as paid.
+
+        As a root it needs no edge to be selected; edges inside a component stay, because they
+        may close a cycle.
+        """
+        mask = 0
+        for root in self.roots:
+            mask |= below[root]
+        required = [owner for owner in self.order if mask & self.bit[owner]]
+        self.roots = [owner for owner in required if owner in self.members]
+        component = self._components()
+        always = set(self.roots)
+        for owner, nodes in self.members.items():
+            label = component[owner]
+            for node in nodes:
+                children = self.children[node]
+                if any(child in always for child in children):
+                    self.children[node] = tuple(
+                        d for d in children if d not in always or component[d] == label
+                    )
+        for owner in self.roots:
+            cheapest = min(self.cost[node] for node in self.members[owner])
+            self.offset_us += cheapest
+            for node in self.members[owner]:
+                self.cost[node] -= cheapest
+
+    def _components(self) -> dict[int, int]:
+        rows = [(owner, 0.0, self.children[n]) for owner, ns in self.members.items() for n in ns]
+        labels = Problem.build(self.original.class_count, rows, ()).component
+        return {owner: labels[owner] for owner in self.members}
+
+    def push_costs_up(self) -> None:
+        """Move a class's cheapest price to its parents when they all sit in one class.
+
+        At most one of them is selected then, and it pays exactly once.
+        """
+        parents = self.parents()
+        roots = set(self.roots)
+        owner_of = self.original.node_class
+        for owner in reversed(self.order):
+            above = {owner_of[parent] for parent in parents[owner]}
+            if owner in roots or len(above) != 1 or owner in above:
+                continue
+            cheapest = min(self.cost[node] for node in self.members[owner])
+            if cheapest > 0:
+                for node in self.members[owner]:
+                    self.cost[node] -= cheapest
+                for parent in parents[owner]:
+                    self.cost[parent] += cheapest
+
+    def fold_single_nodes(self) -> None:
+        """Replace a class whose only node is free by that node's children, if it stays small."""
+        parents = {owner: set(nodes) for owner, nodes in self.parents().items()}
+        roots = set(self.roots)
+        for owner in self.order:
+            nodes = self.members[owner]
+            if len(nodes) != 1 or self.cost[nodes[0]] > 0:
+                continue
+            children = self.children[nodes[0]]
+            users = parents[owner]
+            if owner in children or (len(users) > 1 and len(children) > 2):
+                continue
+            self.forced[owner] = nodes[0]
+            del self.members[owner]
+            if owner in roots:
+                self.roots += [child for child in children if child not in roots]
+                roots.update(children)
+                self.roots.remove(owner)
+            for child in children:
+                parents[child].discard(nodes[0])
+                parents[child].update(users)
+            for user in users:
+                rest = [child for child in self.children[user] if child != owner]
+                self.children[user] = tuple(dict.fromkeys([*rest, *children]))
+
+    def compact(self) -> Reduced:
+        """Number the remaining classes and nodes from 0."""
+        class_ids = tuple(self.order)
+        new_class = {owner: index for index, owner in enumerate(class_ids)}
+        node_ids = tuple(node for owner in class_ids for node in self.members[owner])
+        owner_of = self.original.node_class
+        kinds = self.original.signatures
+        problem = Problem.build(
+            len(class_ids),
+            (
+                (new_class[owner_of[n]], self.cost[n], [new_class[d] for d in self.children[n]])
+                for n in node_ids
+            ),
+            [new_class[root] for root in self.roots],
+            tuple(node_ids) if kinds is None else [kinds[n] for n in node_ids],
+        )
+        return Reduced(
+            self.original, problem, self.offset_us, class_ids, node_ids, self.forced, self.replaced
+        )

@@ -1,0 +1,32 @@
+"""Generic operations: everything that the table does not know, carried exactly.
+
+A generic node's `op` is the full name ("stablehlo.sort") and its attributes are one `Generic`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from saturax.graph.ir import Graph, Node
+
+PURE = -1
+
+
+class Generic(NamedTuple):
+    """Attributes of a generic node.
+
+    `attributes` are (name, MLIR text) pairs, sorted by name. The inputs of each of the `regions`
+    are its block arguments followed by the captured values, which are the node's last `captures`
+    operands. `sequence` is the operation's place in program order if it has side effects (so that
+    two equal ones stay two), else `PURE`.
+    """
+
+    attributes: tuple[tuple[str, str], ...] = ()
+    regions: tuple[Graph, ...] = ()
+    captures: int = 0
+    sequence: int = PURE
+
+
+def generic_of(node: Node) -> Generic | None:
+    """The `Generic` attributes of a node, or None if it is an operation of the table."""
+    return node.attributes[0] if node.attributes and isinstance(node.attributes[0], Generic) else None

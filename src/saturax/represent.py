@@ -1,0 +1,56 @@
+"""Stage `represent`: a graph becomes an e-graph that holds just this one program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from saturax.egraph import EGraph
+from saturax.graph.ir import Graph
+from saturax.graph.ops import is_commutative
+from saturax.proposals.equality import Equalities
+from saturax.rules.facts import FactAnalysis
+
+
+@dataclass(frozen=True)
+class Represented:
+    """An e-graph and where the original program is in it.
+
+    `enodes[i]` is the permanent e-node id (and a class id) of node i of `graph`.
+    """
+
+    egraph: EGraph
+    graph: Graph
+    enodes: tuple[int, ...]
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        """Canonical class ids that a program must compute: effects, then outputs."""
+        wanted = self.graph.effects + self.graph.outputs
+        return tuple(self.egraph.find(self.enodes[index]) for index in wanted)
+
+    def live_enodes(self) -> tuple[int, ...]:
+        """The e-nodes that now stand for the original nodes (congruent ones were merged)."""
+        egraph = self.egraph
+        return tuple(
+            egraph.add_node(
+                node.op,
+                node.attributes,
+                tuple(self.enodes[operand] for operand in node.operands),
+                node.type,
+            )
+            for node in self.graph.nodes
+        )
+
+
+def represent(graph: Graph, equalities: Equalities | None = None) -> Represented:
+    """Put every node of `graph` into a new e-graph, and what proposals say is equal."""
+    egraph = EGraph(FactAnalysis(), is_commutative)
+    ids: list[int] = []
+    for index, node in enumerate(graph.nodes if equalities is None else equalities.nodes):
+        children = tuple(ids[operand] for operand in node.operands)
+        origin = None if index < len(graph.nodes) else "proposal"
+        ids.append(egraph.add_node(node.op, node.attributes, children, node.type, origin))
+    for index, equal, reason in () if equalities is None else equalities.pairs:
+        egraph.union(ids[index], ids[equal], reason)
+    egraph.rebuild()
+    return Represented(egraph, graph, tuple(ids[: len(graph.nodes)]))

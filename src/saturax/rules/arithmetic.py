@@ -1,0 +1,33 @@
+"""Which element types let a rule do arithmetic on operands instead of on a wider product."""
+
+from __future__ import annotations
+
+from saturax.graph.build import Value
+from saturax.graph.types import is_complex, is_float, is_integer, is_unsigned, numpy_dtype
+
+
+def is_uniform(dtype: str, *values: Value) -> bool:
+    """Whether all values have elements of `dtype`: then no rule step can overflow sooner."""
+    return all(value.dtype == dtype for value in values)
+
+
+def is_real(dtype: str) -> bool:
+    """Whether `dtype` has a division that inverts multiplication (up to rounding)."""
+    return is_float(dtype) or is_complex(dtype)
+
+
+def accumulation_dtype(dtype: str) -> str:
+    """The type in which XLA sums products for results of `dtype`: narrow floats are summed as f32."""
+    narrow = is_float(dtype) and numpy_dtype(dtype).itemsize < 4
+    return "f32" if narrow else dtype
+
+
+def converts_exactly(source: str, target: str) -> bool:
+    """Whether every value of `source` is a value of `target` (false where that is unknown)."""
+    if source == target:
+        return True
+    narrower = numpy_dtype(source).itemsize < numpy_dtype(target).itemsize
+    if is_float(source) and is_float(target):
+        return narrower and target in ("f32", "f64")
+    integers = is_integer(source) and is_integer(target)
+    return integers and narrower and is_unsigned(source) == is_unsigned(target)

@@ -1,0 +1,111 @@
+"""Side conditions and small terms that several rule families share.
+
+All predicates are total, and "no" when they cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import constant
+from saturax.graph.types import is_integer
+from saturax.rules.rule import BITWISE, Rule, need
+
+FOLD_LIMIT = 4096
+"""Most elements of a constant with distinct elements that a rule creates: 16 KiB of f32 are quick
+to make and small in the program; larger ones belong to freezing, which computes them once."""
+
+REALS = frozenset({"f16", "bf16", "f32", "f64"})
+"""The real types of ordinary arithmetic: signed zeros, infinities and NaN, as IEEE 754 has them
+(of the 8-bit types some lack them)."""
+
+INTEGERS = frozenset({"i8", "i16", "i32", "i64", "ui8", "ui16", "ui32", "ui64"})
+"""The integer types that wrap around at a width numpy has."""
+
+INCREASING = frozenset(
+    {"exponential", "exponential_minus_one", "logistic", "tanh", "cbrt", "floor", "ceil"}
+    | {"chlo.erf", "chlo.sinh", "chlo.asinh", "chlo.atan"}
+)
+"""Functions that are defined and never decrease on all of [-∞, ∞]."""
+
+INCREASING_WHERE_DEFINED = frozenset({"sqrt", "log", "log_plus_one"})
+"""Functions that increase from some number on and are NaN below it."""
+
+
+def is_exact(f: Any, dtype: str) -> bool:
+    """Whether f is associative in every bit on `dtype`: lattice operations, and all integers."""
+    lattice = f in ("maximum", "minimum", "and", "or", "xor")
+    return lattice or is_integer(dtype) or dtype == "i1"
+
+
+def exactly(general: Rule, condition: Callable[..., bool]) -> Rule:
+    """The BITWISE rule that `general` is where `condition` holds of the rule's arguments.
+
+    For equations that rounding breaks on floats only, so that a user who wants every bit keeps
+    them on integers.
+    """
+
+    def right(**arguments: Any) -> Value | None:
+        need(condition(**arguments))
+        return general.right(**arguments)
+
+    return replace(
+        general,
+        name=f"{general.name}_exactly",
+        right=right,
+        numerics=BITWISE,
+        equation=f"{general.equation} (exact here)",
+    )
+
+
+def for_integers(general: Rule) -> Rule:
+    """The BITWISE rule that `general` is on integers."""
+
+    def all_integers(**arguments: Any) -> bool:
+        tensors = [a for a in arguments.values() if isinstance(a, Value | Literal)]
+        return all(is_integer(tensor.type.dtype) for tensor in tensors)  # type: ignore[union-attr]
+
+    return exactly(general, all_integers)
+
+
+def is_all(c: Any, value: float) -> bool:
+    """Whether c is a constant, not complex, whose every element equals `value` (0.0 = -0.0)."""
+    if not isinstance(c, Literal) or not c.is_splat or c.type.dtype.startswith("complex"):
+        return False
+    return bool(c.value == value)
+
+
+def is_ordinary(array: Any) -> bool:
+    """Whether all elements are finite, and none is subnormal (which XLA:CPU flushes to zero)."""
+    values = np.asarray(array)
+    if values.dtype.kind in "iub":
+        return True
+    tiny = _tiny(values.dtype)
+    magnitudes = np.abs(values.astype(np.float64))
+    return bool(np.all(np.isfinite(magnitudes) & ((magnitudes == 0) | (magnitudes >= tiny))))
+
+
+def _tiny(dtype: np.dtype[Any]) -> float:
+    import ml_dtypes
+
+    return float(ml_dtypes.finfo(dtype).tiny)
+
+
+def computed(array: Any, like: Literal) -> Any:
+    """A constant of the type of `like` holding what was computed from its stored elements.
+
+    `array` has the shape of `like.data`, which for a splat is ().
+    """
+    values = np.asarray(array).astype(like.data.dtype, copy=False)
+    return constant(Literal(values, like.type.shape) if like.is_splat else Literal(values))
+
+
+def is_small(c: Literal) -> bool:
+    """Whether rules may compute with the elements of c: a splat, or few elements."""
+    return c.is_splat or c.type.size <= FOLD_LIMIT

@@ -1,0 +1,237 @@
+"""The form of a rewrite rule: a pattern, and an ordinary Python function for the right side.
+
+    @rule(lambda x, p, q: transpose(transpose(x, p), q), numerics=BITWISE, source="…")
+    def merge_transposes(x, p, q):
+        '''(xᵖ)ᑫ = x^(p∘q)'''
+        return transpose(x, compose(p, q))
+
+The pattern is built by calling the left side with placeholders; a placeholder's place in an
+operation decides whether it stands for an operand or for an attribute. The right side is called
+with typed operand handles and attribute values, and returns None (or calls `need`) where the rule
+does not apply.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
+from saturax.egraph.recipe import Recipe, RecipeStep
+from saturax.errors import RuleError, TypeInferenceError
+from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.types import Type
+
+
+class Numerics(IntEnum):
+    """How equal the two sides of a rule are."""
+
+    BITWISE = 0
+    """In every bit, for every input, NaN, ±0 and infinities included."""
+    ROUNDING = 1
+    """Over the reals; floating-point results may differ by rounding, overflow and underflow."""
+    FINITE = 2
+    """Only where inputs are finite, e.g. 0·x = 0."""
+    APPROXIMATE = 3
+    """Up to an error that is not rounding."""
+
+
+BITWISE, ROUNDING, FINITE, APPROXIMATE = Numerics
+
+
+class _DoesNotApply(Exception):
+    """Raised by `need`: the side condition of a rule does not hold."""
+
+
+def need(condition: Any) -> None:
+    """Go on only if `condition` holds; otherwise the rule does not apply here."""
+    if not condition:
+        raise _DoesNotApply
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """Stands for an operand or an attribute while a pattern is built."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A directed equation between programs; see the module's text for the fields' meaning.
+
+    `structured` maps a generated attribute variable to the tuple of literals and placeholders that
+    its value must match. `family` is the module that the rule lives in.
+    """
+
+    name: str
+    pattern: PatternNode
+    right: Callable[..., Value | None]
+    parameters: tuple[str, ...]
+    numerics: Numerics
+    source: str
+    equation: str
+    family: str
+    uses_facts: bool
+    structured: tuple[tuple[str, tuple[Any, ...]], ...]
+
+    def apply(
+        self,
+        attributes: Mapping[str, Any],
+        operands: Mapping[str, Value],
+    ) -> Value | None:
+        """The right side for these attributes and operand handles, or None if it does not apply.
+
+        Operations are added to the current builder. Raises `RuleError` if the right side fails.
+        """
+        bound = dict(attributes)
+        for name, shape in self.structured:
+            if not _bind(shape, bound.pop(name), bound):
+                return None
+        arguments = {**bound, **operands}
+        try:
+            return self.right(**{name: arguments[name] for name in self.parameters})
+        except (_DoesNotApply, TypeInferenceError) as reason:
+            if isinstance(reason, TypeInferenceError):
+                raise RuleError(
+                    f"rule {self.name}: its right side is ill-typed for {_describe(arguments)}: "
+                    f"{reason}. Add the missing side condition with `need`."
+                ) from reason
+            return None
+        except Exception as error:
+            raise RuleError(
+                f"rule {self.name}: its right side raised {error!r} for {_describe(arguments)}"
+            ) from error
+
+    def recipe(
+        self,
+        attributes: Mapping[str, Any],
+        operand_types: Mapping[str, Type],
+        root_type: Type,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Recipe | None:
+        """What the engine adds for a match: the right side as steps over the operands."""
+        builder = GraphBuilder(tuple(operand_types.values()))
+        names = list(operand_types)
+        operands = dict(zip(names, builder.parameters, strict=True))
+        if facts is not None:
+            for name, operand in operands.items():
+                operand.facts = facts[name]
+        with building(builder):
+            result = self.apply(attributes, operands)
+        if result is None:
+            return None
+        if result.type != root_type:
+            raise RuleError(
+                f"rule {self.name}: its left side has type {root_type}, its right side "
+                f"{result.type}, for {_describe({**attributes, **operands})}"
+            )
+        offset = len(names)
+
+        needed = _needed(builder, result.index, offset)
+        position = {old: new for new, old in enumerate(needed)}
+
+        def renumbered(index: int) -> str | int:
+            return names[index] if index < offset else position[index]
+
+        steps = tuple(
+            RecipeStep(
+                node.op, node.attributes, tuple(renumbered(i) for i in node.operands), node.type
+            )
+            for node in (builder.nodes[old] for old in needed)
+        )
+        return Recipe(steps, renumbered(result.index))
+
+
+def _needed(builder: GraphBuilder, root: int, offset: int) -> list[int]:
+    """Indices of the nodes after the parameters that `root` depends on, in order."""
+    needed = {root}
+    for index in range(len(builder.nodes) - 1, offset - 1, -1):
+        if index in needed:
+            needed.update(builder.nodes[index].operands)
+    return sorted(index for index in needed if index >= offset)
+
+
+class _PatternBuilder:
+    """Turns operation constructors, called with placeholders, into a pattern."""
+
+    def __init__(self) -> None:
+        self.structured: list[tuple[str, tuple[Any, ...]]] = []
+
+    def make(self, op: str, attributes: tuple[Any, ...], operands: tuple[Any, ...]) -> PatternNode:
+        """A pattern node."""
+        return PatternNode(
+            op,
+            tuple(self._attribute(attribute) for attribute in attributes),
+            tuple(PatternVar(x.name) if isinstance(x, Placeholder) else x for x in operands),
+        )
+
+    def _attribute(self, attribute: Any) -> Any:
+        if isinstance(attribute, Placeholder):
+            return PatternAttribute(attribute.name)
+        if _has_placeholder(attribute):
+            name = f"_{len(self.structured)}"
+            self.structured.append((name, attribute))
+            return PatternAttribute(name)
+        return attribute
+
+
+def _has_placeholder(attribute: Any) -> bool:
+    if isinstance(attribute, tuple):
+        return any(map(_has_placeholder, attribute))
+    return isinstance(attribute, Placeholder)
+
+
+def _bind(shape: Any, value: Any, bound: dict[str, Any]) -> bool:
+    """Match `value` against literals and placeholders, adding what placeholders stand for."""
+    if isinstance(shape, Placeholder):
+        return bool(bound.setdefault(shape.name, value) == value)
+    if isinstance(shape, tuple):
+        fits = isinstance(value, tuple) and len(value) == len(shape)
+        return fits and all(_bind(s, v, bound) for s, v in zip(shape, value, strict=True))
+    return bool(shape == value)
+
+
+def _describe(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} = {value.type if isinstance(value, Value) else value}"
+        for name, value in arguments.items()
+    )
+
+
+def rule(
+    left: Callable[..., Any], *, numerics: Numerics, source: str, uses_facts: bool = False
+) -> Callable[[Callable[..., Value | None]], Rule]:
+    """Declare a rewrite rule; its docstring is the equation with its condition.
+
+    `source` says where the equation comes from. With `uses_facts`, the right side may ask what is
+    known about its operands (`saturax.rules.facts`).
+    """
+
+    def decorate(right: Callable[..., Value | None]) -> Rule:
+        equation = inspect.getdoc(right)
+        if not equation:
+            raise RuleError(f"rule {right.__name__}: its docstring must state the equation")
+        names = tuple(inspect.signature(left).parameters)
+        if names != tuple(inspect.signature(right).parameters):
+            raise RuleError(f"rule {right.__name__}: both sides must have the same parameters")
+        builder = _PatternBuilder()
+        with building(builder):
+            pattern = left(*map(Placeholder, names))
+        return Rule(
+            right.__name__,
+            pattern,
+            right,
+            names,
+            numerics,
+            source,
+            equation.splitlines()[0],
+            right.__module__.rpartition(".")[2],
+            uses_facts,
+            tuple(builder.structured),
+        )
+
+    return decorate

@@ -1,0 +1,322 @@
+"""How the attributes of the operation table are spelled in MLIR, in both directions.
+
+One `Codec` an operation: which MLIR attributes it has, and how their values are packed into the
+positional attributes of a node. An operation with any other attribute is imported as generic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
+
+from saturax.graph.ir import Attributes
+from saturax.graph.ops import (
+    ConvDimensions,
+    DotDimensions,
+    GatherDimensions,
+    Groups,
+    Precision,
+    ReduceWindow,
+    Window,
+)
+from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned
+
+
+class Field(NamedTuple):
+    """One MLIR attribute; `encode` needs a current context and may return None for the default."""
+
+    name: str
+    decode: Callable[[ir.Attribute], Any]
+    encode: Callable[[Any], ir.Attribute | None]
+
+
+class Codec(NamedTuple):
+    """The MLIR attributes of an operation of the table.
+
+    `pack(values, result_type)` makes the node's attributes of the fields' values, None where a
+    field is absent; `unpack(attributes)` returns the fields' values.
+    """
+
+    fields: tuple[Field, ...]
+    pack: Callable[[Sequence[Any], TensorType], Attributes]
+    unpack: Callable[[Attributes], Sequence[Any]]
+
+
+def _decode_integers(attribute: Any) -> tuple[int, ...]:
+    return tuple(attribute)
+
+
+def _decode_pairs(attribute: Any) -> tuple[tuple[int, int], ...]:
+    return tuple((int(low), int(high)) for low, high in np.asarray(attribute))
+
+
+def _encode_pairs(pairs: Sequence[tuple[int, int]]) -> ir.Attribute:
+    return ir.DenseElementsAttr.get(np.asarray(pairs, np.int64).reshape(len(pairs), 2))
+
+
+def _decode_dot(attribute: Any) -> DotDimensions:
+    d = stablehlo.DotDimensionNumbers(attribute)
+    return DotDimensions(
+        tuple(d.lhs_batching_dimensions),
+        tuple(d.rhs_batching_dimensions),
+        tuple(d.lhs_contracting_dimensions),
+        tuple(d.rhs_contracting_dimensions),
+    )
+
+
+def _encode_dot(d: DotDimensions) -> ir.Attribute:
+    attribute: ir.Attribute = stablehlo.DotDimensionNumbers.get(*map(list, d))
+    return attribute
+
+
+def _decode_convolution(attribute: Any) -> ConvDimensions:
+    d = stablehlo.ConvDimensionNumbers(attribute)
+    return ConvDimensions(
+        d.input_batch_dimension,
+        d.input_feature_dimension,
+        tuple(d.input_spatial_dimensions),
+        d.kernel_input_feature_dimension,
+        d.kernel_output_feature_dimension,
+        tuple(d.kernel_spatial_dimensions),
+        d.output_batch_dimension,
+        d.output_feature_dimension,
+        tuple(d.output_spatial_dimensions),
+    )
+
+
+def _encode_convolution(d: ConvDimensions) -> ir.Attribute:
+    attribute: ir.Attribute = stablehlo.ConvDimensionNumbers.get(
+        *(list(part) if isinstance(part, tuple) else part for part in d)
+    )
+    return attribute
+
+
+def _decode_gather(attribute: Any) -> GatherDimensions:
+    d = stablehlo.GatherDimensionNumbers(attribute)
+    return GatherDimensions(
+        tuple(d.offset_dims),
+        tuple(d.collapsed_slice_dims),
+        tuple(d.operand_batching_dims),
+        tuple(d.start_indices_batching_dims),
+        tuple(d.start_index_map),
+        d.index_vector_dim,
+    )
+
+
+def _encode_gather(d: GatherDimensions) -> ir.Attribute:
+    attribute: ir.Attribute = stablehlo.GatherDimensionNumbers.get(
+        *(list(part) if isinstance(part, tuple) else part for part in d)
+    )
+    return attribute
+
+
+def _decode_precisions(attribute: Any) -> tuple[str, ...]:
+    names = tuple(stablehlo.PrecisionAttr(each).value for each in attribute)
+    return () if all(name == "DEFAULT" for name in names) else names
+
+
+def _encode_precisions(names: tuple[str, ...]) -> ir.Attribute | None:
+    return ir.ArrayAttr.get([stablehlo.PrecisionAttr.get(name) for name in names]) if names else None
+
+
+def _encode_text(text: str) -> ir.Attribute | None:
+    return ir.Attribute.parse(text) if text else None
+
+
+def integers(name: str) -> Field:
+    """A field of type `array<i64>`."""
+    return Field(name, _decode_integers, lambda values: ir.DenseI64ArrayAttr.get(list(values)))
+
+
+def integer(name: str, bits: int = 64) -> Field:
+    """An integer of a width in bits."""
+    return Field(
+        name,
+        lambda attribute: ir.IntegerAttr(attribute).value,
+        lambda value: ir.IntegerAttr.get(ir.IntegerType.get_signless(bits), value),
+    )
+
+
+def _boolean(name: str) -> Field:
+    return Field(name, lambda attribute: ir.BoolAttr(attribute).value, ir.BoolAttr.get)
+
+
+def _pairs(name: str) -> Field:
+    return Field(name, _decode_pairs, _encode_pairs)
+
+
+_BOOLEANS = Field(
+    "window_reversal", _decode_integers, lambda values: ir.DenseBoolArrayAttr.get(list(values))
+)
+_PRECISIONS = Field("precision_config", _decode_precisions, _encode_precisions)
+
+
+def _as_given(values: Sequence[Any], result: TensorType) -> Attributes:
+    return tuple(values)
+
+
+def _pack_dot(values: Sequence[Any], result: TensorType) -> Attributes:
+    dimensions, precisions, algorithm = values
+    return dimensions, Precision(precisions or (), algorithm or ""), result.dtype
+
+
+def _or(value: Any, default: Any, count: int) -> Any:
+    return (default,) * count if value is None else value
+
+
+def _pack_convolution(values: Sequence[Any], result: TensorType) -> Attributes:
+    strides, padding, lhs, rhs, reversal, dimensions, feature, batch, precisions = values
+    n = result.rank - 2
+    window = Window(
+        _or(strides, 1, n),
+        _or(padding, (0, 0), n),
+        _or(lhs, 1, n),
+        _or(rhs, 1, n),
+        tuple(map(bool, _or(reversal, False, n))),
+    )
+    groups = Groups(feature, batch)
+    return window, dimensions, groups, Precision(precisions or ()), result.dtype
+
+
+def _unpack_convolution(attributes: Any) -> Sequence[Any]:
+    window, dimensions, groups, precision, _ = attributes
+    return (*window, dimensions, *groups, precision[0])
+
+
+def _pack_reduce_window(values: Sequence[Any], result: TensorType) -> Attributes:
+    size, strides, base, dilation, padding = values
+    n = result.rank
+    window = ReduceWindow(
+        size, _or(strides, 1, n), _or(base, 1, n), _or(dilation, 1, n), _or(padding, (0, 0), n)
+    )
+    return (window,)
+
+
+CODECS: dict[str, Codec] = {
+    "transpose": Codec((integers("permutation"),), _as_given, tuple),
+    "reverse": Codec((integers("dimensions"),), _as_given, tuple),
+    "slice": Codec(
+        (integers("start_indices"), integers("limit_indices"), integers("strides")),
+        _as_given,
+        tuple,
+    ),
+    "pad": Codec(
+        (
+            integers("edge_padding_low"),
+            integers("edge_padding_high"),
+            integers("interior_padding"),
+        ),
+        _as_given,
+        tuple,
+    ),
+    "concatenate": Codec((integer("dimension"),), _as_given, tuple),
+    "dynamic_slice": Codec((integers("slice_sizes"),), _as_given, tuple),
+    "dynamic_update_slice": Codec((), _as_given, tuple),
+    "reshape": Codec((), lambda values, result: (result.shape,), lambda attributes: ()),
+    "broadcast_in_dim": Codec(
+        (integers("broadcast_dimensions"),),
+        lambda values, result: (result.shape, values[0]),
+        lambda attributes: attributes[1:],
+    ),
+    "iota": Codec(
+        (integer("iota_dimension"),),
+        lambda values, result: (values[0], result),
+        lambda attributes: attributes[:1],
+    ),
+    "dot_general": Codec(
+        (
+            Field("dot_dimension_numbers", _decode_dot, _encode_dot),
+            _PRECISIONS,
+            Field("algorithm", str, _encode_text),
+        ),
+        _pack_dot,
+        lambda attributes: (attributes[0], *attributes[1]),  # type: ignore[misc]
+    ),
+    "convolution": Codec(
+        (
+            integers("window_strides"),
+            _pairs("padding"),
+            integers("lhs_dilation"),
+            integers("rhs_dilation"),
+            _BOOLEANS,
+            Field("dimension_numbers", _decode_convolution, _encode_convolution),
+            integer("feature_group_count"),
+            integer("batch_group_count"),
+            _PRECISIONS,
+        ),
+        _pack_convolution,
+        _unpack_convolution,
+    ),
+    "gather": Codec(
+        (
+            Field("dimension_numbers", _decode_gather, _encode_gather),
+            integers("slice_sizes"),
+            _boolean("indices_are_sorted"),
+        ),
+        lambda values, result: (values[0], values[1], bool(values[2])),
+        tuple,
+    ),
+    "reduce": Codec((integers("dimensions"),), _as_given, lambda attributes: attributes[1:]),
+    "reduce_window": Codec(
+        (
+            integers("window_dimensions"),
+            integers("window_strides"),
+            integers("base_dilations"),
+            integers("window_dilations"),
+            _pairs("padding"),
+        ),
+        _pack_reduce_window,
+        lambda attributes: attributes[1],  # type: ignore[return-value]
+    ),
+}
+"""Codecs by operation of the table. For reductions, `pack` leaves out the function."""
+
+COMPARE = (
+    Field(
+        "comparison_direction",
+        lambda attribute: stablehlo.ComparisonDirectionAttr(attribute).value,
+        lambda value: stablehlo.ComparisonDirectionAttr.get(value),
+    ),
+    Field(
+        "compare_type",
+        lambda attribute: stablehlo.ComparisonTypeAttr(attribute).value,
+        lambda value: stablehlo.ComparisonTypeAttr.get(value),
+    ),
+)
+"""Attributes of `compare`."""
+
+REDUCE_PRECISION = (integer("exponent_bits", 32), integer("mantissa_bits", 32))
+"""Attributes of `reduce_precision`."""
+
+UNARY = frozenset(
+    "abs cbrt ceil cosine count_leading_zeros exponential exponential_minus_one floor imag "
+    "is_finite log log_plus_one logistic negate not popcnt real round_nearest_afz "
+    "round_nearest_even rsqrt sign sine sqrt tan tanh".split()
+)
+"""StableHLO's elementwise operations of one operand without attributes."""
+
+BINARY = frozenset(
+    "add and atan2 complex divide maximum minimum multiply or power remainder shift_left "
+    "shift_right_arithmetic shift_right_logical subtract xor".split()
+)
+"""StableHLO's elementwise operations of two operands without attributes."""
+
+CHLO_UNARY = frozenset(
+    "acos acosh asin asin_acos_kernel asinh atan atanh bessel_i1e conj cosh digamma erf erf_inv "
+    "erfc is_inf is_neg_inf is_pos_inf lgamma sinh square tan".split()
+)
+"""CHLO's elementwise operations of one operand."""
+
+CHLO_BINARY = frozenset("mulhi next_after polygamma zeta".split())
+"""CHLO's elementwise operations of two operands."""
+
+
+def default_comparison(dtype: str) -> str:
+    """The `compare_type` that StableHLO assumes for elements of `dtype` where none is given."""
+    if is_float(dtype) or is_complex(dtype):
+        return "FLOAT"
+    return "UNSIGNED" if is_unsigned(dtype) or dtype == "i1" else "SIGNED"

@@ -1,0 +1,247 @@
+"""The engine against slow, obvious implementations, on random terms and e-graphs."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saturax.egraph import (
+    EGraph,
+    Limits,
+    PatternNode,
+    PatternVar,
+    StopReason,
+    compile_matcher,
+    saturate,
+)
+from saturax.egraph import pattern as make_pattern
+from saturax.egraph.pattern import PatternAttribute
+
+from .terms import RULES, TemplateRule, constant, insert, leaf, make_egraph, op, unary
+
+LEAVES = st.sampled_from([leaf("a"), leaf("b"), constant(0), constant(1)])
+TERMS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.builds(op, st.sampled_from(["add", "multiply", "subtract"]), inner, inner),
+        st.builds(unary, st.just("negate"), inner),
+    ),
+    max_leaves=6,
+)
+_OPERANDS = st.recursive(
+    st.sampled_from("xyz"),
+    lambda inner: st.one_of(
+        st.builds(op, st.sampled_from(["add", "subtract", PatternAttribute("f")]), inner, inner),
+        st.builds(unary, st.sampled_from(["negate", PatternAttribute("f")]), inner),
+        st.sampled_from([constant(0), leaf("a")]),
+    ),
+    max_leaves=5,
+)
+PATTERNS = _OPERANDS.filter(lambda term: isinstance(term, PatternNode))
+
+
+def brute_matches(egraph: EGraph, pattern: PatternNode) -> set[tuple[int, Any]]:
+    """All (root class, sorted bindings), by trying every e-node and both orders."""
+
+    def operand(term: PatternNode | PatternVar, id: int, bound: dict[str, Any]) -> Any:
+        if isinstance(term, PatternVar):
+            if bound.get(term.name, id) == id:
+                yield bound | {term.name: id}
+            return
+        for node in egraph.nodes(id):
+            if node.op != term.op or len(node.children) != len(term.operands):
+                continue
+            inner = dict(bound)
+            fits = True
+            for wanted, value in zip(term.attributes, node.attributes, strict=True):
+                if isinstance(wanted, PatternAttribute):
+                    fits = fits and inner.setdefault("@" + wanted.name, value) == value
+                else:
+                    fits = fits and wanted == value
+            orders = {node.children}
+            if node.attributes in (("add",), ("multiply",)):
+                orders.add(node.children[::-1])
+            for children in orders if fits else ():
+                states = [inner]
+                for below, child in zip(term.operands, children, strict=True):
+                    states = [new for old in states for new in operand(below, child, old)]
+                yield from states
+
+    return {
+        (id, tuple(sorted(bound.items())))
+        for id in egraph.classes()
+        for bound in operand(pattern, id, {})
+    }
+
+
+def engine_matches(egraph: EGraph, pattern: PatternNode) -> list[tuple[int, Any]]:
+    matcher = compile_matcher(pattern, egraph)
+    found = []
+    for match in matcher.all_matches(egraph):
+        attributes = matcher.attribute_values(egraph, match)
+        bound = matcher.binding(match) | {"@" + name: v for name, v in attributes.items()}
+        found.append((match, (egraph.find(match[0]), tuple(sorted(bound.items())))))
+    assert len({match for match, _ in found}) == len(found), "a match was found twice"
+    return [meaning for _, meaning in found]
+
+
+def random_egraph(terms: list[PatternNode], unions: list[tuple[int, int]]) -> EGraph:
+    egraph = make_egraph()
+    for term in terms:
+        insert(egraph, term)
+    for a, b in unions:
+        count = len(egraph.keys)
+        egraph.union(a % count, b % count, "test")
+    egraph.rebuild()
+    return egraph
+
+
+INDICES = st.integers(0, 1000)
+UNIONS = st.lists(st.tuples(INDICES, INDICES), max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TERMS, min_size=1, max_size=4), UNIONS, PATTERNS)
+def test_matcher_finds_exactly_the_brute_force_matches(
+    terms: list[PatternNode], unions: list[tuple[int, int]], pattern: PatternNode
+) -> None:
+    egraph = random_egraph(terms, unions)
+    assert set(engine_matches(egraph, pattern)) == brute_matches(egraph, pattern)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(TERMS, min_size=1, max_size=4), UNIONS)
+def test_rebuilt_egraph_is_congruent_and_hash_consed(
+    terms: list[PatternNode], unions: list[tuple[int, int]]
+) -> None:
+    egraph = random_egraph(terms, unions)
+    check_invariants(egraph)
+    for term in terms:
+        before = egraph.node_count
+        insert(egraph, term)
+        assert egraph.node_count == before
+
+
+def check_invariants(egraph: EGraph) -> None:
+    """No two e-nodes look alike, counts are right, and reading agrees with indexes."""
+    nodes = [(node[:3], id) for id in egraph.classes() for node in egraph.nodes(id)]
+    assert len({node for node, _ in nodes}) == len(nodes) == egraph.node_count
+    assert len(list(egraph.classes())) == egraph.class_count
+    for (name, _, children), id in nodes:
+        assert all(egraph.find(child) == child for child in children)
+        assert id in egraph.classes_of(name)
+        for child in children:
+            assert id in {egraph.find(user) for user in egraph.parents(child)}
+
+
+def rematching_saturate(egraph: EGraph, rules: list[TemplateRule], node_limit: int) -> bool:
+    """Saturate by full matching each round; False if the limit was hit."""
+    while True:
+        before = (egraph.node_count, egraph.class_count)
+        unions = egraph.union_count
+        for rule in rules:
+            matcher = compile_matcher(rule.pattern, egraph)
+            for match in matcher.all_matches(egraph):
+                bound = matcher.binding(match)
+                attributes = matcher.attribute_values(egraph, match)
+                type = egraph.type_of(match[0])
+                recipe = rule.recipe(attributes, {}, type)
+                assert recipe is not None
+                built: dict[str | int, int] = {}
+                built.update(bound.items())
+                for index, step in enumerate(recipe.steps):
+                    children = tuple(built[o] for o in step.operands)
+                    built[index] = egraph.add(step.op, step.attributes, children, step.type)
+                egraph.union(match[0], built[recipe.result], rule.name)
+            egraph.rebuild()
+        if egraph.node_count > node_limit:
+            return False
+        if before == (egraph.node_count, egraph.class_count) and unions == egraph.union_count:
+            return True
+
+
+def canonical_form(egraph: EGraph, terms: list[PatternNode]) -> tuple[Any, ...]:
+    """Counts, and which of the terms are equal: the same for any order of work."""
+    roots = [insert(egraph, term) for term in terms]
+    partition = [roots.index(root) for root in roots]
+    return egraph.node_count, egraph.class_count, partition
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(TERMS, min_size=1, max_size=2),
+    UNIONS,
+    st.permutations(RULES).map(lambda rules: rules[:5]),
+    st.sampled_from([1, 3, 10, 1000]),
+)
+def test_dirty_worklist_misses_nothing(
+    terms: list[PatternNode], unions: list[tuple[int, int]], rules: list[TemplateRule], cap: int
+) -> None:
+    slow = random_egraph(terms, unions)
+    if not rematching_saturate(slow, rules, 300):
+        return
+    fast = random_egraph(terms, unions)
+    limits = Limits(matches_per_rule=cap, ban_length=1, node_limit=100_000)
+    report = saturate(fast, rules, limits)
+    assert report.stop_reason is StopReason.SATURATED
+    assert canonical_form(fast, terms) == canonical_form(slow, terms)
+    check_invariants(fast)
+
+
+DEEP = TemplateRule(
+    "deep",
+    op("add", unary("negate", unary("negate", op("add", "x", "y"))), unary("negate", "y")),
+    op("multiply", "x", "y"),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TERMS, min_size=1, max_size=2), UNIONS)
+def test_dirty_worklist_misses_no_deep_match(
+    terms: list[PatternNode], unions: list[tuple[int, int]]
+) -> None:
+    rules = [DEEP, *RULES[3:8]]
+    slow, fast = random_egraph(terms, unions), random_egraph(terms, unions)
+    if not rematching_saturate(slow, rules, 300):
+        return
+    assert saturate(fast, rules, Limits()).stop_reason is StopReason.SATURATED
+    assert canonical_form(fast, terms) == canonical_form(slow, terms)
+
+
+def evaluate(term: PatternNode, values: dict[str, int]) -> int:
+    if term.op == "parameter":
+        return values[term.attributes[0]]
+    if term.op == "constant":
+        return int(term.attributes[0])
+    inner = [evaluate(o, values) for o in term.operands if isinstance(o, PatternNode)]
+    match term.attributes[0]:
+        case "add":
+            return inner[0] + inner[1]
+        case "multiply":
+            return inner[0] * inner[1]
+        case "subtract":
+            return inner[0] - inner[1]
+    return -inner[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TERMS, min_size=2, max_size=4))
+def test_equal_classes_have_equal_values(terms: list[PatternNode]) -> None:
+    egraph = make_egraph()
+    roots = [insert(egraph, term) for term in terms]
+    saturate(egraph, RULES, Limits(node_limit=2000, time_limit_s=5))
+    for values in ({"a": 3, "b": -7}, {"a": 11, "b": 5}):
+        for (left, a), (right, b) in itertools.combinations(zip(terms, roots, strict=True), 2):
+            if egraph.find(a) == egraph.find(b):
+                assert evaluate(left, values) == evaluate(right, values)
+
+
+@pytest.mark.parametrize("arity", [0, 1, 2, 3, 4])
+def test_arity_is_part_of_a_match(arity: int) -> None:
+    egraph = make_egraph()
+    leaves = [egraph.add("parameter", (i,), (), "i32") for i in range(4)]
+    egraph.add("concatenate", (), tuple(leaves[:3]), "i32")
+    found = engine_matches(egraph, make_pattern("concatenate", *"wxyz"[:arity]))
+    assert len(found) == (arity == 3)

@@ -1,0 +1,181 @@
+"""Hash-consing, congruence, commutativity, types, analyses and origins of the e-graph."""
+
+from typing import Any
+
+import pytest
+
+from saturax.egraph import ANALYSIS, EGraph, TypeClashError
+from saturax.errors import RuleError
+
+from .terms import constant, insert, leaf, make_egraph, op, unary
+
+
+def test_equal_nodes_share_a_class() -> None:
+    egraph = make_egraph()
+    first = insert(egraph, op("subtract", leaf("a"), leaf("b")))
+    assert insert(egraph, op("subtract", leaf("a"), leaf("b"))) == first
+    assert insert(egraph, op("subtract", leaf("b"), leaf("a"))) != first
+    assert (egraph.node_count, egraph.class_count) == (4, 4)
+
+
+def test_commutative_nodes_share_a_class() -> None:
+    egraph = make_egraph()
+    assert insert(egraph, op("add", leaf("a"), leaf("b"))) == insert(
+        egraph, op("add", leaf("b"), leaf("a"))
+    )
+
+
+def test_only_the_first_two_children_commute() -> None:
+    egraph = EGraph(None, lambda op, attributes: op == "fma")
+    a, b, c = (egraph.add("parameter", (i,), (), "i32") for i in range(3))
+    first = egraph.add("fma", (), (a, b, c), "i32")
+    assert egraph.add("fma", (), (b, a, c), "i32") == first
+    assert egraph.add("fma", (), (a, c, b), "i32") != first
+
+
+def test_a_node_of_another_type_is_another_node() -> None:
+    egraph = make_egraph()
+    one, other = (egraph.add("iota", (), (), type) for type in ("i32", "f32"))
+    assert one != other
+    assert (egraph.type_of(one), egraph.type_of(other)) == ("i32", "f32")
+
+
+@pytest.mark.parametrize(
+    ("left", "right"), [(1, True), (1, 1.0), (0.0, -0.0), ((0,), (False,)), (0j, -0.0j)]
+)
+def test_attributes_that_only_look_equal_are_kept_apart(left: Any, right: Any) -> None:
+    assert left == right
+    egraph = make_egraph()
+    nodes = [egraph.add("constant", (value,), (), "f32") for value in (left, right)]
+    assert nodes[0] != nodes[1]
+
+
+def test_nan_attributes_are_hash_consed() -> None:
+    egraph = make_egraph()
+    nodes = [egraph.add("constant", (float("nan"),), (), "f32") for _ in range(2)]
+    assert nodes[0] == nodes[1]
+
+
+def test_congruence_closes_upwards() -> None:
+    egraph = make_egraph()
+    a, b = insert(egraph, leaf("a")), insert(egraph, leaf("b"))
+    towers = []
+    for name in "ab":
+        term = leaf(name)
+        for _ in range(10):
+            term = unary("negate", term)
+        towers.append(insert(egraph, term))
+    egraph.union(a, b, "test")
+    assert not egraph.is_rebuilt
+    assert egraph.rebuild()
+    assert egraph.is_rebuilt
+    assert egraph.find(towers[0]) == egraph.find(towers[1])
+    assert (egraph.node_count, egraph.class_count) == (12, 11)
+
+
+def test_congruence_sees_through_commutativity() -> None:
+    egraph = make_egraph()
+    left = insert(egraph, op("add", leaf("a"), leaf("b")))
+    right = insert(egraph, op("add", leaf("c"), leaf("a")))
+    egraph.union(insert(egraph, leaf("b")), insert(egraph, leaf("c")), "test")
+    egraph.rebuild()
+    assert egraph.find(left) == egraph.find(right)
+
+
+def test_a_node_may_be_its_own_operand() -> None:
+    egraph = make_egraph()
+    a = insert(egraph, leaf("a"))
+    negated = insert(egraph, unary("negate", leaf("a")))
+    egraph.union(a, negated, "test")
+    egraph.rebuild()
+    (node,) = egraph.nodes_of(a, "unary")
+    assert node.children == (egraph.find(a),)
+    assert insert(egraph, unary("negate", unary("negate", leaf("a")))) == egraph.find(a)
+
+
+def test_reading() -> None:
+    egraph = make_egraph()
+    total = insert(egraph, op("add", leaf("a"), leaf("b")))
+    a, b = insert(egraph, leaf("a")), insert(egraph, leaf("b"))
+    (node,) = egraph.nodes(total)
+    assert node[:3] == ("binary", ("add",), (a, b))
+    assert egraph.node(node.id) == node
+    assert egraph.nodes_of(total, "unary") == []
+    assert list(egraph.classes()) == [a, b, total]
+    assert egraph.classes_of("parameter") == [a, b]
+    assert egraph.classes_of("unheard_of") == []
+    assert egraph.parents(a) == [node.id]
+    assert egraph.data(a) is None
+
+
+def test_types_that_clash_name_the_reason() -> None:
+    egraph = make_egraph()
+    a, b = egraph.add("a", (), (), "i32"), egraph.add("b", (), (), "f32")
+    with pytest.raises(TypeClashError, match=r"bad_rule equates .* i32 with one of type f32"):
+        egraph.union(a, b, "bad_rule")
+    assert issubclass(TypeClashError, RuleError)
+    assert egraph.find(a) != egraph.find(b)
+    assert egraph.union_count == 0
+
+
+class ConstantAnalysis:
+    """Knows the integer that a class equals, and adds it as a constant."""
+
+    def make(self, op: str, attributes: tuple[Any, ...], data: tuple[Any, ...], type: Any) -> Any:
+        if op == "constant":
+            return attributes[0]
+        if op == "unary" and data[0] is not None:
+            return -data[0]
+        if op == "binary" and None not in data:
+            return data[0] + data[1] if attributes == ("add",) else data[0] * data[1]
+        return None
+
+    def join(self, a: Any, b: Any) -> Any:
+        assert a is None or b is None or a == b
+        return b if a is None else a
+
+    def modify(self, egraph: EGraph, class_id: int) -> None:
+        value = egraph.data(class_id)
+        if value is not None:
+            same = egraph.add("constant", (value,), (), egraph.type_of(class_id))
+            egraph.union(class_id, same, "fold")
+
+
+def test_analysis_folds_constants() -> None:
+    egraph = make_egraph(ConstantAnalysis())
+    term = insert(egraph, op("add", constant(2), op("multiply", constant(3), constant(4))))
+    egraph.rebuild()
+    assert egraph.data(term) == 14
+    assert egraph.find(term) == insert(egraph, constant(14))
+    (folded,) = egraph.nodes_of(term, "constant")
+    assert egraph.origin(folded.id) == ANALYSIS
+
+
+def test_analysis_propagates_news_to_a_fixpoint() -> None:
+    egraph = make_egraph(ConstantAnalysis())
+    term = op("add", leaf("a"), constant(1))
+    for _ in range(20):
+        term = unary("negate", op("add", term, constant(1)))
+    top = insert(egraph, term)
+    egraph.rebuild()
+    assert egraph.data(top) is None
+    egraph.union(insert(egraph, leaf("a")), insert(egraph, constant(5)), "test")
+    egraph.rebuild()
+    assert egraph.data(top) == 6
+    assert egraph.find(top) == insert(egraph, constant(6))
+
+
+def test_rebuild_can_stop_and_go_on() -> None:
+    egraph = make_egraph()
+    towers = []
+    for name in "ab":
+        id = insert(egraph, leaf(name))
+        for _ in range(2000):
+            id = egraph.add("unary", ("negate",), (id,), "i32")
+        towers.append(id)
+    egraph.union(insert(egraph, leaf("a")), insert(egraph, leaf("b")), "test")
+    assert not egraph.rebuild(lambda: True)
+    assert not egraph.is_rebuilt
+    assert all(node.children for node in egraph.nodes(towers[0]))
+    assert egraph.rebuild()
+    assert egraph.find(towers[0]) == egraph.find(towers[1])
