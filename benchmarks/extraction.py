@@ -1,9 +1,10 @@
 """Compare extraction methods on random tensor-like e-graphs or egraph-serialize JSON files.
 
-    python benchmarks/extraction.py                         # random e-graphs of several sizes
-    python benchmarks/extraction.py --time-limit 8 a.json   # files of the egraph-serialize format
-    python benchmarks/extraction.py --output result.json    # with versions, machine and command
+python benchmarks/extraction.py                         # random e-graphs of several sizes
+python benchmarks/extraction.py --time-limit 8 a.json   # files of the egraph-serialize format
+python benchmarks/extraction.py --output result.json    # with versions, machine and command
 """
+
 from __future__ import annotations
 import argparse
 import json

@@ -41,9 +41,8 @@ def cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or "unknown"
-    fields = dict(
-        (part.strip() for part in line.split(":", 1)) for line in reversed(lines) if ":" in line
-    )
+    pairs = (line.partition(":") for line in reversed(lines))
+    fields = {name.strip(): value.strip() for name, _, value in pairs}
     name = fields.get("model name", platform.processor() or "unknown")
     return f"{name} (family {fields.get('cpu family', '?')}, model {fields.get('model', '?')})"
 

@@ -32,11 +32,7 @@ from .base import Program, Workload
 _MODULES = (
     nasrnn,
     bert,
-    diffusion,
-    experts,
-    flax_models,
     gpt2,
-    graph_network,
     llama,
     maxtext,
     resnet,

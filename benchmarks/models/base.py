@@ -96,7 +96,8 @@ class Workload:
 
     def context(self) -> AbstractContextManager[Any]:
         """Sets 64-bit types on or off; build, trace, compile and run inside it."""
-        return jax.enable_x64(self.x64)
+        switch: AbstractContextManager[Any] = jax.enable_x64(self.x64)
+        return switch
 
     def build(self, reduced: bool = False) -> Program:
         """Builds the program, with the same structure and small sizes when `reduced`.

@@ -30,9 +30,7 @@ class BertConfig:
 
 
 FULL = BertConfig()
-REDUCED = BertConfig(
-    vocabulary=64, positions=16, width=32, layers=2, heads=4, hidden=64, length=8
-)
+REDUCED = BertConfig(vocabulary=64, positions=16, width=32, layers=2, heads=4, hidden=64, length=8)
 
 
 def block(parameters: Any, x: Any, mask: Any, heads: int) -> Any:
@@ -161,7 +159,5 @@ WORKLOADS = (
         "bert-base cut to 2 layers, batch 1, 128 tokens, f32; masked-language loss, SGD",
         sized(build, _TRAIN, replace(REDUCED, trains=True)),
     ),
-    Workload(
-        "bert_taso", 2, _TASO, sized(build_taso, TasoConfig(), TasoConfig(8, 32, 2, 4))
-    ),
+    Workload("bert_taso", 2, _TASO, sized(build_taso, TasoConfig(), TasoConfig(8, 32, 2, 4))),
 )

@@ -115,7 +115,9 @@ def make_weights(config: DiffusionConfig) -> dict[str, Any]:
         up.append(make_residual(weights, size_in + width, width, embedding))
         size_in = width
     names = ("query", "key", "value", "out")
-    attention: dict[str, dict[str, Array]] = {n: weights.dense(widths[-1], widths[-1]) for n in names}
+    attention: dict[str, dict[str, Array]] = {
+        n: weights.dense(widths[-1], widths[-1]) for n in names
+    }
     attention["norm"] = weights.norm(widths[-1])
     return {
         "time": weights.dense(embedding, embedding),

@@ -104,9 +104,7 @@ def make_lora_layer(weights: Weights, width: int, rank: int) -> dict[str, Any]:
 def build_lora(config: LoraConfig, reduced: bool) -> Program:
     """Transformer layers on x (1, tokens, width); training updates every matrix."""
     weights = Weights()
-    parameters = [
-        make_lora_layer(weights, config.width, config.rank) for _ in range(config.layers)
-    ]
+    parameters = [make_lora_layer(weights, config.width, config.rank) for _ in range(config.layers)]
 
     def forward(parameters: Any, x: Any) -> Any:
         for layer in parameters:

@@ -26,7 +26,7 @@ def make_vit(**sizes: Any) -> Any:
     import jax.numpy as jnp
     from flax import linen as nn
 
-    class Encoder(nn.Module):  # type: ignore[misc]
+    class Encoder(nn.Module):
         heads: int
 
         @nn.compact
@@ -37,7 +37,7 @@ def make_vit(**sizes: Any) -> Any:
             y = nn.gelu(nn.Dense(4 * width)(nn.LayerNorm()(x)))
             return x + nn.Dense(width)(y)
 
-    class VisionTransformer(nn.Module):  # type: ignore[misc]
+    class VisionTransformer(nn.Module):
         patch: int
         width: int
         layers: int
@@ -65,14 +65,14 @@ def make_mixer(**sizes: Any) -> Any:
     import jax.numpy as jnp
     from flax import linen as nn
 
-    class Mlp(nn.Module):  # type: ignore[misc]
+    class Mlp(nn.Module):
         hidden: int
 
         @nn.compact
         def __call__(self, x: Any) -> Any:
             return nn.Dense(x.shape[-1])(nn.gelu(nn.Dense(self.hidden)(x)))
 
-    class Mixer(nn.Module):  # type: ignore[misc]
+    class Mixer(nn.Module):
         patch: int
         width: int
         layers: int
@@ -99,7 +99,7 @@ def make_unet(**sizes: Any) -> Any:
     import jax.numpy as jnp
     from flax import linen as nn
 
-    class Double(nn.Module):  # type: ignore[misc]
+    class Double(nn.Module):
         width: int
 
         @nn.compact
@@ -109,7 +109,7 @@ def make_unet(**sizes: Any) -> Any:
                 x = nn.relu(nn.BatchNorm(use_running_average=True)(x))
             return x
 
-    class UNet(nn.Module):  # type: ignore[misc]
+    class UNet(nn.Module):
         widths: tuple[int, ...]
         classes: int
 
@@ -119,7 +119,7 @@ def make_unet(**sizes: Any) -> Any:
             for width in self.widths[:-1]:
                 x = Double(width)(x)
                 skips.append(x)
-                x = nn.max_pool(x, (2, 2), (2, 2))
+                x = nn.max_pool(x, (2, 2), (2, 2))  # type: ignore[no-untyped-call]
             x = Double(self.widths[-1])(x)
             for width, skip in zip(reversed(self.widths[:-1]), reversed(skips), strict=True):
                 x = nn.ConvTranspose(width, (2, 2), strides=(2, 2))(x)

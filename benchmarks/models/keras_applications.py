@@ -34,7 +34,7 @@ def keras_module() -> Any:
         RuntimeError: Keras was imported before with another backend.
     """
     os.environ.setdefault("KERAS_BACKEND", "jax")
-    import keras
+    import keras  # type: ignore[import-untyped]
 
     if keras.backend.backend() != "jax":
         raise RuntimeError(

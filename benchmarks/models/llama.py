@@ -144,7 +144,7 @@ def build_dynamic(config: LlamaConfig, reduced: bool) -> Program:
             keys = keys.at[layer, position].set(key)
             values = values.at[layer, position].set(value)
             scores = jnp.einsum("hd,thd->ht", query, keys[layer]) / jnp.sqrt(size)
-            scores = jnp.where(allowed, scores, jnp.finfo(jnp.float32).min)
+            scores = jnp.where(allowed, scores, np.finfo(np.float32).min)
             mixed = jnp.einsum("ht,thd->hd", jax.nn.softmax(scores), values[layer])
             x = feed_forward(parameters, layer, x + parameters["wo"][layer] @ mixed.reshape(-1))
         return parameters["head"] @ rms_norm(parameters["norm"], x), keys, values

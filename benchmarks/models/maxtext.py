@@ -59,7 +59,7 @@ def attention(weights: Any, x: Any) -> Any:
     query = rotary(project("query")) * jnp.asarray(1 / np.sqrt(size), dtype)
     key, value = rotary(project("key")), project("value")
     scores = jnp.einsum("bthd,bshd->bhts", query, key, preferred_element_type=jnp.float32)
-    scores = jnp.where(causal_mask(x.shape[1]), scores, -0.7 * float(jnp.finfo(jnp.float32).max))
+    scores = jnp.where(causal_mask(x.shape[1]), scores, -0.7 * float(np.finfo(np.float32).max))
     probabilities = jax.nn.softmax(scores, axis=-1).astype(dtype)
     mixed = jnp.einsum("bhts,bshd->bthd", probabilities, value)
     return jnp.einsum("bthd,hdw->btw", mixed, weights["out"].astype(dtype))

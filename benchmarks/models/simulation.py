@@ -73,11 +73,11 @@ def advect(field: Any, velocity: Any, rate: Any) -> Any:
 def diffuse(field: Any, conductivity: Any) -> Any:
     """Diffusion with varying conductivity in the interior, written with slices and `.at`."""
     centre = field[1:-1, 1:-1]
-    east = conductivity[1:-1, 1:] * (field[1:-1, 2:] - centre)
-    west = conductivity[1:-1, :-1] * (centre - field[1:-1, :-2])
-    south = conductivity[1:, 1:-1] * (field[2:, 1:-1] - centre)
-    north = conductivity[:-1, 1:-1] * (centre - field[:-2, 1:-1])
-    change = east[:, : centre.shape[1]] - west + south[: centre.shape[0]] - north
+    east = conductivity[1:-1, 1:-1] * (field[1:-1, 2:] - centre)
+    west = conductivity[1:-1, :-2] * (centre - field[1:-1, :-2])
+    south = conductivity[1:-1, 1:-1] * (field[2:, 1:-1] - centre)
+    north = conductivity[:-2, 1:-1] * (centre - field[:-2, 1:-1])
+    change = east - west + south - north
     return field.at[1:-1, 1:-1].add(0.1 * change)
 
 
@@ -167,7 +167,11 @@ def build_filter(config: FilterConfig, reduced: bool) -> Program:
     """Sharpened image and edge strength (side, side, 3), channel after channel."""
     weights = Weights()
     blur = weights.uniform(5, low=0.5, high=1.5)
-    parameters = {"blur": blur / np.sum(blur), "edge": np.float32([-1, 0.1, 1]), "amount": 0.7}
+    parameters = {
+        "blur": blur / np.sum(blur),
+        "edge": np.array([-1.0, 0.1, 1.0], np.float32),
+        "amount": np.float32(0.7),
+    }
 
     def one_channel(parameters: Any, channel: Any) -> Any:
         def blur_once(_: Any, x: Any) -> Any:

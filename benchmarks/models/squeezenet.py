@@ -58,12 +58,12 @@ def build(config: SqueezeNetConfig, reduced: bool) -> Program:
     size_in = config.stem
     fires = []
     for squeeze, expand in config.fires:
-        parameters = {
+        modules = {
             "squeeze": make_conv(weights, squeeze, size_in, 1),
             "expand1": make_conv(weights, expand, squeeze, 1),
             "expand3": make_conv(weights, expand, squeeze, 3),
         }
-        fires.append(parameters)
+        fires.append(modules)
         size_in = 2 * expand
     parameters = {
         "stem": make_conv(weights, config.stem, 3, 7),

@@ -45,7 +45,7 @@ def attend(query: Any, key: Any, value: Any, mask: Any = None) -> Any:
     """Softmax attention over (batch, heads, length, size); `mask` is True where allowed."""
     scores = query @ key.swapaxes(-1, -2) / np.float32(np.sqrt(query.shape[-1]))
     if mask is not None:
-        scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min)
+        scores = jnp.where(mask, scores, np.finfo(np.float32).min)
     return jax.nn.softmax(scores, axis=-1) @ value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +102,17 @@ class ChainConfig:
     small: int = 8
 
 
+def chain(*matrices: Any) -> Any:
+    """The product of matrices, from left to right."""
+    return functools.reduce(lambda p, q: jnp.einsum("ij,jk->ik", p, q), matrices)
+
+
 def chains(parameters: Any, x: Any, y: Any) -> Any:
     """Einsum chains of 4, 5 and 6 tensors, contracted from left to right as written."""
     a, b, c, thin, core = (parameters[name] for name in ("a", "b", "c", "thin", "core"))
-    four = jnp.einsum("ij,jk,kl,ln->in", a, b, c, x, optimize=False)
-    five = jnp.einsum("ij,jk,kr,rs,sn->in", a, b, thin, core, y, optimize=False)
-    six = jnp.einsum("in,ir,rs,js,jk,km->nm", x, thin, core, thin, a, x, optimize=False)
+    four = chain(a, b, c, x)
+    five = chain(a, b, thin, core, y)
+    six = chain(x.T, thin, core, thin.T, a, x)
     return four, five, six
 
 

@@ -1,6 +1,7 @@
 """The engine against slow, obvious implementations, on random terms and e-graphs."""
 
 import itertools
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from saturax.egraph import (
     EGraph,
     Limits,
+    Match,
     PatternNode,
     PatternVar,
     StopReason,
@@ -18,8 +20,16 @@ from saturax.egraph import (
 )
 from saturax.egraph import pattern as make_pattern
 from saturax.egraph.pattern import PatternAttribute
+from saturax.egraph.saturate import _RuleState, _Run
 
 from .terms import RULES, TemplateRule, constant, insert, leaf, make_egraph, op, unary
+
+DEEP = TemplateRule(
+    "deep",
+    op("add", unary("negate", unary("negate", op("add", "x", "y"))), unary("negate", "y")),
+    op("multiply", "x", "y"),
+)
+
 
 LEAVES = st.sampled_from([leaf("a"), leaf("b"), constant(0), constant(1)])
 TERMS = st.recursive(
@@ -89,13 +99,17 @@ def engine_matches(egraph: EGraph, pattern: PatternNode) -> list[tuple[int, Any]
 
 def random_egraph(terms: list[PatternNode], unions: list[tuple[int, int]]) -> EGraph:
     egraph = make_egraph()
+    grow(egraph, terms, unions)
+    return egraph
+
+
+def grow(egraph: EGraph, terms: list[PatternNode], unions: list[tuple[int, int]]) -> None:
     for term in terms:
         insert(egraph, term)
     for a, b in unions:
         count = len(egraph.keys)
         egraph.union(a % count, b % count, "test")
     egraph.rebuild()
-    return egraph
 
 
 INDICES = st.integers(0, 1000)
@@ -134,6 +148,62 @@ def check_invariants(egraph: EGraph) -> None:
         assert id in egraph.classes_of(name)
         for child in children:
             assert id in {egraph.find(user) for user in egraph.parents(child)}
+    for id in egraph.classes():
+        assert len(set(egraph.parents(id))) == len(egraph.parents(id))
+    assert len(egraph._hashcons) == egraph.node_count
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(TERMS, min_size=1, max_size=4),
+    UNIONS,
+    st.lists(TERMS, max_size=2),
+    UNIONS,
+    st.one_of(PATTERNS, st.sampled_from([rule.pattern for rule in [*RULES, DEEP]])),
+    st.sampled_from([1, 2, 1000]),
+)
+def test_incremental_search_finds_every_new_match_once(
+    terms: list[PatternNode],
+    unions: list[tuple[int, int]],
+    later_terms: list[PatternNode],
+    later_unions: list[tuple[int, int]],
+    pattern: PatternNode,
+    capacity: int,
+) -> None:
+    egraph = random_egraph(terms, unions)
+    rule = TemplateRule("pattern", pattern, PatternVar("x"))
+    run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
+    state = _RuleState(rule, egraph)
+    run.states.append(state)
+    egraph.take_changed()
+    old = searched(egraph, state, capacity)
+    assert set(old) == set(state.matcher.all_matches(egraph))
+
+    since = egraph.clock
+    egraph.clock += 1
+    grow(egraph, later_terms, later_unions)
+    run._schedule(since)
+    new = searched(egraph, state, capacity)
+    everything = state.matcher.all_matches(egraph)
+    nodes = len(state.matcher.levels)
+    expected = {m for m in everything if any(egraph.stamp[n] > since for n in m[:nodes])}
+    assert set(new) == expected
+    if capacity == 1000:
+        assert len(new) == len(expected)
+    classes = {(m[:nodes], tuple(map(egraph.find, m[nodes:]))) for m in old + new}
+    assert classes >= {(m[:nodes], m[nodes:]) for m in everything}
+
+
+def searched(egraph: EGraph, state: _RuleState, capacity: int) -> list[Match]:
+    """Search with a cap until no work is left; the cap doubles as back-off would do."""
+    found: list[Match] = []
+    while state.segments:
+        state.search(egraph, capacity, lambda: 1 << 62)
+        assert len(state.found) <= capacity
+        found += state.found
+        state.found = []
+        capacity *= 2
+    return found
 
 
 def rematching_saturate(egraph: EGraph, rules: list[TemplateRule], node_limit: int) -> bool:
@@ -190,13 +260,6 @@ def test_dirty_worklist_misses_nothing(
     check_invariants(fast)
 
 
-DEEP = TemplateRule(
-    "deep",
-    op("add", unary("negate", unary("negate", op("add", "x", "y"))), unary("negate", "y")),
-    op("multiply", "x", "y"),
-)
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TERMS, min_size=1, max_size=2), UNIONS)
 def test_dirty_worklist_misses_no_deep_match(
@@ -236,6 +299,15 @@ def test_equal_classes_have_equal_values(terms: list[PatternNode]) -> None:
         for (left, a), (right, b) in itertools.combinations(zip(terms, roots, strict=True), 2):
             if egraph.find(a) == egraph.find(b):
                 assert evaluate(left, values) == evaluate(right, values)
+
+
+def test_an_attribute_variable_twice_in_one_operation() -> None:
+    egraph = make_egraph()
+    x = egraph.add("parameter", (0,), (), "i32")
+    for attributes in [(1, 2), (2, 2), (2, 2.0), (1, True)]:
+        egraph.add("slice", attributes, (x,), "i32")
+    twice = make_pattern("slice", "x", at=(PatternAttribute("n"), PatternAttribute("n")))
+    assert [dict(bound)["@n"] for _, bound in engine_matches(egraph, twice)] == [2]
 
 
 @pytest.mark.parametrize("arity", [0, 1, 2, 3, 4])

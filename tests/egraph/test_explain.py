@@ -1,5 +1,7 @@
 """Proofs: what the rules can and cannot prove, and which rules an explanation names."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,14 +11,18 @@ from saturax.egraph import (
     EGraph,
     Limits,
     PatternNode,
+    compile_matcher,
     explain,
     rules_between,
     saturate,
 )
+from saturax.egraph.application import RuleApplication
+from saturax.egraph.explain import _premises
 
 from .terms import (
     NEGATE_TWICE,
     RULES,
+    TemplateRule,
     constant,
     insert,
     leaf,
@@ -108,7 +114,7 @@ def test_steps_form_a_chain_with_directions() -> None:
     chain = [step for step in explain(egraph, left, right) if step.depth == 0]
     assert chain[0].left == left
     assert chain[-1].right == right
-    for earlier, later in zip(chain, chain[1:], strict=False):
+    for earlier, later in itertools.pairwise(chain):
         assert earlier.right == later.left
     backwards = [step for step in explain(egraph, right, left) if step.depth == 0]
     assert [(s.right, s.left, not s.is_forward) for s in reversed(backwards)] == [
@@ -139,27 +145,83 @@ def test_explanations_stay_small() -> None:
     assert [s.reason for s in steps if not s.is_congruence] == ["assumed"]
 
 
+def replayed(egraph: EGraph) -> tuple[EGraph, list[int]]:
+    """Every e-node ever made, without any union; and the new ids by the old ones."""
+    replay = make_egraph()
+    ids: list[int] = []
+    for head, *children in egraph.original:
+        name, attributes = egraph.heads.op[head], egraph.heads.attributes[head]
+        ids.append(
+            replay.add_node(name, attributes, tuple(ids[child] for child in children), "i32")
+        )
+    return replay, ids
+
+
+def apply_at(egraph: EGraph, rule: TemplateRule, root: int) -> None:
+    """Apply a rule wherever it matches at one class."""
+    matcher = compile_matcher(rule.pattern, egraph)
+    application = RuleApplication(rule, matcher, egraph)
+    # The e-node itself may have merged with a twin, so the class is what counts.
+    for match in [m for m in matcher.all_matches(egraph) if egraph.find(m[0]) == egraph.find(root)]:
+        application.apply(match)
+    egraph.rebuild()
+
+
 @settings(max_examples=40, deadline=None)
+@given(st.lists(TERMS, min_size=1, max_size=2), st.integers(0, 7))
+def test_every_step_follows_from_its_premises_alone(terms: list[PatternNode], skip: int) -> None:
+    egraph = make_egraph()
+    for term in terms:
+        insert(egraph, term)
+    saturate(egraph, RULES, Limits(node_limit=60, time_limit_s=5))
+    rules = {rule.name: rule for rule in RULES}
+    for node, edge in list(enumerate(egraph.proof.edges))[skip::8]:
+        if edge is None:
+            continue
+        replay, ids = replayed(egraph)
+        left, right = (edge.target, node) if edge.is_reversed else (node, edge.target)
+        for a, b in _premises(egraph, node, edge):
+            assert egraph.find(a) == egraph.find(b)
+            replay.union(ids[a], ids[b], "premise")
+        replay.rebuild()
+        if edge.reason in rules:
+            apply_at(replay, rules[edge.reason], ids[left])
+        assert replay.find(ids[left]) == replay.find(ids[right])
+
+
+@settings(max_examples=60, deadline=None)
 @given(st.lists(TERMS, min_size=1, max_size=2))
 def test_explanations_suffice(terms: list[PatternNode]) -> None:
-    """The rules and equations that an explanation lists prove the equality on their own."""
+    """The equations that an explanation lists prove the equality by congruence alone."""
     egraph = make_egraph()
     roots = [insert(egraph, term) for term in terms]
-    saturate(egraph, RULES, Limits(node_limit=300, time_limit_s=5))
+    saturate(egraph, RULES, Limits(node_limit=100, time_limit_s=5))
     for root in roots:
         for node in egraph.nodes(root):
-            steps = explain(egraph, root, node.id)
-            replay = make_egraph()
-            ids: list[int] = []
-            for head, *children in egraph.original:
-                name, attributes = egraph.heads.op[head], egraph.heads.attributes[head]
-                operands = tuple(ids[child] for child in children)
-                ids.append(replay.add_node(name, attributes, operands, "i32"))
-            for step in steps:
+            replay, ids = replayed(egraph)
+            for step in explain(egraph, root, node.id):
+                assert egraph.find(step.left) == egraph.find(step.right)
                 if not step.is_congruence:
                     replay.union(ids[step.left], ids[step.right], step.reason)
             replay.rebuild()
             assert replay.find(ids[root]) == replay.find(ids[node.id])
+
+
+def test_operands_that_swapped_places_are_paired_rightly() -> None:
+    egraph = make_egraph()
+    b, z, c = (insert(egraph, leaf(name)) for name in "bzc")
+    left = egraph.add("binary", ("add",), (b, z), "i32")
+    right = egraph.add("binary", ("add",), (z, c), "i32")
+    egraph.union(b, c, "assumed")
+    egraph.rebuild()
+    assert [step.reason for step in explain(egraph, left, right)][1:] == ["assumed"]
+    (source,) = (node for node in (left, right) if egraph.proof.edges[node] is not None)
+    edge = egraph.proof.edges[source]
+    assert edge is not None
+    assert {frozenset(pair) for pair in _premises(egraph, source, edge)} == {
+        frozenset((b, c)),
+        frozenset((z,)),
+    }
 
 
 def test_origins_and_the_rules_between_two_programs() -> None:

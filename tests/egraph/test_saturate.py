@@ -21,7 +21,7 @@ from saturax.egraph import (
     PatternNode,
     Recipe,
     RecipeStep,
-    RuleFailure,
+    RuleApplicationError,
     RuleTypeError,
     StopReason,
     saturate,
@@ -35,6 +35,7 @@ from .terms import (
     HOIST_NEGATE,
     NEGATE_TWICE,
     RULES,
+    TemplateRule,
     constant,
     insert,
     leaf,
@@ -182,6 +183,16 @@ def test_a_banned_rule_is_not_taken_for_saturation() -> None:
     assert report.stop_reason is StopReason.ITERATION_LIMIT
 
 
+@pytest.mark.parametrize(("iterations", "matches"), [(6, 4), (7, 4 + 8), (17, 4 + 8), (18, 28)])
+def test_a_banned_rule_rests_while_others_work(iterations: int, matches: int) -> None:
+    egraph = make_egraph()
+    insert(egraph, op("subtract", summed(8), unary("f", leaf("a"))))
+    busy = TemplateRule("busy", unary("f", "x"), unary("f", unary("g", "x")))
+    limits = Limits(matches_per_rule=4, ban_length=5, iteration_limit=iterations)
+    report = saturate(egraph, [ASSOCIATE, busy], limits)
+    assert report.rules["associate"].matches == matches
+
+
 def test_matches_per_rule_is_a_hard_cap_per_iteration() -> None:
     egraph = make_egraph()
     insert(egraph, summed(12))
@@ -250,7 +261,7 @@ def test_an_exception_names_the_rule() -> None:
         raise ZeroDivisionError
 
     rule = CallRule(unary("negate", "x"), divide, name="divide")
-    with pytest.raises(RuleFailure, match=r"rule divide: .* ZeroDivisionError") as caught:
+    with pytest.raises(RuleApplicationError, match=r"rule divide: .* ZeroDivisionError") as caught:
         saturate(egraph, [rule], Limits())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
@@ -279,7 +290,7 @@ def test_a_recipe_with_unknown_names_is_refused(result: str | int) -> None:
     egraph = make_egraph()
     insert(egraph, unary("negate", leaf("a")))
     rule = CallRule(unary("negate", "x"), lambda *_: Recipe((), result))
-    with pytest.raises(RuleFailure, match=rf"refers to {result!r}"):
+    with pytest.raises(RuleApplicationError, match=rf"refers to {result!r}"):
         saturate(egraph, [rule], Limits())
 
 

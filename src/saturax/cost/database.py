@@ -213,7 +213,7 @@ class PriceDatabase:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _connect(self.path)
-        except (OSError, sqlite3.Error, _UnusableSchema) as error:
+        except (OSError, sqlite3.Error, _UnusableSchemaError) as error:
             self._go_on_in_memory("open", error)
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
@@ -253,7 +253,7 @@ class PriceDatabase:
         )
 
 
-class _UnusableSchema(Exception):
+class _UnusableSchemaError(Exception):
     """The file was written by a version of saturax with another schema."""
 
 
@@ -262,7 +262,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, SCHEMA_VERSION):
-            raise _UnusableSchema(
+            raise _UnusableSchemaError(
                 f"its schema has version {version}, this saturax expects {SCHEMA_VERSION}"
             )
         if version == 0:

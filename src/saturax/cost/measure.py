@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -47,9 +47,9 @@ _RANDOM_BLOCK = 1 << 20  # elements drawn afresh; longer arrays repeat them
 class ModuleToMeasure:
     """A StableHLO module and what its inputs are like.
 
-    `ranges` gives the values of some inputs by position; others get floats of magnitude 0.25 to 1.25
-    with random signs, integers 1 to 7 and random booleans. `cold_inputs` are read from memory rather
-    than from cache: each call gets another copy of them.
+    `ranges` gives the values of some inputs by position; others get floats of magnitude 0.25 to
+    1.25 with random signs, integers 1 to 7 and random booleans. `cold_inputs` are read from memory
+    rather than from cache: each call gets another copy of them.
     """
 
     source: ModuleSource
@@ -250,8 +250,15 @@ class _InputStore:
     def _array(self, type_: TensorType, limits: Range | None, number: int) -> jax.Array:
         key = (type_, limits, number)
         if key not in self._arrays:
-            self._arrays[key] = jax.device_put(random_array(type_, limits, number), self._device)
+            self._arrays[key] = put_on_device(random_array(type_, limits, number), self._device)
         return self._arrays[key]
+
+
+def put_on_device(array: np.ndarray, device: jax.Device) -> jax.Array:
+    """The array on the device with its own element type, 64 bits wide or not."""
+    with jax.enable_x64(True):
+        placed: jax.Array = jax.device_put(array, device)
+        return placed
 
 
 def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) -> np.ndarray:
@@ -271,11 +278,11 @@ def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) 
             low, high = 0, 2
         values = generator.integers(low, max(high, low + 1), count)
     values = values.astype(numpy_dtype(type_.dtype))
-    array: np.ndarray = np.resize(values, type_.shape)
-    return array
+    resized: np.ndarray = np.resize(values, type_.shape)
+    return resized
 
 
 def _random_floats(generator: np.random.Generator, count: int, limits: Range | None) -> np.ndarray:
-    if limits is not None:
-        return generator.uniform(*limits, count)
-    return generator.uniform(0.25, 1.25, count) * generator.choice((-1.0, 1.0), count)
+    low, high = (0.25, 1.25) if limits is None else limits
+    values: np.ndarray = generator.uniform(low, high, count)
+    return values * generator.choice((-1.0, 1.0), count) if limits is None else values

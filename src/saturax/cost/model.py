@@ -13,12 +13,17 @@ from saturax.cost.device import Calibration
 from saturax.cost.kernel import CONTROL_FLOW, WHILE, Kernel, byte_size
 from saturax.graph.ir import Graph
 from saturax.graph.ops import Generic
-from saturax.graph.ops.elementwise import function_name
+from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
 from saturax.graph.types import TensorType, Type
 
 # Index arithmetic of a fused strided or reversed access breaks vector loads: measured 4-12 times
 # slower than a contiguous one (DESIGN 12, XLA_CPU.md "elementwise on a transposed").
 _STRIDED_ACCESS_FACTOR = 6.0
+# Programs keep at least a megabyte warm: a small value rarely is alone in the first-level cache.
+_LEAST_WORKING_SET = 1 << 20
+# XLA:CPU runs smaller loops on one thread.
+_LEAST_PARALLEL_ELEMENTS = 1 << 15
+_EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
 # A generic operation that nothing is known about, relative to moving its bytes once.
 _UNKNOWN_OPERATION_FACTOR = 4.0
 
@@ -34,13 +39,36 @@ class PriceModel:
     measured: dict[str, float] = field(default_factory=dict)
     region_us: dict[Graph, float] = field(default_factory=dict)
 
+    def move_us(self, bytes_moved: int) -> float:
+        """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
+        working_set = max(2 * bytes_moved, _LEAST_WORKING_SET)
+        return bytes_moved / (1e3 * self.calibration.bandwidth_at(working_set))
+
+    def elementwise_us(self, function: str, dtype: str, elements: int) -> float:
+        """Arithmetic of one elementwise function inside a fusion.
+
+        Rates of expensive functions were measured with a kernel around them; what the cheapest
+        kernel takes is subtracted.
+        """
+        rate, per_element = self.calibration.rate, 1 / self.calibration.rate("arithmetic", dtype)
+        if function in _EXPENSIVE:
+            alone = 1 / rate(function.removeprefix("chlo."), dtype) - 1 / rate("add", dtype)
+            per_element = max(per_element, alone)
+        gain = self.calibration.parallel_gain if elements > _LEAST_PARALLEL_ELEMENTS else 1.0
+        return elements * per_element / gain
+
+    def dot_us(self, dtype: str, flops: int) -> float:
+        """Arithmetic of a contraction at the rate of a large matrix product."""
+        rates = self.calibration.dot_gflop_s
+        return flops / (1e3 * rates.get(dtype, rates["f32"]))
+
     def read_us(self, type: Type) -> float:
         """Reading a materialised value once."""
-        return self.calibration.move_us(byte_size(type))
+        return self.move_us(byte_size(type))
 
     def write_us(self, type: Type) -> float:
         """Materialising a fused computation: one kernel launch and its result's bytes."""
-        return self.calibration.kernel_overhead_us + self.calibration.move_us(byte_size(type))
+        return self.calibration.kernel_overhead_us + self.move_us(byte_size(type))
 
     def inline_us(self, kernel: Kernel) -> float:
         """Computing a fusible operation inside a fusion, for every element of its result."""
@@ -49,10 +77,10 @@ class PriceModel:
         if kernel.is_bitcast or kernel.op in ("broadcast_in_dim", "constant"):
             return 0.0
         if kernel.op in ("unary", "binary", "ternary"):
-            return self.calibration.elementwise_us(
+            return self.elementwise_us(
                 function_name(kernel.attributes[0]), type.dtype, type.size
             )
-        cheap = self.calibration.elementwise_us("add", type.dtype, type.size)
+        cheap = self.elementwise_us("add", type.dtype, type.size)
         if kernel.op in ("transpose", "reverse") or _skips_in_last_dimension(kernel):
             return _STRIDED_ACCESS_FACTOR * cheap
         return 0.0 if kernel.op in ("slice", "dynamic_slice") else cheap
@@ -64,18 +92,18 @@ class PriceModel:
 
     def predict_us(self, kernel: Kernel) -> float:
         """A roofline: the larger of moving the bytes and doing the arithmetic, and the launch."""
-        move = self.calibration.move_us(kernel.bytes)
+        move = self.move_us(kernel.bytes)
         generic: Generic | None = kernel.generic
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]
             return trip_count(generic) * sum(times) if kernel.op == WHILE else max(times)
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
-            compute = self.calibration.dot_us(dtype, kernel.flops)
+            compute = self.dot_us(dtype, kernel.flops)
         elif kernel.op in ("reduce", "reduce_window", "gather"):
-            compute = self.calibration.elementwise_us("add", dtype, max(kernel.flops, 1))
+            compute = self.elementwise_us("add", dtype, max(kernel.flops, 1))
         elif kernel.op == "transpose":
-            compute = _STRIDED_ACCESS_FACTOR * self.calibration.elementwise_us(
+            compute = _STRIDED_ACCESS_FACTOR * self.elementwise_us(
                 "add", dtype, kernel.bytes // 8
             )
         elif kernel.op.partition(".")[2]:

@@ -1,7 +1,6 @@
 """Small programs whose times reveal what a device can do; `device.calibrate` runs them.
 
-A rate is the slope between a short and a long program, so that calls, kernels and memory, which
-both have, cancel out.
+A rate is the slope between a short and a long run of a loop, so that the cost of calling cancels.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from saturax.cost.measure import Range, random_array
+from saturax.cost.measure import Range, put_on_device, random_array
 from saturax.cost.timing import TimedProgram, pinned_to_one_core
 from saturax.graph.types import TensorType, is_float
-from saturax.jaxlib_compat import Executable, compile_module, optimized_hlo
+from saturax.jaxlib_compat import Executable, compile_module
 
 # One step of a chain v -> f(v) that stays in the middle of f's domain when repeated for ever, with
 # p in [1, 1.5) and q in [0.5, 1); a function other than `arithmetic` comes with one cheap addition.
 _STEPS: Mapping[str, str] = {
     "arithmetic": "%a = stablehlo.multiply %v, %p : T\n%r = stablehlo.add %a, %q : T",
+    "add": "%r = stablehlo.add %v, %p : T",
     "divide": "%a = stablehlo.add %v, %q : T\n%r = stablehlo.divide %p, %a : T",
     "remainder": "%a = stablehlo.add %v, %p : T\n%r = stablehlo.remainder %a, %q : T",
     "power": "%a = stablehlo.add %v, %q : T\n%r = stablehlo.power %p, %a : T",
@@ -39,9 +39,15 @@ _STEPS: Mapping[str, str] = {
 }
 _INTEGER_STEPS: Mapping[str, str] = {
     "arithmetic": "%a = stablehlo.multiply %v, %p : T\n%r = stablehlo.xor %a, %q : T",
+    "add": "%r = stablehlo.add %v, %p : T",
     # q is at least 4, so that the next divisor is positive
     "divide": "%a = stablehlo.divide %p, %v : T\n%r = stablehlo.add %a, %q : T",
 }
+# XLA:CPU vectorises this one, and not a plain addition of two arrays, which is 6 times slower.
+_STREAM = (
+    "%half = stablehlo.constant dense<5.0e-01> : T\n"
+    "%a = stablehlo.add %v, %p : T\n%r = stablehlo.multiply %a, %half : T"
+)
 FLOAT_FUNCTIONS = tuple(_STEPS)
 INTEGER_FUNCTIONS = tuple(_INTEGER_STEPS)
 
@@ -60,122 +66,115 @@ class Bench:
     milliseconds: float = 12.0
 
     @property
-    def is_cpu(self) -> bool:
-        """Whether the device is the host."""
-        return self.device.platform == "cpu"
+    def elements(self) -> int:
+        """Length of arrays that keep the device busy and yet fit its caches."""
+        return 1 << 15 if self.device.platform == "cpu" else 1 << 22
 
-    def seconds(self, executable: Executable, arrays: Sequence[np.ndarray]) -> float:
-        """Seconds of one call."""
-        arguments = [jax.device_put(array, self.device) for array in arrays]
-        program = TimedProgram(executable, [arguments])
+    def seconds(self, module: str, arrays: Sequence[np.ndarray]) -> float:
+        """Seconds of one call of a module."""
+        return self._timed(compile_module(module, self.device), arrays)
+
+    def seconds_per_pass(self, module: str, arrays: Sequence[np.ndarray], passes: int) -> float:
+        """Seconds of one pass of a loop whose count is the module's first argument.
+
+        `passes` is how many the shorter of two runs makes.
+        """
+        program = compile_module(module, self.device)
+        short_s, long_s = (
+            self._timed(program, [np.array(count, np.int32), *arrays])
+            for count in (passes, 4 * passes)
+        )
+        return max(long_s - short_s, 1e-9) / (3 * passes)
+
+    def _timed(self, executable: Executable, arrays: Sequence[np.ndarray]) -> float:
+        program = TimedProgram(
+            executable, [[put_on_device(array, self.device) for array in arrays]]
+        )
+        # Two runs, each with its own warm-up, so that one bad moment is outvoted.
         program.run(self.milliseconds / 2e3)
         program.run(self.milliseconds / 2e3)
         timing = program.timing()
         assert timing is not None  # it has just run
         return timing.seconds
 
-    def slope(
-        self,
-        short: tuple[Executable, int],
-        long: tuple[Executable, int],
-        arrays: Sequence[np.ndarray],
-    ) -> float:
-        """Seconds for each further step from the short to the long program; positive."""
-        (first, few), (second, many) = short, long
-        difference = self.seconds(second, arrays) - self.seconds(first, arrays)
-        return max(difference, 1e-9) / (many - few)
-
 
 def elementwise_rate(bench: Bench, function: str, dtype: str, *, pin: bool) -> float:
     """Elements per microsecond of one elementwise function, operands in cache.
 
-    With `pin`, on one core. `arithmetic` is the mean of an addition and a multiplication.
+    With `pin`, on one core. `arithmetic` is the mean of an addition and a multiplication in a long
+    fusion; other functions are alone in their fusion, as they mostly are in programs: XLA's code
+    for several in a row is up to three times slower for each of them.
     """
-    type_ = TensorType((1 << 15 if bench.is_cpu else 1 << 22,), dtype)
-    # XLA splits long chains of expensive functions into several kernels: keep those short.
-    few, many = (4, 36) if function == "arithmetic" else (1, 6)
-    programs = [
-        (compile_module(_chain(function, type_, steps), bench.device), steps)
-        for steps in (few, many)
-    ]
+    type_ = TensorType((bench.elements,), dtype)
     arrays = _chain_inputs(type_)
+    # About 0.2 ms at a rate of 5000 elements per microsecond, at least two passes.
+    passes = max(2, 1_000_000 // type_.size)
     with pinned_to_one_core(pin):
-        step_s = bench.slope(programs[0], programs[1], arrays)
-    return type_.size / (step_s * 1e6 / (2 if function == "arithmetic" else 1))
+        step_s = bench.seconds_per_pass(_repeated(function, type_, 1), arrays, passes)
+        if function == "arithmetic":
+            long_s = bench.seconds_per_pass(_repeated(function, type_, 33), arrays, passes)
+            step_s = max(long_s - step_s, 1e-9) / (2 * 32)
+    return type_.size / (step_s * 1e6)
 
 
-def parallel_gain(bench: Bench) -> float:
+def parallel_gain(bench: Bench, function: str) -> float:
     """How many times faster a long elementwise kernel is on all cores than on one."""
-    type_ = TensorType((1 << 18,), "f32")
-    program = compile_module(_chain("exponential", type_, 4), bench.device)
-    arrays = _chain_inputs(type_)
-    all_cores_s = bench.seconds(program, arrays)
+    type_ = TensorType((8 * bench.elements,), "f32")
+    module, arrays = _repeated(function, type_, 1), _chain_inputs(type_)
+    all_cores_s = bench.seconds_per_pass(module, arrays, 4)
     with pinned_to_one_core() as pinned:
-        return bench.seconds(program, arrays) / all_cores_s if pinned else 1.0
+        return bench.seconds_per_pass(module, arrays, 4) / all_cores_s if pinned else 1.0
 
 
 def bandwidth(bench: Bench, working_set_bytes: int) -> float:
-    """GB/s of y := x·p + y repeated on two arrays that fill the working set together."""
+    """GB/s of v := (v + p)·½ repeated on two arrays that fill the working set together."""
     type_ = TensorType((max(64, working_set_bytes // 8),), "f32")
-    program = compile_module(_repeated_update(type_), bench.device)
-    arrays = [random_array(type_, _P, seed) for seed in range(2)]
     bytes_moved = 3 * type_.bytes
-    # About a millisecond at 50 GB/s for the short run; at least a few passes over large arrays.
-    few = max(3, int(1e-3 * 50e9 / bytes_moved))
-    short_s, long_s = (
-        bench.seconds(program, [np.array(count, np.int32), *arrays]) for count in (few, 3 * few)
-    )
-    return bytes_moved / (max(long_s - short_s, 1e-9) / (2 * few)) / 1e9
+    # About a millisecond at 50 GB/s for the short run; at least two passes over large arrays.
+    passes = max(2, int(1e-3 * 50e9 / bytes_moved))
+    module = _repeated("stream", type_, 1)
+    return bytes_moved / bench.seconds_per_pass(module, _chain_inputs(type_), passes) / 1e9
 
 
 def fresh_memory_seconds_per_byte(bench: Bench, memory_gb_s: float, empty_call_s: float) -> float:
     """Extra seconds for each byte of a large result: the system has to hand out new pages."""
     type_ = TensorType((1 << 24,), "f32")
-    program = compile_module(_chain("arithmetic", type_, 1), bench.device)
     moved_s = 4 * type_.bytes / (memory_gb_s * 1e9)
-    extra_s = bench.seconds(program, _chain_inputs(type_)) - moved_s - empty_call_s
-    return max(extra_s, 0.0) / type_.bytes
+    call_s = bench.seconds(_chain("arithmetic", type_, 1), _chain_inputs(type_))
+    return max(call_s - moved_s - empty_call_s, 0.0) / type_.bytes
 
 
 def kernel_seconds(bench: Bench) -> float:
-    """Seconds for each further small fusion in a program."""
-    type_ = TensorType((64,), "f32")
-    programs = []
-    for steps in (2, 34):
-        program = compile_module(_separate_kernels(type_, steps), bench.device)
-        programs.append((program, len(re.findall(r" fusion\(", optimized_hlo(program)))))
-    if programs[0][1] >= programs[1][1]:
-        raise ValueError("this XLA fuses the kernels that were to stay apart")
-    return bench.slope(programs[0], programs[1], [random_array(type_)])
+    """Seconds for each further kernel in a program, next to nothing to compute in any of them."""
+    few, many = 2, 34
+    inputs = [random_array(TensorType((4,), "f32"))]
+    short_s, long_s = (bench.seconds(_sorts_and_fusions(steps), inputs) for steps in (few, many))
+    return max(long_s - short_s, 0.0) / (2 * (many - few))
 
 
 def library_kernel_seconds(bench: Bench) -> float:
-    """Seconds for each further small matrix product in a program."""
-    type_ = TensorType((_LIBRARY_SIDE, _LIBRARY_SIDE), "f32")
-    programs = [
-        (compile_module(_dot_chain(type_, steps), bench.device), steps) for steps in (1, 17)
-    ]
-    return bench.slope(
-        programs[0], programs[1], [random_array(type_, (0.01, 0.1), i) for i in (0, 1)]
-    )
+    """Seconds for each further matrix product in a program, so small that it is all overhead."""
+    few, many = 2, 34
+    type_ = TensorType((16, 16), "f32")
+    inputs = [random_array(type_, (0.01, 0.1), seed) for seed in range(2)]
+    short_s, long_s = (bench.seconds(_dot_chain(type_, steps), inputs) for steps in (few, many))
+    return max(long_s - short_s, 0.0) / (many - few)
 
 
-def parallel_start_seconds(bench: Bench, empty_call_s: float, seconds_on_one_core: float) -> float:
-    """Seconds lost when a kernel is split over threads; the work itself is given for one core."""
-    type_ = TensorType((1 << 13,), "f32")
-    program = compile_module(_chain("tanh", type_, 1), bench.device)
-    return max(
-        bench.seconds(program, _chain_inputs(type_)) - empty_call_s - seconds_on_one_core, 0.0
-    )
+def parallel_start_seconds(bench: Bench, empty_call_s: float) -> float:
+    """Seconds lost, once in a call, when work goes to the thread pool rather than runs at once."""
+    type_ = TensorType((1 << 14,), "f32")
+    module, arrays = _chain("tanh", type_, 1), _chain_inputs(type_)
+    work_s = bench.seconds_per_pass(_repeated("tanh", type_, 1), arrays, 16)
+    return max(bench.seconds(module, arrays) - empty_call_s - work_s, 0.0)
 
 
 def dot_rate(bench: Bench, dtype: str, side: int) -> float:
-    """Gflop/s of one large square matrix product on the whole device."""
+    """Gflop/s of one square matrix product on the whole device."""
     type_ = TensorType((side, side), dtype)
-    program = compile_module(_dot_chain(type_, 1), bench.device)
     limits: Range | None = (0.25, 1.25) if is_float(dtype) else None
-    seconds = bench.seconds(program, [random_array(type_, limits, seed) for seed in range(2)])
-    return 2 * side**3 / seconds / 1e9
+    inputs = [random_array(type_, limits, seed) for seed in range(2)]
+    return 2 * side**3 / bench.seconds(_dot_chain(type_, 1), inputs) / 1e9
 
 
 def _chain_inputs(type_: TensorType) -> list[np.ndarray]:
@@ -183,58 +182,68 @@ def _chain_inputs(type_: TensorType) -> list[np.ndarray]:
     return [random_array(type_, each, seed) for seed, each in enumerate(limits)]
 
 
-def _chain(function: str, type_: TensorType, steps: int) -> str:
-    """`steps` times the function on v, with operands p and q."""
+def _steps(function: str, type_: TensorType, count: int) -> str:
+    """Lines that compute %v<count> from %v0, with operands %p and %q."""
     table = _STEPS if is_float(type_.dtype) else _INTEGER_STEPS
-    lines = []
-    for number in range(steps):
-        names = {"v": f"v{number}", "a": f"a{number}", "r": f"v{number + 1}"}
-        lines.append(
-            re.sub(r"%([var])\b", lambda match, names=names: f"%{names[match[1]]}", table[function])
-        )
+    step = _STREAM if function == "stream" else table[function]
+    return "\n".join(
+        re.sub(r"%([va])\b", rf"%\g<1>{number}", step).replace("%r", f"%v{number + 1}")
+        for number in range(count)
+    )
+
+
+def _chain(function: str, type_: TensorType, count: int) -> str:
     return _with_type(
-        "func.func public @main(%v0: T, %p: T, %q: T) -> T {\n"
-        + "\n".join(lines)
-        + f"\nreturn %v{steps} : T\n}}",
+        f"""
+func.func public @main(%v0: T, %p: T, %q: T) -> T {{
+  {_steps(function, type_, count)}
+  return %v{count} : T
+}}""",
         type_,
     )
 
 
-def _repeated_update(type_: TensorType) -> str:
+def _repeated(function: str, type_: TensorType, count: int) -> str:
+    """A chain of `count` steps in a loop: what a kernel costs inside a program.
+
+    A call of its own would show the thread switch and the cold address translation behind it.
+    """
     return _with_type(
-        """
-func.func public @main(%n: tensor<i32>, %x: T, %y: T) -> T {
+        f"""
+func.func public @main(%n: tensor<i32>, %start: T, %p: T, %q: T) -> T {{
   %zero = stablehlo.constant dense<0> : tensor<i32>
   %one = stablehlo.constant dense<1> : tensor<i32>
-  %half = stablehlo.constant dense<5.0e-01> : T
-  %end:2 = stablehlo.while(%i = %zero, %v = %y) : tensor<i32>, T
-  cond {
+  %end:2 = stablehlo.while(%i = %zero, %v0 = %start) : tensor<i32>, T
+  cond {{
     %more = stablehlo.compare LT, %i, %n : (tensor<i32>, tensor<i32>) -> tensor<i1>
     stablehlo.return %more : tensor<i1>
-  } do {
+  }} do {{
     %next = stablehlo.add %i, %one : tensor<i32>
-    %scaled = stablehlo.multiply %v, %half : T
-    %sum = stablehlo.add %scaled, %x : T
-    stablehlo.return %next, %sum : tensor<i32>, T
-  }
+    {_steps(function, type_, count)}
+    stablehlo.return %next, %v{count} : tensor<i32>, T
+  }}
   return %end#1 : T
-}""",
+}}""",
         type_,
     )
 
 
-def _separate_kernels(type_: TensorType, steps: int) -> str:
-    # XLA does not compute an expensive function twice, so a result that is also read later stays.
-    lines = ["%t0 = stablehlo.tanh %v : T"]
-    for step in range(1, steps):
-        lines.append(f"%t{step} = stablehlo.tanh %t{step - 1} : T")
-    names = ", ".join(f"%t{step}" for step in range(steps))
-    results = ", ".join(["T"] * steps)
+def _sorts_and_fusions(count: int) -> str:
+    # Nothing fuses with a sort, so each step is two kernels.
+    lines = [
+        f"""%s{step} = "stablehlo.sort"(%v{step}) ({{
+  ^bb0(%a{step}: tensor<f32>, %b{step}: tensor<f32>):
+    %c{step} = stablehlo.compare LT, %a{step}, %b{step} : (tensor<f32>, tensor<f32>) -> tensor<i1>
+    stablehlo.return %c{step} : tensor<i1>
+  }}) {{dimension = 0 : i64}} : (T) -> T
+  %v{step + 1} = stablehlo.cosine %s{step} : T"""
+        for step in range(count)
+    ]
     return _with_type(
-        f"func.func public @main(%v: T) -> ({results}) {{\n"
+        "func.func public @main(%v0: T) -> T {\n"
         + "\n".join(lines)
-        + f"\nreturn {names} : {results}\n}}",
-        type_,
+        + f"\nreturn %v{count} : T\n}}",
+        TensorType((4,), "f32"),
     )
 
 

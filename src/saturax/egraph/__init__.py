@@ -6,7 +6,7 @@
 
 from saturax.egraph.analysis import Analysis, ENode
 from saturax.egraph.egraph import ANALYSIS, INPUT, EGraph
-from saturax.egraph.errors import RuleFailure, RuleTypeError, TypeClashError
+from saturax.egraph.errors import RuleApplicationError, RuleTypeError, TypeClashError
 from saturax.egraph.explain import Step, explain, rules_between
 from saturax.egraph.limits import (
     IterationReport,
@@ -38,7 +38,7 @@ __all__ = [
     "Recipe",
     "RecipeStep",
     "Rule",
-    "RuleFailure",
+    "RuleApplicationError",
     "RuleStatistics",
     "RuleTypeError",
     "SaturationReport",

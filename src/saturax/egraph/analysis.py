@@ -32,3 +32,8 @@ class Analysis(Protocol):
 
     def modify(self, egraph: "EGraph", class_id: int) -> None:
         """Act on new data of a class, for example by adding the constant that it equals."""
+
+
+def differs(a: Any, b: Any) -> bool:
+    """Whether two pieces of data are unlike; one object is always like itself."""
+    return a is not b and bool(a != b)

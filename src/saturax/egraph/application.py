@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from saturax.egraph.egraph import BuildStep, EGraph
-from saturax.egraph.errors import RuleFailure, RuleTypeError
+from saturax.egraph.errors import RuleApplicationError, RuleTypeError
 from saturax.egraph.matcher import Match, Matcher
 from saturax.egraph.pattern import PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, Rule
@@ -134,7 +134,7 @@ class RuleApplication:
         return self._by_meaning[key]
 
     def _make_recipe(self, match: Match) -> ResolvedRecipe | None:
-        """Call the rule; raises RuleFailure or RuleTypeError, which name it."""
+        """Call the rule; raises RuleApplicationError or RuleTypeError, which name it."""
         egraph, rule = self.egraph, self.rule
         attributes = self.matcher.attribute_values(egraph, match)
         binding = self.matcher.binding(match)
@@ -149,7 +149,7 @@ class RuleApplication:
         except RuleError:
             raise
         except Exception as error:
-            raise RuleFailure(
+            raise RuleApplicationError(
                 rule.name,
                 f"its right side raised {type(error).__name__}: {error} "
                 f"(attributes {attributes}, operand types {types}). Return None where the rule "
@@ -180,7 +180,7 @@ class RuleApplication:
 
     def _position(self, positions: dict[str | int, int], operand: str | int) -> int:
         if operand not in positions:
-            raise RuleFailure(
+            raise RuleApplicationError(
                 self.rule.name,
                 f"its recipe refers to {operand!r}, but only {sorted(map(str, positions))} are "
                 "known there. Refer to variables of the pattern or to earlier steps.",

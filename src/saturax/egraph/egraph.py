@@ -8,7 +8,7 @@ hashing and comparing e-nodes then touches small integers only.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from saturax.egraph.analysis import Analysis, ENode
+from saturax.egraph.analysis import Analysis, ENode, differs
 from saturax.egraph.errors import TypeClashError
 from saturax.egraph.heads import Heads
 from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification, ProofForest
@@ -69,9 +69,7 @@ class EGraph:
         self._changed: dict[int, None] = {}
         self._current_origin = INPUT
         self.clock = 0
-        self.node_count = 0
-        self.class_count = 0
-        self.union_count = 0
+        self.node_count = self.class_count = self.union_count = 0
 
     def add(
         self,
@@ -119,8 +117,7 @@ class EGraph:
         find = self.find
         if self.heads.commutative[head]:
             a, b = find(key[1]), find(key[2])
-            pair = (head, b, a) if b < a else (head, a, b)
-            return pair if len(key) == 3 else (*pair, *map(find, key[3:]))
+            return (head, min(a, b), max(a, b), *map(find, key[3:]))
         return (head, *map(find, key[1:]))
 
     def _new_node(self, key: Key, origin: str) -> int:
@@ -220,8 +217,7 @@ class EGraph:
                 and self._modify(should_stop)
             ):
                 return False
-        self._tidy()
-        return True
+        return self._tidy(should_stop)
 
     def _repair_keys(self, should_stop: Callable[[], bool] | None) -> bool:
         keys, hashcons, dead, pending = self.keys, self._hashcons, self._dead, self._pending
@@ -274,11 +270,13 @@ class EGraph:
         self._touched[owner] = None
         self._changed[owner] = None
 
-    def _tidy(self) -> None:
+    def _tidy(self, should_stop: Callable[[], bool] | None) -> bool:
         """Drop dead e-nodes from the touched classes; order each group by stamp for matchers."""
-        dead, stamp = self._dead, self.stamp
-        for owner in dict.fromkeys(map(self.find, self._touched)):
-            groups = self.groups[owner]
+        dead, stamp, touched = self._dead, self.stamp, self._touched
+        while touched:
+            if not len(touched) & 255 and should_stop is not None and should_stop():
+                return False
+            groups = self.groups[self.find(touched.popitem()[0])]
             for group in list(groups):
                 nodes = [node for node in groups[group] if not dead[node]]
                 nodes.sort(key=stamp.__getitem__)
@@ -286,7 +284,7 @@ class EGraph:
                     groups[group] = nodes
                 else:
                     del groups[group]
-        self._touched.clear()
+        return True
 
     def _make_data(self, node: int) -> Any:
         assert self.analysis is not None
@@ -306,7 +304,7 @@ class EGraph:
         self._data[keep] = joined
         self._data[gone] = None
         # Uses of the class that went see `joined` for the first time if it is not `right`.
-        if _differs(joined, left) or _differs(joined, right):
+        if differs(joined, left) or differs(joined, right):
             self._stale_data.append(keep)
         self._unmodified.append(keep)
 
@@ -325,7 +323,7 @@ class EGraph:
                 owner = self.find(node)
                 old = self._data[owner]
                 new = self.analysis.join(old, self._make_data(node))
-                if _differs(new, old):
+                if differs(new, old):
                     self._data[owner] = new
                     queue.append(owner)
                     self._unmodified.append(owner)
@@ -352,8 +350,8 @@ class EGraph:
 
     def nodes(self, class_id: int) -> list[ENode]:
         """Return the e-nodes of a class."""
-        groups = self.groups[self.find(class_id)]
-        return [self.node(n) for nodes in groups.values() for n in nodes if not self._dead[n]]
+        groups = self.groups[self.find(class_id)].values()
+        return [self.node(n) for nodes in groups for n in nodes if not self._dead[n]]
 
     def nodes_of(self, class_id: int, op: str) -> list[ENode]:
         """Return the e-nodes of one operation in a class."""
@@ -371,8 +369,8 @@ class EGraph:
 
     def classes_of(self, op: str) -> list[int]:
         """Return the classes which hold an e-node of this operation, oldest e-node first."""
-        groups = self.heads.groups_of(op)
-        return list(dict.fromkeys(c for group in groups for c in self.classes_of_group(group)))
+        found = (c for group in self.heads.groups_of(op) for c in self.classes_of_group(group))
+        return list(dict.fromkeys(found))
 
     def classes_of_group(self, group: int) -> list[int]:
         """Return the classes which hold an e-node of this `group`."""
@@ -400,7 +398,3 @@ class EGraph:
         changed = list(dict.fromkeys(map(self.find, self._changed)))
         self._changed.clear()
         return changed
-
-
-def _differs(a: Any, b: Any) -> bool:
-    return a is not b and bool(a != b)

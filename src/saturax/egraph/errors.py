@@ -5,7 +5,7 @@ from typing import Any
 from saturax.errors import RuleError
 
 
-class RuleFailure(RuleError):
+class RuleApplicationError(RuleError):
     """A rule's right side raised an exception or returned a malformed recipe."""
 
     def __init__(self, rule: str, message: str) -> None:
@@ -14,7 +14,7 @@ class RuleFailure(RuleError):
         self.rule = rule
 
 
-class RuleTypeError(RuleFailure):
+class RuleTypeError(RuleApplicationError):
     """A rule's right side has another type than its left side."""
 
     def __init__(self, rule: str, expected: Any, actual: Any) -> None:

@@ -28,7 +28,7 @@ class Limits:
     iteration_limit: int = 1_000
     matches_per_rule: int = 10_000
     ban_length: int = 3
-    rebuild_grace_s: float = 0.05
+    rebuild_grace_s: float = 0.03
 
     def __post_init__(self) -> None:
         """Check the values."""

@@ -1,1 +1,33 @@
 """Extraction: the cheapest program out of an e-graph, anytime, with a bound on what is left."""
+
+from saturax.extract.extract import Extraction, StageNote, extract
+from saturax.extract.greedy import dag_greedy, tree_greedy
+from saturax.extract.problem import (
+    InfeasibleProblemError,
+    InvalidSelectionError,
+    Problem,
+    Selection,
+    dag_cost,
+    is_valid,
+    needed_classes,
+    restrict,
+)
+from saturax.extract.reduce import Reduced, reduce_problem
+
+__all__ = [
+    "Extraction",
+    "InfeasibleProblemError",
+    "InvalidSelectionError",
+    "Problem",
+    "Reduced",
+    "Selection",
+    "StageNote",
+    "dag_cost",
+    "dag_greedy",
+    "extract",
+    "is_valid",
+    "needed_classes",
+    "reduce_problem",
+    "restrict",
+    "tree_greedy",
+]

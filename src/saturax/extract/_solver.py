@@ -57,15 +57,16 @@ def solve(request: dict[str, Any], sink: BinaryIO) -> dict[str, Any]:
     import highspy
     import numpy as np
 
-    solver = highspy.Highs()
+    solver: Any = highspy.Highs()  # type: ignore[no-untyped-call]
     for option, value in (
         ("output_flag", False),
         ("threads", 1),
         ("random_seed", 0),
         ("time_limit", float(request["time_limit_s"])),
         ("mip_rel_gap", 1e-9),
-        ("mip_abs_gap", float(request["gap_us"])),
+        ("mip_abs_gap", 0.0),
         ("mip_max_nodes", int(request["node_limit"])),
+        *(() if request["use_heuristics"] else (("mip_heuristic_effort", 0.0),)),
     ):
         solver.setOptionValue(option, value)
     program = highspy.HighsLp()
@@ -114,7 +115,7 @@ def solve(request: dict[str, Any], sink: BinaryIO) -> dict[str, Any]:
         "status": name,
         "values": np.asarray(solver.getSolution().col_value) if has_point else None,
         "bound_us": float(bound) if is_integer or name == "optimal" else None,
-        "node_count": int(info.mip_node_count) if is_integer else 0,
+        "work": int(info.simplex_iteration_count),
     }
 
 

@@ -12,10 +12,9 @@ child c_{i+1}. It holds for every j because a_i ≤ y_{c_i} and a_i ≤ y_{c_{i+
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,6 @@ from scipy.sparse import csr_array
 
 from saturax.extract.greedy import derive
 from saturax.extract.problem import (
-    InvalidSelectionError,
     Problem,
     Selection,
     dag_cost,
@@ -41,7 +39,7 @@ Cycle = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Formulation:
-    """A program whose columns are `nodes`, then `classes`, then order variables if there are any."""
+    """A program whose columns are `nodes`, then `classes`, then maybe order variables."""
 
     problem: Problem
     program: Program
@@ -102,7 +100,6 @@ def formulate(
     *,
     order_variables: bool = False,
     cycles: Iterable[Cycle] = (),
-    groups: Iterable[tuple[int, ...]] = (),
 ) -> Formulation:
     """The program over `nodes` (ascending; default: all of finite cost), cyclic ones allowed unless
     `order_variables` or cuts for `cycles` forbid them. Nodes with a child outside are left out.
@@ -141,7 +138,6 @@ def formulate(
         sizes = np.bincount(labels, minlength=1)[labels].astype(np.float64)
         _add_order_rows(rows, len(nodes), (above, below), (column, pair), labels, sizes)
     _add_cycle_cuts(rows, problem, column_of, rank, len(nodes), cycles)
-    _add_group_cuts(rows, problem, column_of, rank, groups)
 
     column_count = len(nodes) + len(classes) + len(sizes)
     matrix = csr_array(
@@ -215,54 +211,6 @@ def _add_cycle_cuts(
             rows.put(np.repeat(first, len(paid)), np.asarray(paid, dtype=np.int64), -1.0)
 
 
-def _add_group_cuts(
-    rows: _Rows,
-    problem: Problem,
-    column_of: NDArray[np.int64],
-    rank: NDArray[np.int64],
-    groups: Iterable[tuple[int, ...]],
-) -> None:
-    for group in groups:
-        inside = set(group)
-        bottom = [
-            int(column_of[node])
-            for owner in group
-            for node in problem.members[owner]
-            if column_of[node] >= 0 and inside.isdisjoint(problem.children[node])
-        ]
-        users: dict[int, set[int]] = {}
-        for owner in group:
-            for node in problem.parents[owner]:
-                above = problem.node_class[node]
-                if column_of[node] >= 0 and above not in inside:
-                    users.setdefault(above, set()).add(node)
-        for nodes in users.values():
-            if sum(len(inside.intersection(problem.children[n])) for n in nodes) < 2: continue
-            using = [int(column_of[n]) for n in sorted(nodes)]
-            first = np.asarray([rows.add(1, -np.inf, 0.0)])
-            rows.put(np.repeat(first, len(using)), np.asarray(using, dtype=np.int64), 1.0)
-            rows.put(np.repeat(first, len(bottom)), np.asarray(bottom, dtype=np.int64), -1.0)
-
-
-def cyclic_groups(problem: Problem) -> list[tuple[int, ...]]:
-    pairs = short_cycles(problem)
-    from scipy.sparse.csgraph import connected_components
-    P=np.asarray(pairs,dtype=int).reshape(-1,2)
-    g = csr_array((np.ones(len(P)),(P[:,0],P[:,1])),shape=(problem.class_count,)*2)
-    lab=connected_components(g,directed=False)[1]
-    found={}
-    for c,l in enumerate(lab.tolist()): found.setdefault(l,[]).append(c)
-    out=dict.fromkeys(pairs)
-    import os
-    if os.environ.get("G2"):
-        out.update(dict.fromkeys(tuple(v) for v in found.values() if len(v)>2))
-    if os.environ.get("G3"):
-        found={}
-        for c,l in enumerate(problem.component): found.setdefault(l,[]).append(c)
-        out.update(dict.fromkeys(tuple(v) for v in found.values() if len(v)>2))
-    return list(out)
-
-
 def short_cycles(problem: Problem) -> list[Cycle]:
     """All pairs of classes that can need each other directly."""
     owner_of = problem.node_class
@@ -331,7 +279,7 @@ def solve_exact(
     status = "time limit"
     while time.monotonic() < deadline:
         rounds += 1
-        form = formulate(problem, order_variables=order_variables, cycles=cycles, groups=cyclic_groups(problem))
+        form = formulate(problem, order_variables=order_variables, cycles=cycles)
         answer = solver.solve(form.program, deadline=deadline, start=form.point(best))
         status = answer.status
         if answer.bound_us is not None:
@@ -352,3 +300,17 @@ def solve_exact(
         cycles.update(dict.fromkeys(new))
     bound_us = min(bound_us, cost_us)
     return ExactResult(best, cost_us, bound_us, status, rounds)
+
+
+def relaxation_bound(
+    problem: Problem, *, solver: SolverProcess, deadline: float
+) -> tuple[float, str]:
+    """Lower bound in microseconds from the linear relaxation (cycles cut only between pairs).
+
+    Returns 0 and the reason when the solver gives none.
+    """
+    program = formulate(problem, cycles=short_cycles(problem)).program
+    relaxed = replace(program, integer=np.zeros(len(program.cost), dtype=np.bool_))
+    answer = solver.solve(relaxed, deadline=deadline)
+    bound_us = 0.0 if answer.bound_us is None else answer.bound_us * (1 - _BOUND_SLACK)
+    return max(bound_us, 0.0), answer.status

@@ -217,9 +217,7 @@ def dag_cost(problem: Problem, selection: Mapping[int, int]) -> float:
     return math.fsum(cost[selection[owner]] for owner in needed_classes(problem, selection))
 
 
-def _chosen_children(
-    problem: Problem, selection: Mapping[int, int], owner: int
-) -> tuple[int, ...]:
+def _chosen_children(problem: Problem, selection: Mapping[int, int], owner: int) -> tuple[int, ...]:
     node = selection.get(owner)
     if node is None:
         raise InvalidSelectionError(

@@ -48,13 +48,14 @@ class Answer:
     """What the solver found, and why it stopped.
 
     `status` is "optimal", "infeasible", "time limit", "node limit", or a sentence on what went
-    wrong; `values` is the best point, if any; `bound_us` a lower bound on the optimum, if any.
+    wrong; `values` is the best point, if any; `bound_us` a lower bound on the optimum, if any;
+    `work` the number of simplex iterations, a measure of effort that does not depend on the clock.
     """
 
     status: str
     values: NDArray[np.float64] | None = None
     bound_us: float | None = None
-    node_count: int = 0
+    work: int = 0
 
 
 class SolverProcess:
@@ -121,7 +122,7 @@ class SolverProcess:
         deadline: float,
         start: NDArray[np.float64] | None = None,
         node_limit: int | None = None,
-        gap_us: float = 0.0,
+        use_heuristics: bool = True,
     ) -> Answer:
         """Solve until `deadline` (`time.monotonic`); any failure is told in `Answer.status`.
 
@@ -140,7 +141,7 @@ class SolverProcess:
             "start": start,
             "time_limit_s": min(time_limit_s, 1e6),
             "node_limit": 2**31 - 1 if node_limit is None else node_limit,
-            "gap_us": gap_us,
+            "use_heuristics": use_heuristics,
         }
         frames: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(
@@ -152,9 +153,7 @@ class SolverProcess:
             self.close()
             raise
 
-    def _collect(
-        self, frames: queue.SimpleQueue[dict[str, Any] | None], deadline: float
-    ) -> Answer:
+    def _collect(self, frames: queue.SimpleQueue[dict[str, Any] | None], deadline: float) -> Answer:
         best = Answer("time limit")
         while True:
             wait_s = min(deadline + _GRACE_S - time.monotonic(), threading.TIMEOUT_MAX)
@@ -176,7 +175,7 @@ class SolverProcess:
                 continue
             self._failures_left = self._failure_limit
             values = best.values if frame["values"] is None else frame["values"]
-            return Answer(frame["status"], values, finite, frame["node_count"])
+            return Answer(frame["status"], values, finite, frame["work"])
 
     def _fail(self, reason: str) -> None:
         self._last_failure = reason

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
-from saturax.graph.ops import constant
-from saturax.graph.types import is_integer
-from saturax.rules.rule import BITWISE, Rule, need
+from saturax.graph.operation import infer
+from saturax.graph.reference import UnsupportedError, evaluate_operation
+from saturax.graph.types import is_complex, is_integer
+from saturax.rules.rule import BITWISE, Examples, Rule, need
 
 FOLD_LIMIT = 4096
 """Most elements of a constant with distinct elements that a rule creates: 16 KiB of f32 are quick
@@ -40,7 +42,7 @@ INCREASING_WHERE_DEFINED = frozenset({"sqrt", "log", "log_plus_one"})
 
 def is_exact(f: Any, dtype: str) -> bool:
     """Whether f is associative in every bit on `dtype`: lattice operations, and all integers."""
-    lattice = f in ("maximum", "minimum", "and", "or", "xor")
+    lattice = f in ("maximum", "minimum") and not is_complex(dtype)
     return lattice or is_integer(dtype) or dtype == "i1"
 
 
@@ -61,6 +63,7 @@ def exactly(general: Rule, condition: Callable[..., bool]) -> Rule:
         right=right,
         numerics=BITWISE,
         equation=f"{general.equation} (exact here)",
+        examples=None,
     )
 
 
@@ -86,26 +89,47 @@ def is_ordinary(array: Any) -> bool:
     values = np.asarray(array)
     if values.dtype.kind in "iub":
         return True
-    tiny = _tiny(values.dtype)
-    magnitudes = np.abs(values.astype(np.float64))
-    return bool(np.all(np.isfinite(magnitudes) & ((magnitudes == 0) | (magnitudes >= tiny))))
+    magnitudes = np.abs(values)
+    if not np.all(np.isfinite(magnitudes)):
+        return False
+    return bool(np.all((magnitudes == 0) | (magnitudes >= ml_dtypes.finfo(magnitudes.dtype).tiny)))
 
 
-def _tiny(dtype: np.dtype[Any]) -> float:
-    import ml_dtypes
+def double_constants(*names: str) -> Examples:
+    """Examples for tests of a rule that rounds what it computes from constants of these names.
 
-    return float(ml_dtypes.finfo(dtype).tiny)
-
-
-def computed(array: Any, like: Literal) -> Any:
-    """A constant of the type of `like` holding what was computed from its stored elements.
-
-    `array` has the shape of `like.data`, which for a splat is ().
+    They are float64: rounding to a narrower type would look like a wrong value.
     """
-    values = np.asarray(array).astype(like.data.dtype, copy=False)
-    return constant(Literal(values, like.type.shape) if like.is_splat else Literal(values))
+
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        shape = tuple(rng.integers(1, 4, rng.integers(0, 4)).tolist())
+        splats = rng.random() < 0.5
+        return {
+            name: Literal(rng.normal(2.0, 1.0, () if splats else shape), shape) for name in names
+        }
+
+    return draw
 
 
-def is_small(c: Literal) -> bool:
-    """Whether rules may compute with the elements of c: a splat, or few elements."""
-    return c.is_splat or c.type.size <= FOLD_LIMIT
+def is_small(*literals: Literal) -> bool:
+    """Whether rules may compute with the elements: splats, or few elements."""
+    return all(c.is_splat or c.type.size <= FOLD_LIMIT for c in literals)
+
+
+def folded(f: Any, *literals: Literal) -> Literal:
+    """The constant f(c, d, …), for an elementwise f; computed in the result's own type.
+
+    The rule does not apply if there are too many elements, or f has no reference meaning.
+    """
+    need(is_small(*literals))
+    all_splats = all(c.is_splat for c in literals)
+    shape = literals[0].type.shape
+    op = ("unary", "binary", "ternary")[len(literals) - 1]
+    arrays = [c.data if all_splats else c.array for c in literals]
+    result: Any = infer(op, (f,), [c.type for c in literals])
+    try:
+        stored = result.with_shape(()) if all_splats else result
+        values = evaluate_operation(op, (f,), arrays, stored)
+    except UnsupportedError:
+        need(False)
+    return Literal(values, shape if all_splats else None)

@@ -23,6 +23,7 @@ from saturax.graph.ops import (
     multiply,
     negate,
     pad,
+    reshape,
     slice_dimension,
 )
 from saturax.graph.types import TensorType
@@ -98,23 +99,21 @@ def merge_convolutions_of_nested_windows(
 
 
 @rule(
-    lambda f, x, k, w, d, g, p, t, s, u, e: binary(
-        f, convolution(x, k, w, d, g, p, t), broadcast_in_dim(s, u, e)
+    lambda x, k, w, d, g, p, t, s, u, e: multiply(
+        convolution(x, k, w, d, g, p, t), broadcast_in_dim(s, u, e)
     ),
     numerics=ROUNDING,
     source=BILINEAR,
 )
 def scale_kernel_instead_of_output(
-    f: str, x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
+    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
     s: Value, u: Dimensions, e: Dimensions,
 ) -> Any:  # fmt: skip
-    """(x ∗ k)·s = x ∗ (k·s), and the same for division, if s varies with output features only"""
-    need(f == "multiply" or (f == "divide" and is_real(t)))
+    """(x ∗ k)·s = x ∗ (k·s) if s varies with output features only"""
     need(is_uniform(t, x, k, s))
     need(all(i == d.output_feature or n == 1 for i, n in zip(e, s.shape, strict=True)))
-    return convolution(
-        x, binary(f, k, _along(s, e, d.output_feature, k, d.kernel_output_feature)), w, d, g, p, t
-    )
+    scaled = multiply(k, _along(s, e, d.output_feature, k, d.kernel_output_feature))
+    return convolution(x, scaled, w, d, g, p, t)
 
 
 def _along(s: Value, e: Dimensions, old: int, x: Value, new: int) -> Any:
@@ -122,14 +121,8 @@ def _along(s: Value, e: Dimensions, old: int, x: Value, new: int) -> Any:
     dimensions = [i for i, place in enumerate(e) if place == old]
     shape = tuple(s.shape[i] for i in dimensions)
     if len(dimensions) != s.rank:
-        s = _reshaped(s, shape)
+        s = reshape(s, shape)
     return broadcast_in_dim(s, x.shape, [new] * len(dimensions))
-
-
-def _reshaped(s: Value, shape: Dimensions) -> Any:
-    from saturax.graph.ops import reshape
-
-    return reshape(s, shape)
 
 
 @rule(
@@ -177,9 +170,9 @@ def scale_kernel_by_constant(
     f: str, x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
     c: Literal,
 ) -> Any:  # fmt: skip
-    """(x ∗ k)·c = x ∗ (k·c), and the same for division, if all elements of c are equal"""
+    """(x ∗ k)·c = x ∗ (k·c), and (x ∗ k)/c = x ∗ (k/c) if c ≠ 0, if all elements of c are equal"""
     need(c.is_splat and is_uniform(t, x, k))
-    need(f == "multiply" or (f == "divide" and is_real(t)))
+    need(f == "multiply" or (f == "divide" and is_real(t) and c.value != 0))
     return convolution(x, binary(f, k, full(c.value, k.tensor)), w, d, g, p, t)
 
 

@@ -6,7 +6,17 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from saturax.graph.build import Value
-from saturax.graph.ops import DotDimensions, Precision, dot_general, transpose
+from saturax.graph.ops import (
+    DotDimensions,
+    Precision,
+    broadcast_in_dim,
+    convert,
+    dot_general,
+    multiply,
+    reduce_,
+    transpose,
+)
+from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.permutations import permutation_to
 
 Labels = tuple[Hashable, ...]
@@ -81,3 +91,22 @@ def contract(
 def sizes(labels: Sequence[Hashable], shape: Sequence[int]) -> dict[Hashable, int]:
     """The size of each labelled dimension."""
     return dict(zip(labels, shape, strict=True))
+
+
+def along(x: Value, labels: Labels, result: Labels, size: dict[Hashable, int]) -> Any:
+    """x, whose dimensions have `labels`, repeated into the dimensions labelled `result`."""
+    shape = [size[label] for label in result]
+    return broadcast_in_dim(x, shape, [result.index(label) for label in labels])
+
+
+def sum_of_products(x: Value, y: Value, labels: Einsum, dtype: str) -> Any:
+    """The contraction with these labels as multiplications followed by a sum."""
+    wide = accumulation_dtype(dtype)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    contracted = tuple(label for label in labels.x if label not in labels.result)
+    order = labels.result + contracted
+    factors = (
+        along(convert(z, wide), own, order, size) for z, own in ((x, labels.x), (y, labels.y))
+    )
+    dimensions = range(len(labels.result), len(order))
+    return convert(reduce_("add", multiply(*factors), tuple(dimensions)), dtype)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
+
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, RecipeStep
 from saturax.errors import RuleError, TypeInferenceError
@@ -59,12 +61,18 @@ class Placeholder:
     name: str
 
 
+Examples = Callable[[np.random.Generator], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Rule:
     """A directed equation between programs; see the module's text for the fields' meaning.
 
     `structured` maps a generated attribute variable to the tuple of literals and placeholders that
-    its value must match. `family` is the module that the rule lives in.
+    its value must match. `family` is the module that the rule lives in. An `expansive` rule may grow
+    the e-graph without bound when it runs alone. `examples(rng)` draws attribute values and operand
+    types (or constant operands, as `Literal`), by name, for tests of a rule whose left side is hard
+    to meet at random.
     """
 
     name: str
@@ -77,6 +85,8 @@ class Rule:
     family: str
     uses_facts: bool
     structured: tuple[tuple[str, tuple[Any, ...]], ...]
+    expansive: bool = False
+    examples: Examples | None = None
 
     def apply(
         self,
@@ -203,12 +213,18 @@ def _describe(arguments: Mapping[str, Any]) -> str:
 
 
 def rule(
-    left: Callable[..., Any], *, numerics: Numerics, source: str, uses_facts: bool = False
+    left: Callable[..., Any],
+    *,
+    numerics: Numerics,
+    source: str,
+    uses_facts: bool = False,
+    expansive: bool = False,
+    examples: Examples | None = None,
 ) -> Callable[[Callable[..., Value | None]], Rule]:
     """Declare a rewrite rule; its docstring is the equation with its condition.
 
     `source` says where the equation comes from. With `uses_facts`, the right side may ask what is
-    known about its operands (`saturax.rules.facts`).
+    known about its operands (`saturax.rules.facts`). See `Rule` for `expansive` and `examples`.
     """
 
     def decorate(right: Callable[..., Value | None]) -> Rule:
@@ -232,6 +248,8 @@ def rule(
             right.__module__.rpartition(".")[2],
             uses_facts,
             tuple(builder.structured),
+            expansive,
+            examples,
         )
 
     return decorate

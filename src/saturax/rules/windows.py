@@ -153,8 +153,10 @@ def without_spatial(
 
 def normalised(x: Value, k: Value, w: Window, d: ConvDimensions) -> Window:
     """The window with every attribute that cannot matter at these sizes set to its default."""
-    kernel, output = window_shape(k, d), output_sizes(x, k, w, d)
-    inputs = tuple(x.shape[i] for i in d.input_spatial)
+    kernel, inputs = window_shape(k, d), tuple(x.shape[i] for i in d.input_spatial)
+    # A stride does not matter where the window has one position even with stride 1.
+    slow = w._replace(strides=tuple(1 for _ in w.strides))
+    output = output_sizes(x, k, slow, d)
 
     def keep(values: Sequence[Any], extents: Sequence[int], default: Any) -> tuple[Any, ...]:
         return tuple(v if n > 1 else default for v, n in zip(values, extents, strict=True))

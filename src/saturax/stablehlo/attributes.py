@@ -25,6 +25,8 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned
 
+_DEFAULT_ACCURACY = "#stablehlo.result_accuracy<mode = #stablehlo.result_accuracy_mode<DEFAULT>>"
+
 
 class Field(NamedTuple):
     """One MLIR attribute; `encode` needs a current context and may return None for the default."""
@@ -55,7 +57,16 @@ def _decode_pairs(attribute: Any) -> tuple[tuple[int, int], ...]:
 
 
 def _encode_pairs(pairs: Sequence[tuple[int, int]]) -> ir.Attribute:
-    return ir.DenseElementsAttr.get(np.asarray(pairs, np.int64).reshape(len(pairs), 2))
+    array: Any = np.asarray(pairs, np.int64).reshape(len(pairs), 2)
+    attribute: ir.Attribute = ir.DenseElementsAttr.get(array)
+    return attribute
+
+
+def _with_lists(get: Callable[..., Any], values: Sequence[Any]) -> ir.Attribute:
+    """An attribute of MLIR's constructor `get`, which takes lists for tuples."""
+    lists = (list(value) if isinstance(value, tuple) else value for value in values)
+    attribute: ir.Attribute = get(*lists)
+    return attribute
 
 
 def _decode_dot(attribute: Any) -> DotDimensions:
@@ -69,8 +80,7 @@ def _decode_dot(attribute: Any) -> DotDimensions:
 
 
 def _encode_dot(d: DotDimensions) -> ir.Attribute:
-    attribute: ir.Attribute = stablehlo.DotDimensionNumbers.get(*map(list, d))
-    return attribute
+    return _with_lists(stablehlo.DotDimensionNumbers.get, d)
 
 
 def _decode_convolution(attribute: Any) -> ConvDimensions:
@@ -89,10 +99,7 @@ def _decode_convolution(attribute: Any) -> ConvDimensions:
 
 
 def _encode_convolution(d: ConvDimensions) -> ir.Attribute:
-    attribute: ir.Attribute = stablehlo.ConvDimensionNumbers.get(
-        *(list(part) if isinstance(part, tuple) else part for part in d)
-    )
-    return attribute
+    return _with_lists(stablehlo.ConvDimensionNumbers.get, d)
 
 
 def _decode_gather(attribute: Any) -> GatherDimensions:
@@ -108,10 +115,7 @@ def _decode_gather(attribute: Any) -> GatherDimensions:
 
 
 def _encode_gather(d: GatherDimensions) -> ir.Attribute:
-    attribute: ir.Attribute = stablehlo.GatherDimensionNumbers.get(
-        *(list(part) if isinstance(part, tuple) else part for part in d)
-    )
-    return attribute
+    return _with_lists(stablehlo.GatherDimensionNumbers.get, d)
 
 
 def _decode_precisions(attribute: Any) -> tuple[str, ...]:
@@ -120,19 +124,27 @@ def _decode_precisions(attribute: Any) -> tuple[str, ...]:
 
 
 def _encode_precisions(names: tuple[str, ...]) -> ir.Attribute | None:
-    return ir.ArrayAttr.get([stablehlo.PrecisionAttr.get(name) for name in names]) if names else None
+    if not names:
+        return None
+    attribute: ir.Attribute = ir.ArrayAttr.get([stablehlo.PrecisionAttr.get(n) for n in names])
+    return attribute
 
 
 def _encode_text(text: str) -> ir.Attribute | None:
     return ir.Attribute.parse(text) if text else None
 
 
-def integers(name: str) -> Field:
+def _decode_accuracy(attribute: Any) -> str:
+    text = str(attribute)
+    return "" if text == _DEFAULT_ACCURACY else text
+
+
+def _integers(name: str) -> Field:
     """A field of type `array<i64>`."""
     return Field(name, _decode_integers, lambda values: ir.DenseI64ArrayAttr.get(list(values)))
 
 
-def integer(name: str, bits: int = 64) -> Field:
+def _integer(name: str, bits: int = 64) -> Field:
     """An integer of a width in bits."""
     return Field(
         name,
@@ -152,7 +164,7 @@ def _pairs(name: str) -> Field:
 _BOOLEANS = Field(
     "window_reversal", _decode_integers, lambda values: ir.DenseBoolArrayAttr.get(list(values))
 )
-_PRECISIONS = Field("precision_config", _decode_precisions, _encode_precisions)
+_PRECISION = Field("precision_config", _decode_precisions, _encode_precisions)
 
 
 def _as_given(values: Sequence[Any], result: TensorType) -> Attributes:
@@ -197,40 +209,40 @@ def _pack_reduce_window(values: Sequence[Any], result: TensorType) -> Attributes
 
 
 CODECS: dict[str, Codec] = {
-    "transpose": Codec((integers("permutation"),), _as_given, tuple),
-    "reverse": Codec((integers("dimensions"),), _as_given, tuple),
+    "transpose": Codec((_integers("permutation"),), _as_given, tuple),
+    "reverse": Codec((_integers("dimensions"),), _as_given, tuple),
     "slice": Codec(
-        (integers("start_indices"), integers("limit_indices"), integers("strides")),
+        (_integers("start_indices"), _integers("limit_indices"), _integers("strides")),
         _as_given,
         tuple,
     ),
     "pad": Codec(
         (
-            integers("edge_padding_low"),
-            integers("edge_padding_high"),
-            integers("interior_padding"),
+            _integers("edge_padding_low"),
+            _integers("edge_padding_high"),
+            _integers("interior_padding"),
         ),
         _as_given,
         tuple,
     ),
-    "concatenate": Codec((integer("dimension"),), _as_given, tuple),
-    "dynamic_slice": Codec((integers("slice_sizes"),), _as_given, tuple),
+    "concatenate": Codec((_integer("dimension"),), _as_given, tuple),
+    "dynamic_slice": Codec((_integers("slice_sizes"),), _as_given, tuple),
     "dynamic_update_slice": Codec((), _as_given, tuple),
     "reshape": Codec((), lambda values, result: (result.shape,), lambda attributes: ()),
     "broadcast_in_dim": Codec(
-        (integers("broadcast_dimensions"),),
+        (_integers("broadcast_dimensions"),),
         lambda values, result: (result.shape, values[0]),
         lambda attributes: attributes[1:],
     ),
     "iota": Codec(
-        (integer("iota_dimension"),),
+        (_integer("iota_dimension"),),
         lambda values, result: (values[0], result),
         lambda attributes: attributes[:1],
     ),
     "dot_general": Codec(
         (
             Field("dot_dimension_numbers", _decode_dot, _encode_dot),
-            _PRECISIONS,
+            _PRECISION,
             Field("algorithm", str, _encode_text),
         ),
         _pack_dot,
@@ -238,15 +250,15 @@ CODECS: dict[str, Codec] = {
     ),
     "convolution": Codec(
         (
-            integers("window_strides"),
+            _integers("window_strides"),
             _pairs("padding"),
-            integers("lhs_dilation"),
-            integers("rhs_dilation"),
+            _integers("lhs_dilation"),
+            _integers("rhs_dilation"),
             _BOOLEANS,
             Field("dimension_numbers", _decode_convolution, _encode_convolution),
-            integer("feature_group_count"),
-            integer("batch_group_count"),
-            _PRECISIONS,
+            _integer("feature_group_count"),
+            _integer("batch_group_count"),
+            _PRECISION,
         ),
         _pack_convolution,
         _unpack_convolution,
@@ -254,26 +266,32 @@ CODECS: dict[str, Codec] = {
     "gather": Codec(
         (
             Field("dimension_numbers", _decode_gather, _encode_gather),
-            integers("slice_sizes"),
+            _integers("slice_sizes"),
             _boolean("indices_are_sorted"),
         ),
         lambda values, result: (values[0], values[1], bool(values[2])),
         tuple,
     ),
-    "reduce": Codec((integers("dimensions"),), _as_given, lambda attributes: attributes[1:]),
+    "reduce": Codec((_integers("dimensions"),), _as_given, lambda attributes: attributes[1:]),
     "reduce_window": Codec(
         (
-            integers("window_dimensions"),
-            integers("window_strides"),
-            integers("base_dilations"),
-            integers("window_dilations"),
+            _integers("window_dimensions"),
+            _integers("window_strides"),
+            _integers("base_dilations"),
+            _integers("window_dilations"),
             _pairs("padding"),
         ),
         _pack_reduce_window,
-        lambda attributes: attributes[1],  # type: ignore[return-value]
+        lambda attributes: attributes[1],  # type: ignore[arg-type,return-value]
     ),
 }
 """Codecs by operation of the table. For reductions, `pack` leaves out the function."""
+
+PRECISIONS = (_PRECISION,)
+"""Attributes of the older `dot`."""
+
+RESULT_ACCURACY = (Field("result_accuracy", _decode_accuracy, _encode_text),)
+"""The attribute of transcendental functions, empty where it is the default."""
 
 COMPARE = (
     Field(
@@ -289,7 +307,7 @@ COMPARE = (
 )
 """Attributes of `compare`."""
 
-REDUCE_PRECISION = (integer("exponent_bits", 32), integer("mantissa_bits", 32))
+REDUCE_PRECISION = (_integer("exponent_bits", 32), _integer("mantissa_bits", 32))
 """Attributes of `reduce_precision`."""
 
 UNARY = frozenset(
@@ -320,3 +338,9 @@ def default_comparison(dtype: str) -> str:
     if is_float(dtype) or is_complex(dtype):
         return "FLOAT"
     return "UNSIGNED" if is_unsigned(dtype) or dtype == "i1" else "SIGNED"
+
+
+def terminator(name: str) -> str:
+    """The operation that ends the regions of operation `name`."""
+    dialect = name.partition(".")[0]
+    return "stablehlo.return" if dialect == "chlo" else f"{dialect}.return"

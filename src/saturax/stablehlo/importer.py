@@ -3,53 +3,32 @@ others are carried exactly as generic nodes. Debug locations are the only thing 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from jax.extend.mlir import ir
 
-from saturax.errors import DynamicShapeError, ImportFailure, TypeInferenceError
-from saturax.graph.build import GraphBuilder
-from saturax.graph.ir import Attributes, Graph, Node, Program
-from saturax.graph.literal import Literal
-from saturax.graph.operation import infer
-from saturax.graph.ops import PURE, Generic, identity_value
-from saturax.graph.ops.reduction import REDUCERS
-from saturax.graph.types import OpaqueType, TensorType, TupleType, Type, numpy_dtype
-from saturax.stablehlo.attributes import (
-    BINARY,
-    CHLO_BINARY,
-    CHLO_UNARY,
-    CODECS,
-    COMPARE,
-    REDUCE_PRECISION,
-    Codec,
-    Field,
-    default_comparison,
-)
-from saturax.stablehlo.attributes import UNARY as STABLEHLO_UNARY
+from saturax.errors import ImportFailure
+from saturax.graph.build import GraphBuilder, Value
+from saturax.graph.ir import Graph, Node, Program
+from saturax.graph.ops import PURE, Generic
+from saturax.graph.types import TensorType, TupleType, Type
+from saturax.stablehlo.attributes import Field, terminator
 from saturax.stablehlo.files import read_module
 from saturax.stablehlo.literals import read_literal, read_resources
+from saturax.stablehlo.mlir_types import dynamic_shape, read_type
+from saturax.stablehlo.readers import READERS
+from saturax.stablehlo.symbols import Symbols, expect_known_dialect, has_own_effect, symbol_name
 
-_DIALECTS = frozenset({"stablehlo", "chlo", "sdy", "mpmd", "mhlo", "vhlo", "func"})
-_PURE_DIALECTS = frozenset({"stablehlo", "chlo", "sdy"})
-_EFFECTFUL = frozenset(
-    f"stablehlo.{name}"
-    for name in "send recv infeed outfeed rng all_gather all_reduce all_to_all reduce_scatter "
-    "collective_broadcast collective_permute cross-replica-sum async_start async_done".split()
-)
 _DYNAMIC = frozenset(
     f"stablehlo.{name}"
     for name in "dynamic_broadcast_in_dim dynamic_conv dynamic_gather dynamic_iota dynamic_pad "
     "dynamic_reshape real_dynamic_slice set_dimension_size".split()
 )
-_UNARY = {f"stablehlo.{f}": f for f in STABLEHLO_UNARY} | {f"chlo.{f}": f"chlo.{f}" for f in CHLO_UNARY}
-_BINARY = {f"stablehlo.{f}": f for f in BINARY} | {f"chlo.{f}": f"chlo.{f}" for f in CHLO_BINARY}
-_SYMBOL = re.compile(r'@(?:"([^"]+)"|([\w$.-]+))')
 _OWN_FUNCTION_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", "res_attrs"})
-_DEFAULT_ACCURACY = "#stablehlo.result_accuracy<mode = #stablehlo.result_accuracy_mode<DEFAULT>>"
+
+TextPairs = tuple[tuple[str, str], ...]
 
 
 def import_module(source: ir.Module | str | bytes) -> Program:
@@ -62,7 +41,9 @@ def import_module(source: ir.Module | str | bytes) -> Program:
         DynamicShapeError: a dimension is not known; fix the shapes and lower again.
         ImportFailure: the source cannot be parsed, or is not a StableHLO program.
     """
-    return _Importer(read_module(source)).program()
+    module = read_module(source)
+    with module.context:
+        return _Importer(module).program()
 
 
 class _Scope:
@@ -80,20 +61,20 @@ class _Scope:
         captures: dict[int, int] | None = None,
     ) -> None:
         self.builder = GraphBuilder(tuple(arguments), exact=True)
-        self.values: dict[ir.Value, int] = {}
+        self.values: dict[ir.Value[Any], int] = {}
         self.calls: dict[tuple[str, tuple[int, ...]], list[int]] = {}
         self._parent = parent
         self._captures = {} if captures is None else captures
         self._arguments = len(arguments)
 
-    def node(self, value: ir.Value) -> int:
+    def node(self, value: ir.Value[Any]) -> int:
         """The node that an MLIR value was imported as."""
         index = self.values.get(value)
         if index is None:
             assert self._parent is not None, f"value defined nowhere: {value}"
             outside = self._parent.node(value)
             node = self._parent.builder.nodes[outside]
-            if not _is_splat(node):
+            if node.op != "constant" or not node.attributes[0].is_splat:  # type: ignore[attr-defined]
                 place = self._arguments + self._captures.setdefault(outside, len(self._captures))
                 node = Node("parameter", (place,), (), node.type)
             index = self.values[value] = self.append(node)
@@ -103,205 +84,150 @@ class _Scope:
         """Add a node, or find the equal one."""
         return self.builder.append(node).index
 
-    def type(self, index: int) -> Type:
-        """The type of a node of this scope."""
-        return self.builder.nodes[index].type
-
     def finish(self, outputs: Sequence[int], captured: Iterable[Type] = ()) -> Graph:
         """The graph that returns these nodes, with parameters for what all regions captured."""
-        self.builder.inputs.extend(captured)
-        return self.builder.finish([self._value(index) for index in outputs])
+        builder = self.builder
+        builder.inputs.extend(captured)
+        return builder.finish([Value(builder, i, builder.nodes[i].type) for i in outputs])
 
-    def _value(self, index: int) -> Any:
-        return self.builder.append(self.builder.nodes[index])
+
+class _Site:
+    """Where a reader finds attributes and adds nodes; every MLIR attribute is decoded once."""
+
+    def __init__(self, scope: _Scope, decoded: dict[tuple[str, ir.Attribute], Any]) -> None:
+        self._nodes = scope.builder.nodes
+        self._decoded = decoded
+        self.append = scope.append
+        self.node_at = self._nodes.__getitem__
+
+    def fields(self, operation: ir.Operation, fields: Sequence[Field]) -> list[Any] | None:
+        """Values of the attributes, None for absent ones; None if the operation has others."""
+        attributes = operation.attributes
+        values: list[Any] = []
+        present = 0
+        for name, decode, _ in fields:
+            attribute = attributes.get(name)
+            if attribute is None:
+                values.append(None)
+                continue
+            present += 1
+            key = (name, attribute)
+            if key not in self._decoded:
+                self._decoded[key] = decode(attribute)
+            values.append(self._decoded[key])
+        return values if len(attributes) == present else None
 
 
 class _Importer:
-    """State of one import; every MLIR type and attribute is decoded once."""
+    """State of one import."""
 
     def __init__(self, module: ir.Module) -> None:
         self._module = module
-        self._functions: dict[str, ir.Operation] = {}
-        self._others: list[ir.Operation] = []
+        self._symbols = Symbols(module)
         self._types: dict[ir.Type, Type] = {}
         self._decoded: dict[tuple[str, ir.Attribute], Any] = {}
         self._texts: dict[ir.Attribute, str] = {}
         self._inlining: list[str] = []
         self._sequence = 0
-        self._referenced: dict[str, None] = {}
-        for view in module.body.operations:
-            operation = view.operation
-            if operation.name == "func.func":
-                self._functions[_symbol_name(operation)] = operation
-            elif operation.name.partition(".")[0] in _DIALECTS:
-                self._others.append(operation)
-            else:
-                raise _foreign(operation)
 
     def program(self) -> Program:
         """Import the entry function and what it refers to."""
-        entry = self._entry()
-        function = self._functions[entry]
-        block = _only_block(function)
-        types = [
-            self._type(argument.type, f"argument {i} of {entry}")
-            for i, argument in enumerate(block.arguments)
-        ]
-        scope = _Scope(types)
+        entry = self._symbols.entry()
+        function = self._symbols.functions[entry]
+        block = _only_block(function, function.regions[0])
+        scope = _Scope(self._argument_types(block, f"@{entry}"))
         self._inlining.append(entry)
-        outputs = self._body(block, [p.index for p in scope.builder.parameters], scope)
-        attributes = self._texts_of(function)
+        outputs = self._body(block, _arguments(scope), scope, "func.return")
+        module = self._module.operation
         return Program(
             graph=scope.finish(outputs),
             name=entry,
-            module_name=_symbol_name(self._module.operation),
-            module_attributes=tuple(
-                pair for pair in self._texts_of(self._module.operation) if pair[0] != "sym_name"
-            ),
-            function_attributes=tuple(
-                pair for pair in attributes if pair[0] not in _OWN_FUNCTION_ATTRIBUTES
-            ),
-            argument_attributes=self._dictionaries(function, "arg_attrs", len(types)),
+            module_name=symbol_name(module),
+            module_attributes=self._pairs(module, without=frozenset({"sym_name"})),
+            function_attributes=self._pairs(function, without=_OWN_FUNCTION_ATTRIBUTES),
+            argument_attributes=self._dictionaries(function, "arg_attrs", len(block.arguments)),
             result_attributes=self._dictionaries(function, "res_attrs", len(outputs)),
-            symbols=self._symbols(),
+            symbols=self._symbols.texts(),
         )
 
-    def _entry(self) -> str:
-        if "main" in self._functions:
-            return "main"
-        public = [
-            name
-            for name, function in self._functions.items()
-            if "sym_visibility" not in function.attributes
-            or ir.StringAttr(function.attributes["sym_visibility"]).value == "public"
-        ]
-        if len(public) != 1:
-            raise ImportFailure(
-                "expected a function `main` or exactly one public function, found "
-                f"{', '.join(public) or 'none'}; rename the entry function to `main`"
-            )
-        return public[0]
-
-    def _body(self, block: ir.Block, arguments: Sequence[int], scope: _Scope) -> list[int]:
-        """Import the operations of a block; return what its terminator returns."""
+    def _body(
+        self, block: ir.Block, arguments: Sequence[int], scope: _Scope, end: str
+    ) -> list[int]:
+        """Import the operations of a block; return what its terminator, an `end`, returns."""
         for argument, index in zip(block.arguments, arguments, strict=True):
             scope.values[argument] = index
-        result: list[int] = []
+        site = _Site(scope, self._decoded)
         for view in block.operations:
             operation = view.operation
             name = operation.name
-            if name.endswith(".return"):
-                result = [scope.node(value) for value in operation.operands]
-            else:
-                self._operation(operation, name, scope)
-        return result
+            if name == end:
+                return [scope.node(value) for value in operation.operands]
+            self._operation(operation, name, scope, site)
+        raise ImportFailure(f"expected a body that ends in {end}, but it ends in {name}")
 
-    def _operation(self, operation: ir.Operation, name: str, scope: _Scope) -> None:
+    def _operation(self, operation: ir.Operation, name: str, scope: _Scope, site: _Site) -> None:
         operands = tuple([scope.node(value) for value in operation.operands])
         results = operation.results
         if name == "func.call" and len(operation.attributes) == 1:
-            for value, index in zip(results, self._call(operation, operands, scope), strict=True):
-                scope.values[value] = index
+            for value, called in zip(results, self._call(operation, operands, scope), strict=True):
+                scope.values[value] = called
             return
-        if len(results) == 1:
-            type = self._type(results[0].type, name)
-            if name == "stablehlo.constant" and isinstance(type, TensorType):
-                literal = read_literal(operation, type, lambda: self._resources)
-                scope.values[results[0]] = scope.append(Node("constant", (literal,), (), type))
-                return
-            known = self._known(operation, name, operands, type, scope)
-            if known is not None:
-                scope.values[results[0]] = known
-                return
-        self._generic(operation, name, operands, scope)
-
-    def _known(
-        self, operation: ir.Operation, name: str, operands: tuple[int, ...], type: Type, scope: _Scope
-    ) -> int | None:
-        """The node for an operation of the table; None if it has something that a table has not."""
-        if not isinstance(type, TensorType):
-            return None
-        if name in _UNARY or name in _BINARY:
-            if len(operation.attributes) and not _has_default_accuracy(operation.attributes):
-                return None
-            op = "unary" if name in _UNARY else "binary"
-            f = _UNARY[name] if op == "unary" else _BINARY[name]
-            return _append(scope, op, (f,), operands, type)
-        reader = _READERS.get(name)
-        return reader(self, operation, operands, type, scope) if reader else None
-
-    def fields(
-        self, operation: ir.Operation, fields: Sequence[Field]
-    ) -> list[Any] | None:
-        """The values of an operation's attributes, None if there are others than `fields`."""
-        attributes = operation.attributes
-        values: list[Any] = []
-        absent = 0
-        for field in fields:
-            attribute = attributes.get(field.name)
-            if attribute is None:
-                absent += 1
-                values.append(None)
-                continue
-            key = (field.name, attribute)
-            if key not in self._decoded:
-                self._decoded[key] = field.decode(attribute)
-            values.append(self._decoded[key])
-        return values if len(attributes) == len(fields) - absent else None
+        types = [self._type(result.type, name) for result in results]
+        index: int | None = None
+        if len(types) == 1 and isinstance(types[0], TensorType):
+            if name == "stablehlo.constant":
+                literal = read_literal(operation, types[0], lambda: self._resources)
+                index = scope.append(Node("constant", (literal,), (), types[0]))
+            elif name in READERS:
+                index = READERS[name](site, operation, operands, types[0])
+        if index is None:
+            index = self._generic(operation, operands, types, scope)
+        if len(types) == 1:
+            scope.values[results[0]] = index
+            return
+        for i, (result, type) in enumerate(zip(results, types, strict=True)):
+            scope.values[result] = scope.append(Node("get_result", (i,), (index,), type))
 
     def _generic(
-        self, operation: ir.Operation, name: str, operands: tuple[int, ...], scope: _Scope
-    ) -> None:
-        dialect = name.partition(".")[0]
-        if dialect not in _DIALECTS:
-            raise _foreign(operation)
+        self, operation: ir.Operation, operands: tuple[int, ...], types: list[Type], scope: _Scope
+    ) -> int:
+        name = operation.name
+        expect_known_dialect(operation)
         if name in _DYNAMIC:
-            raise _dynamic(name, "its shape is computed at run time")
-        attributes = self._texts_of(operation)
+            raise dynamic_shape(name, "its shape is computed at run time")
+        attributes = self._pairs(operation)
         captures: dict[int, int] = {}
         regions = self._regions(operation, scope, captures)
         effectful = (
-            name in _EFFECTFUL
-            or dialect not in _PURE_DIALECTS
-            or ("has_side_effect", "true") in attributes
+            has_own_effect(operation)
+            or name == "func.call"
             or any(region.effects for region in regions)
-            or self._refer_to_effects(attributes)
+            or self._symbols.name_effects(text for _, text in attributes)
         )
-        sequence = self._next() if effectful else PURE
-        types = tuple(self._type(result.type, name) for result in operation.results)
         node = Node(
             name,
-            (Generic(attributes, regions, len(captures), sequence),),
+            (Generic(attributes, regions, len(captures), self._next() if effectful else PURE),),
             (*operands, *captures),
-            types[0] if len(types) == 1 else TupleType(types),
+            types[0] if len(types) == 1 else TupleType(tuple(types)),
         )
         index = scope.append(node)
         if effectful:
             scope.builder.effects.append(index)
-        if len(types) == 1:
-            scope.values[operation.results[0]] = index
-            return
-        for i, result in enumerate(operation.results):
-            scope.values[result] = scope.append(Node("get_result", (i,), (index,), types[i]))
+        return index
 
     def _regions(
         self, operation: ir.Operation, scope: _Scope, captures: dict[int, int]
     ) -> tuple[Graph, ...]:
-        if not len(operation.regions):
-            return ()
         inner: list[tuple[_Scope, list[int]]] = []
+        end = terminator(operation.name)
         for region in operation.regions:
             block = _only_block(operation, region)
-            types = [self._type(argument.type, operation.name) for argument in block.arguments]
-            child = _Scope(types, scope, captures)
-            parameters = [parameter.index for parameter in child.builder.parameters]
-            inner.append((child, self._body(block, parameters, child)))
-        captured = [scope.type(index) for index in captures]
+            child = _Scope(self._argument_types(block, operation.name), scope, captures)
+            inner.append((child, self._body(block, _arguments(child), child, end)))
+        captured = [scope.builder.nodes[index].type for index in captures]
         return tuple(child.finish(outputs, captured) for child, outputs in inner)
 
-    def _call(
-        self, operation: ir.Operation, operands: tuple[int, ...], scope: _Scope
-    ) -> list[int]:
+    def _call(self, operation: ir.Operation, operands: tuple[int, ...], scope: _Scope) -> list[int]:
         """Inline a call; a pure function called twice with the same arguments is read once."""
         name: str = ir.FlatSymbolRefAttr(operation.attributes["callee"]).value
         if name in self._inlining:
@@ -310,12 +236,11 @@ class _Importer:
         known = scope.calls.get((name, operands))
         if known is not None:
             return known
-        function = self._functions.get(name)
-        if function is None:
-            raise ImportFailure(f"call of a function that the module does not define: @{name}")
+        function = self._symbols.functions[name]
         before = self._sequence
         self._inlining.append(name)
-        results = self._body(_only_block(function), operands, scope)
+        block = _only_block(function, function.regions[0])
+        results = self._body(block, operands, scope, "func.return")
         self._inlining.pop()
         if self._sequence == before:
             scope.calls[name, operands] = results
@@ -328,24 +253,28 @@ class _Importer:
     def _type(self, type: ir.Type, where: str) -> Type:
         found = self._types.get(type)
         if found is None:
-            found = self._types[type] = _read_type(type, where)
+            found = self._types[type] = read_type(type, where)
         return found
 
-    def _texts_of(self, operation: ir.Operation) -> tuple[tuple[str, str], ...]:
-        return tuple(sorted((name, self._text(value)) for name, value in operation.attributes.items()))
+    def _argument_types(self, block: ir.Block, where: str) -> list[Type]:
+        return [
+            self._type(argument.type, f"{where}, argument {i}")
+            for i, argument in enumerate(block.arguments)
+        ]
+
+    def _pairs(self, operation: ir.Operation, without: frozenset[str] = frozenset()) -> TextPairs:
+        items = operation.attributes.items()
+        return tuple(sorted((name, self._text(a)) for name, a in items if name not in without))
 
     def _text(self, attribute: ir.Attribute) -> str:
         text = self._texts.get(attribute)
         if text is None:
             text = self._texts[attribute] = str(attribute)
             if "@" in text:
-                names = (quoted or plain for quoted, plain in _SYMBOL.findall(text))
-                self._referenced.update(dict.fromkeys(names))
+                self._symbols.refer(text)
         return text
 
-    def _dictionaries(
-        self, function: ir.Operation, name: str, count: int
-    ) -> tuple[tuple[tuple[str, str], ...], ...]:
+    def _dictionaries(self, function: ir.Operation, name: str, count: int) -> tuple[TextPairs, ...]:
         if name not in function.attributes:
             return ((),) * count
         dictionaries = map(ir.DictAttr, ir.ArrayAttr(function.attributes[name]))
@@ -354,63 +283,20 @@ class _Importer:
             for each in dictionaries
         )
 
-    def _refer_to_effects(self, attributes: Iterable[tuple[str, str]]) -> bool:
-        """Whether a function that the attributes name, directly or not, has effects."""
-        names = [a or b for _, text in attributes for a, b in _SYMBOL.findall(text)]
-        return any(self._has_effects(name, set()) for name in names if name in self._functions)
-
-    def _has_effects(self, function: str, seen: set[str]) -> bool:
-        seen.add(function)
-        found = False
-
-        def visit(operation: ir.Operation) -> ir.WalkResult:
-            nonlocal found
-            found = found or operation.name in _EFFECTFUL
-            for _, value in operation.attributes.items() if operation.name != "stablehlo.constant" else ():
-                if operation.name == "func.func":
-                    continue
-                for quoted, plain in _SYMBOL.findall(self._text(value)):
-                    name = quoted or plain
-                    if name in self._functions and name not in seen:
-                        found = found or self._has_effects(name, seen)
-            if operation.name == "stablehlo.custom_call":
-                effect = operation.attributes.get("has_side_effect")
-                found = found or (effect is not None and ir.BoolAttr(effect).value)
-            return ir.WalkResult.INTERRUPT if found else ir.WalkResult.ADVANCE
-
-        self._functions[function].walk(visit)
-        return found
-
-    def _symbols(self) -> tuple[str, ...]:
-        """Text of everything that operations refer to by name, and of all non-functions."""
-        texts = [operation.get_asm() for operation in self._others]
-        pending = [name for name in self._referenced if name in self._functions]
-        done: set[str] = set()
-        while pending:
-            name = pending.pop()
-            if name in done:
-                continue
-            done.add(name)
-            texts.append(self._functions[name].get_asm())
-            names = (quoted or plain for quoted, plain in _SYMBOL.findall(texts[-1]))
-            pending.extend(other for other in names if other in self._functions)
-        return tuple(texts)
-
     @cached_property
     def _resources(self) -> Mapping[str, bytes]:
         return read_resources(self._module)
 
 
-_Reader = Callable[[_Importer, ir.Operation, tuple[int, ...], TensorType, _Scope], "int | None"]
+def _arguments(scope: _Scope) -> list[int]:
+    return [parameter.index for parameter in scope.builder.parameters]
 
 
-def _append(
-    scope: _Scope, op: str, attributes: Attributes, operands: tuple[int, ...], type: TensorType
-) -> int | None:
-    """Add an operation of the table, if the table agrees with the module about its type."""
-    try:
-        if infer(op, attributes, [scope.type(index) for index in operands]) != type:
-            return None
-    except (TypeInferenceError, AttributeError, KeyError):
-        return None
-    return scope.append(Node(op, attributes, operands, type))
+def _only_block(operation: ir.Operation, region: ir.Region) -> ir.Block:
+    blocks = list(region.blocks)
+    if len(blocks) != 1:
+        raise ImportFailure(
+            f"expected one block in each region of {operation.name}, found {len(blocks)}; "
+            "inline external functions and structure the control flow first"
+        )
+    return blocks[0]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.ops.contraction import ConvDimensions, DotDimensions, Groups, Window
-from saturax.graph.ops.reduction import ReduceWindow, identity_value
+from saturax.graph.ops.reduction import REDUCERS, ReduceWindow, identity_value
 from saturax.graph.reference.movement import pad
 from saturax.graph.reference.numbers import Array, UnsupportedError, arithmetic_dtype, is_real, widen
 from saturax.graph.types import mlir_dtype
@@ -60,15 +60,20 @@ def dot_general(attributes: Any, operands: list[Array], result: np.dtype) -> Arr
         left.reshape(prod(batch), prod(rows), contracted),
         right.reshape(prod(batch), contracted, prod(columns)),
     )
-    return product.reshape(*batch, *rows, *columns).astype(result)
+    return product.reshape((*batch, *rows, *columns)).astype(result)
 
 
 # ------------------------------------------------------------------ convolution
 
 
 def _dilated(x: Array, value: Any, padding: Any, dilation: Any) -> Array:
-    low, high = [p[0] for p in padding], [p[1] for p in padding]
+    """X with gaps between its elements and `value` in them and around; never of negative size."""
     interior = [n - 1 for n in dilation]
+    low, high = [], []
+    for n, i, (a, b) in zip(x.shape, interior, padding, strict=True):
+        spread = n + max(n - 1, 0) * i
+        low.append(max(a, -spread))
+        high.append(max(b, -spread - low[-1]))
     return pad((low, high, interior), [x, np.asarray(value, x.dtype)], x.dtype)
 
 
@@ -169,7 +174,7 @@ def _extreme(f: str, x: Array, start: Array) -> Array:
 
 
 def _identity(f: str, result: np.dtype) -> Any:
-    identity = identity_value(f, mlir_dtype(result))
+    identity = identity_value(f, mlir_dtype(result)) if f in REDUCERS else None
     if identity is None:
         raise UnsupportedError(f"{f} of {mlir_dtype(result)} has no identity")
     return identity

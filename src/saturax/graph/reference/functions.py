@@ -94,6 +94,12 @@ def _logistic(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _complex(x: Array, y: Array) -> Array:
+    result = np.empty(x.shape, np.result_type(x, np.complex64))
+    result.real, result.imag = x, y
+    return result
+
+
 def _cbrt(x: Array) -> Array:
     return np.cbrt(x) if x.dtype.kind == "f" else np.power(x, 1 / 3)
 
@@ -122,12 +128,14 @@ def _remainder(x: Array, y: Array) -> Array:
 
 
 def _integer_power(x: Array, y: Array) -> Array:
-    """Exponentiation by squaring, with wrap-around; a negative power of n is the truncated 1/nᵏ."""
-    result = np.ones_like(x)
-    base, exponent = x, y.astype(np.uint64) if y.dtype.kind == "u" else np.maximum(y, 0)
-    while exponent.any():
-        result = np.where(exponent & 1, result * base, result)
-        base, exponent = base * base, exponent >> 1
+    """Exponentiation by squaring, with wrap-around; a negative power of n is the truncated 1/nᵏ.
+
+    XLA looks at the lowest six bits of the exponent only, so this does, too.
+    """
+    result, base = np.ones_like(x), x
+    for bit in range(6):
+        result = np.where((y >> bit) & 1, result * base, result)
+        base = base * base
     if y.dtype.kind == "u":
         return result
     odd = np.where(y & 1, x, np.ones_like(x))
@@ -194,10 +202,10 @@ def _popcnt(x: Array) -> Array:
 
 
 def _convert(x: Array, result: np.dtype, dtype: str) -> Array:
-    if result == np.bool_:
-        return x != 0
     if x.dtype.kind == "c" and result.kind != "c":
         x = x.real
+    if result == np.bool_:
+        return x != 0
     if is_real(x.dtype) and not is_real(result) and result.kind != "c":
         return _float_to_integer(x, result)
     # ml_dtypes has no direct conversions between its own types.
@@ -279,10 +287,6 @@ def _add(x: Array, y: Array) -> Array:
     return np.logical_or(x, y) if x.dtype == np.bool_ else np.add(x, y)
 
 
-def _power(x: Array, y: Array) -> Array:
-    return np.power(x, y)
-
-
 _ON_BITS = frozenset({"count_leading_zeros", "popcnt"})
 _UNARY: dict[str, Callable[[Any], Any]] = {
     "abs": np.abs,
@@ -343,7 +347,7 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "add": _add,
     "and": np.bitwise_and,
     "chlo.next_after": np.nextafter,
-    "complex": lambda x, y: x + np.complex64(1j) * y,
+    "complex": _complex,
     "divide": _divide,
     "maximum": maximum,
     "minimum": minimum,
@@ -356,5 +360,5 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
 }
 _DOUBLE_BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "atan2": np.arctan2,
-    "power": _power,
+    "power": np.power,
 }

@@ -111,7 +111,7 @@ def gather(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
     positions = []
     for i in range(x.ndim):
         start = _gather_start(d, i, vectors, x.shape[i] - sizes[i])
-        start = start.reshape(*start.shape, *[1] * len(kept))
+        start = start.reshape(start.shape + (1,) * len(kept))
         offset_shape = [1] * len(kept)
         if i in kept:
             offset_shape[kept.index(i)] = sizes[i]
@@ -140,5 +140,7 @@ def _gather_start(d: GatherDimensions, i: int, vectors: Array, last: int) -> Arr
         return np.broadcast_to(np.arange(batch_shape[along]).reshape(shape), batch_shape)
     if i in d.start_index_map:
         start = vectors[..., d.start_index_map.index(i)]
-        return np.minimum(np.maximum(start, 0), np.array(last).astype(np.uint64 if start.dtype == np.uint64 else np.int64)).astype(np.int64)
+        # Unsigned 64-bit indices do not fit into int64 until they are clamped.
+        wide = start.astype(start.dtype if start.dtype == np.uint64 else np.int64)
+        return np.minimum(np.maximum(wide, 0), wide.dtype.type(last)).astype(np.int64)
     return np.zeros(batch_shape, np.int64)

@@ -37,11 +37,8 @@ def erf_inv(x: Array) -> Array:
     y = np.copysign(np.sqrt(np.sqrt(half * half - log / a) - half), target)
     for _ in range(3):
         # Near ±1 the residual is taken from erfc, where erf has no digits left.
-        residual = np.where(
-            np.abs(target) < 0.5,
-            erf(y) - target,
-            np.copysign(1 - np.abs(target) - erfc(np.abs(y)), target),
-        )
+        tail = np.sign(target) * (1 - np.abs(target) - erfc(np.abs(y)))
+        residual = np.where(np.abs(target) < 0.5, erf(y) - target, tail)
         step = residual * (math.sqrt(math.pi) / 2) * np.exp(y * y)
         y = y - step / (1 + y * step)
     outside = np.where(np.abs(x) == 1, np.copysign(np.inf, x), np.nan)

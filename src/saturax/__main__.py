@@ -1,0 +1,7 @@
+"""`python -m saturax`: the command line."""
+
+import sys
+
+from saturax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,64 @@
+"""`saturax.optimize` for functions and modules, without running the result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from saturax.inputs import Array
+from saturax.options import Options
+from saturax.pipeline import OnProgress, Optimized, optimize_program
+from saturax.stablehlo import import_module
+
+
+def _quiet(stage: str, detail: str) -> None:
+    """Show no progress."""
+
+
+def optimize(
+    function: Callable[..., Any],
+    *args: Any,
+    options: Options | None = None,
+    on_progress: OnProgress = _quiet,
+    **kwargs: Any,
+) -> Optimized:
+    """Optimise a JAX function for arguments like these; return the program and its `Report`.
+
+    Arguments may be arrays, whose values then serve as inputs for checking and timing, or
+    `jax.ShapeDtypeStruct`s. Static arguments are what `jax.jit` of the function says they are.
+    """
+    jitted = function if hasattr(function, "lower") else jax.jit(function)
+    lowered = jitted.lower(*args, **kwargs)
+    program = import_module(lowered.compiler_ir("stablehlo"))
+    name = getattr(function, "__name__", "function")
+    leaves = jax.tree.leaves((args, kwargs))
+    examples = _examples(leaves, program.graph.inputs)
+    program = dataclasses.replace(program, module_name=name)
+    return optimize_program(program, options, examples, on_progress)
+
+
+def optimize_module(
+    source: Any,
+    *,
+    options: Options | None = None,
+    examples: Sequence[Array] | None = None,
+    on_progress: OnProgress = _quiet,
+) -> Optimized:
+    """Optimise a StableHLO module: MLIR module, text, bytecode or portable artifact.
+
+    Raises `ImportFailure` if the source cannot be represented.
+    """
+    return optimize_program(import_module(source), options, examples, on_progress)
+
+
+def _examples(leaves: Sequence[Any], inputs: Sequence[Any]) -> list[Array] | None:
+    """Arguments as arrays, if they are concrete and just what the module takes."""
+    if len(leaves) != len(inputs) or any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
+        return None
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    fits = all(a.shape == t.shape for a, t in zip(arrays, inputs, strict=True))
+    return arrays if fits else None

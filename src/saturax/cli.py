@@ -1,0 +1,187 @@
+"""The command line: `saturax optimize | explain | demo | rules | calibrate`.
+
+Exit codes: 0 done (also when the original program was kept: the report says so), 1 the input or an
+option is wrong, 2 the command line is wrong, 130 interrupted before there was a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from saturax.errors import SaturaxError
+from saturax.options import NUMERICS, Options
+from saturax.pipeline import OnProgress, Optimized
+from saturax.report.text import explain, summary
+
+_WRONG_INPUT, _INTERRUPTED = 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except (SaturaxError, OSError) as error:
+        print(f"saturax: error: {error}", file=sys.stderr)
+        return _WRONG_INPUT
+    except KeyboardInterrupt:
+        print("saturax: interrupted; nothing was written", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="saturax",
+        description="Make StableHLO programs faster by equality saturation.",
+        epilog="exit codes: 0 done, 1 wrong input or option, 2 wrong usage, 130 interrupted",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("--json", action="store_true", help="print JSON instead of text")
+        return sub
+
+    sub = add("optimize", _optimize, "Optimise a StableHLO file.")
+    sub.add_argument("input", type=Path, help="StableHLO text, bytecode, portable artifact, or "
+                     "jax.export serialisation; - reads standard input")
+    sub.add_argument("-o", "--output", type=Path, help="where to write the same kind of file "
+                     "(default: text on standard output)")
+    _add_options(sub)
+    sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
+    sub.add_argument("input", type=Path, help="as for optimize")
+    _add_options(sub)
+    sub = add("demo", _demo, "Optimise MobileNet-v2 on this machine.")
+    _add_options(sub)
+    add("rules", _rules, "List the rewrite rules.")
+    add("calibrate", _calibrate, "Measure this device and store the result.")
+    return parser
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    default = Options()
+    parser.add_argument("--numerics", choices=NUMERICS, default=default.numerics,
+                        help="least strict class of rules to use (default: %(default)s)")
+    parser.add_argument("--time-limit", type=float, default=default.time_limit_s, metavar="SECONDS",
+                        help="for everything but XLA's compilations (default: %(default)s)")
+    parser.add_argument("--candidates", type=int, default=default.candidates,
+                        help="programs to time in the first race (default: %(default)s)")
+    parser.add_argument("--no-measure", action="store_true",
+                        help="run nothing: choose by predicted time")
+    parser.add_argument("--database", type=Path, help="file of measured prices")
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    return Options(
+        numerics=arguments.numerics,
+        time_limit_s=arguments.time_limit,
+        candidates=arguments.candidates,
+        measure=not arguments.no_measure,
+        database=arguments.database,
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """A status line on standard error, where that is a terminal."""
+    with Status("starting", console=Console(stderr=True)) as status, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        yield lambda stage, detail: status.update(f"{stage}: {detail}" if detail else stage)
+
+
+def _run_on_file(arguments: argparse.Namespace) -> tuple[Optimized, Callable[[], str | bytes]]:
+    from saturax.api import optimize_module
+    from saturax.stablehlo import emit_module, read, write
+
+    raw = sys.stdin.buffer.read() if str(arguments.input) == "-" else arguments.input.read_bytes()
+    stored = read(raw)
+    with _progress() as on_progress:
+        result = optimize_module(
+            stored.module, options=_options(arguments), on_progress=on_progress
+        )
+    return result, lambda: write(emit_module(result.program), stored)
+
+
+def _optimize(arguments: argparse.Namespace) -> int:
+    result, rendered = _run_on_file(arguments)
+    data = rendered()
+    if arguments.output is not None:
+        _write(arguments.output, data)
+    elif not arguments.json:
+        if isinstance(data, bytes):
+            raise SaturaxError("the output is binary: say where to write it with -o FILE")
+        print(data)
+    if arguments.json:
+        print(result.report.to_json())
+    else:
+        print(summary(result.report), file=sys.stderr)
+    return 0
+
+
+def _write(path: Path, data: str | bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(data.encode() if isinstance(data, str) else data)
+    partial.replace(path)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    result, _ = _run_on_file(arguments)
+    print(result.report.to_json() if arguments.json else explain(result.report))
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from saturax.api import optimize
+    from saturax.demo import image, mobilenet_v2, parameters
+
+    with _progress() as on_progress:
+        result = optimize(
+            mobilenet_v2, parameters(), image(), options=_options(arguments),
+            on_progress=on_progress,
+        )
+    print(result.report.to_json() if arguments.json else explain(result.report))
+    return 0
+
+
+def _rules(arguments: argparse.Namespace) -> int:
+    from saturax.rules import all_rules
+
+    rows = [
+        {"name": r.name, "family": r.family, "numerics": r.numerics.name.lower(),
+         "equation": r.equation, "source": r.source}
+        for r in all_rules()
+    ]
+    if arguments.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for row in rows:
+        print(f"{row['family']:<13} {row['numerics']:<9} {row['name']:<44} {row['equation']}")
+    print(f"{len(rows)} rules")
+    return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from saturax.cost.database import PriceDatabase
+    from saturax.cost.device import calibration_table, load_or_calibrate
+
+    with _progress() as on_progress:
+        on_progress("calibrate", "measuring this device")
+        calibration = load_or_calibrate(PriceDatabase(), refresh=True)
+    print(calibration.to_json() if arguments.json else calibration_table(calibration))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

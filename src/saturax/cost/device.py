@@ -1,0 +1,362 @@
+"""Which device this is, and what it can do: bandwidth, overheads and rates, measured in seconds.
+
+`python -m saturax.cost.device` measures and prints the table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from saturax.cost import probes
+from saturax.cost.database import PriceDatabase
+from saturax.cost.timing import empty_call_seconds, no_garbage_collection
+from saturax.jaxlib_compat import ModuleError, default_device
+
+CALIBRATION_VERSION = 1
+_DOCUMENT = f"calibration {CALIBRATION_VERSION}"
+# Flags that say what XLA writes or checks, not what it compiles.
+_IRRELEVANT_FLAGS = re.compile(r"--?xla_(dump|hlo_dump|hlo_profile|gpu_dump|vlog|log|flags)")
+# Instruction sets that decide the width and the kind of vector code.
+_INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+_WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 25, 26, 27))
+_OTHER_FUNCTIONS = ("arithmetic", "add", "divide", "sqrt", "exponential", "log", "tanh")
+_DOT_SIDES = {"f32": 512, "f64": 512, "bf16": 512, "f16": 512, "i32": 256, "i8": 256}
+
+
+@dataclass(frozen=True)
+class DeviceIdentity:
+    """All that a measured time depends on besides the program."""
+
+    platform: str
+    kind: str
+    cores: int
+    threads: int
+    jaxlib_version: str
+    flags: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """One line of text that is equal exactly when prices can be shared."""
+        flags = " ".join(self.flags)
+        return (
+            f"{self.platform} | {self.kind} | {self.cores} cores | {self.threads} threads | "
+            f"jaxlib {self.jaxlib_version} | {flags}"
+        )
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a device can do, for the cost model; the defaults are those of a usual 2-core server.
+
+    Attributes:
+        device_key: `DeviceIdentity.key` of the device.
+        bandwidth_gb_s: pairs (working set in bytes, GB/s read and written), ascending.
+        call_overhead_us: calling a program that does nothing.
+        parallel_start_us: added once when a call's work goes to the thread pool.
+        kernel_overhead_us: each further fusion in a program.
+        library_kernel_overhead_us: each further dot (or convolution) in a program.
+        fresh_memory_us_per_mb: for each MB (10⁶ bytes) of a result of more than 32 MiB.
+        elements_per_us: dtype → function → elements per µs **on one core** of a CPU, on the whole
+            of another device. `arithmetic` is one more cheap operation inside a fusion; any other
+            function is alone in its fusion (`add`: the cheapest kernel there is).
+        dot_gflop_s: dtype → rate of a large matrix product on the whole device.
+        parallel_gain: all cores against one, for a large elementwise kernel (1.0 = no gain).
+        defaulted: names of the attributes that were not measured.
+        measured_at, seconds: when, and how long it took.
+    """
+
+    device_key: str
+    bandwidth_gb_s: tuple[tuple[int, float], ...] = (
+        (1 << 14, 230.0),
+        (1 << 18, 250.0),
+        (1 << 20, 160.0),
+        (1 << 24, 130.0),
+        (1 << 26, 50.0),
+        (1 << 27, 40.0),
+    )
+    call_overhead_us: float = 5.0
+    parallel_start_us: float = 15.0
+    kernel_overhead_us: float = 0.3
+    library_kernel_overhead_us: float = 1.0
+    fresh_memory_us_per_mb: float = 200.0
+    elements_per_us: Mapping[str, Mapping[str, float]] = field(
+        default_factory=lambda: _DEFAULT_RATES
+    )
+    dot_gflop_s: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "f32": 300.0, "f64": 150.0, "bf16": 300.0, "f16": 300.0, "i32": 30.0, "i8": 15.0,
+        }
+    )  # fmt: skip
+    parallel_gain: float = 1.5
+    defaulted: tuple[str, ...] = ()
+    measured_at: str = ""
+    seconds: float = 0.0
+
+    def bandwidth_at(self, working_set_bytes: float) -> float:
+        """GB/s for a working set, interpolated between the measured sizes on a log scale."""
+        sizes, rates = zip(*self.bandwidth_gb_s, strict=True)
+        return float(np.interp(np.log2(max(working_set_bytes, 1.0)), np.log2(sizes), rates))
+
+    def rate(self, function: str, dtype: str) -> float:
+        """Elements per µs of a StableHLO elementwise function, or of the nearest one known."""
+        table = self.elements_per_us.get(dtype, self.elements_per_us["f32"])
+        if function in table:
+            return table[function]
+        # A function measured for f32 only: scaled as cheap arithmetic is between the two types.
+        reference = self.elements_per_us["f32"]
+        scale = table["add"] / reference["add"]
+        return scale * reference[function] if function in reference else table["arithmetic"]
+
+    def to_json(self) -> str:
+        """The calibration as JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not a calibration.
+        """
+        try:
+            data = json.loads(text)
+            values = {each.name: data[each.name] for each in fields(cls)}
+            values["bandwidth_gb_s"] = tuple(
+                (int(size), float(rate)) for size, rate in values["bandwidth_gb_s"]
+            )
+            values["defaulted"] = tuple(values["defaulted"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"expected a calibration as JSON, but: {error!r}") from error
+
+
+_DEFAULT_RATES: Mapping[str, Mapping[str, float]] = {
+    "f32": {
+        "arithmetic": 30000.0, "add": 3500.0, "divide": 3000.0, "remainder": 65.0, "power": 280.0,
+        "exponential": 2500.0, "exponential_minus_one": 1200.0, "log": 1900.0,
+        "log_plus_one": 1200.0, "erf": 2700.0, "sqrt": 3400.0, "rsqrt": 600.0, "cbrt": 140.0,
+        "tanh": 2500.0, "logistic": 2500.0, "sine": 480.0, "cosine": 480.0,
+    },
+    "f64": {"arithmetic": 15000.0, "add": 3000.0, "exponential": 1300.0, "tanh": 1700.0},
+    "bf16": {"arithmetic": 2400.0, "add": 2400.0, "exponential": 1300.0, "tanh": 1400.0},
+    "f16": {"arithmetic": 2400.0, "add": 2400.0, "exponential": 530.0, "tanh": 1900.0},
+    "i32": {"arithmetic": 30000.0, "add": 3500.0, "divide": 650.0},
+}  # fmt: skip
+
+
+def identify(device: jax.Device | None = None) -> DeviceIdentity:
+    """The identity of a device as this process sees it (its cores, its XLA flags)."""
+    device = default_device() if device is None else device
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    on_host = device.platform == "cpu"
+    return DeviceIdentity(
+        platform=device.platform,
+        kind=_cpu_model() if on_host else f"{device.device_kind} {device.client.platform_version}",
+        cores=cores or 1,
+        # XLA sizes its pool by the variable NPROC if there is one.
+        threads=int(os.environ.get("NPROC") or 0) or cores or 1 if on_host else 1,
+        jaxlib_version=version("jaxlib"),
+        flags=tuple(
+            sorted(
+                flag
+                for flag in os.environ.get("XLA_FLAGS", "").split()
+                if not _IRRELEVANT_FLAGS.match(flag)
+            )
+        ),
+    )
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return f"{platform.processor() or platform.machine()} {platform.system()}"
+    lines = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    first = {name.strip(): value.strip() for name, _, value in lines}
+    capabilities = (first.get("flags") or first.get("Features") or "").split()
+    names = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part")
+    parts = [first[name] for name in names if name in first]
+    return " ".join([*parts, *(each for each in _INSTRUCTION_SETS if each in capabilities)])
+
+
+def default_calibration(device: jax.Device | None = None) -> Calibration:
+    """Plausible numbers for a device that was not measured; `defaulted` names all of them."""
+    key = identify(device).key
+    return Calibration(key, defaulted=_MEASURED_FIELDS)
+
+
+_MEASURED_FIELDS = tuple(
+    each.name
+    for each in fields(Calibration)
+    if each.name not in ("device_key", "defaulted", "measured_at", "seconds")
+)
+
+
+def calibrate(
+    device: jax.Device | None = None,
+    *,
+    time_limit_s: float = 30.0,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Calibration:
+    """Measure a device; what `time_limit_s` leaves no time for keeps its default.
+
+    `progress` is told the name of each attribute before it is measured. A probe that fails (an
+    element type that the device lacks, for one) leaves the default too.
+    """
+    device = default_device() if device is None else device
+    started = time.perf_counter()
+    calibration = default_calibration(device)
+    bench = probes.Bench(device)
+    with no_garbage_collection():
+        for name, step in _STEPS.items():
+            if time.perf_counter() - started >= time_limit_s:
+                break
+            progress(name)
+            deadline = started + time_limit_s
+            try:
+                value = step(bench, calibration, deadline)
+            except (_TimeIsUpError, ModuleError, jax.errors.JaxRuntimeError, MemoryError):
+                continue
+            missing = tuple(each for each in calibration.defaulted if each != name)
+            changes: dict[str, Any] = {name: value, "defaulted": missing}
+            calibration = replace(calibration, **changes)
+    return replace(
+        calibration,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def load_or_calibrate(
+    database: PriceDatabase | None = None,
+    device: jax.Device | None = None,
+    *,
+    time_limit_s: float = 30.0,
+    refresh: bool = False,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Calibration:
+    """The stored calibration of this device; else a new one, which is stored when complete.
+
+    With `time_limit_s` of 0 nothing is measured: an unknown device gets the defaults. `refresh`
+    measures again and replaces what is stored.
+    """
+    device = default_device() if device is None else device
+    database = PriceDatabase() if database is None else database
+    key = identify(device).key
+    stored = None if refresh else database.get_document(key, _DOCUMENT)
+    if stored is not None:
+        try:
+            return Calibration.from_json(stored)
+        except ValueError:
+            pass  # damaged: measure again
+    calibration = calibrate(device, time_limit_s=time_limit_s, progress=progress)
+    if not calibration.defaulted:
+        database.put_document(key, _DOCUMENT, calibration.to_json())
+    return calibration
+
+
+class _TimeIsUpError(Exception):
+    """The time limit was reached in the middle of a step."""
+
+
+_Step = Callable[[probes.Bench, Calibration, float], object]
+
+
+def _bandwidth(bench: probes.Bench, _: Calibration, __: float) -> tuple[tuple[int, float], ...]:
+    return tuple((size, round(probes.bandwidth(bench, size), 2)) for size in _WORKING_SETS)
+
+
+def _elements_per_us(
+    bench: probes.Bench, known: Calibration, deadline: float
+) -> Mapping[str, Mapping[str, float]]:
+    rates = {dtype: dict(table) for dtype, table in known.elements_per_us.items()}
+    pin = bench.device.platform == "cpu"
+    functions = {
+        "f32": probes.FLOAT_FUNCTIONS,
+        "i32": probes.INTEGER_FUNCTIONS,
+        **dict.fromkeys(("bf16", "f64", "f16"), _OTHER_FUNCTIONS),
+    }
+    for dtype, names in functions.items():
+        for name in names:
+            if time.perf_counter() >= deadline:
+                raise _TimeIsUpError
+            rates[dtype][name] = round(probes.elementwise_rate(bench, name, dtype, pin=pin), 2)
+    return rates
+
+
+def _dot_gflop_s(bench: probes.Bench, _: Calibration, __: float) -> Mapping[str, float]:
+    factor = 1 if bench.device.platform == "cpu" else 8
+    return {
+        dtype: round(probes.dot_rate(bench, dtype, factor * side), 2)
+        for dtype, side in _DOT_SIDES.items()
+    }
+
+
+def _us(seconds: float) -> float:
+    return round(seconds * 1e6, 3)
+
+
+# In the order of their worth, because the time limit cuts the tail.
+_STEPS: Mapping[str, _Step] = {
+    "call_overhead_us": lambda bench, _, __: _us(empty_call_seconds(bench.device, 0.02)),
+    "kernel_overhead_us": lambda bench, _, __: _us(probes.kernel_seconds(bench)),
+    "library_kernel_overhead_us": lambda bench, _, __: _us(probes.library_kernel_seconds(bench)),
+    "bandwidth_gb_s": _bandwidth,
+    "dot_gflop_s": _dot_gflop_s,
+    "elements_per_us": _elements_per_us,
+    "parallel_gain": lambda bench, _, __: round(probes.parallel_gain(bench, "tanh"), 3),
+    "parallel_start_us": lambda bench, known, _: _us(
+        probes.parallel_start_seconds(bench, known.call_overhead_us / 1e6)
+    ),
+    "fresh_memory_us_per_mb": lambda bench, known, _: round(
+        probes.fresh_memory_seconds_per_byte(
+            bench, known.bandwidth_at(1 << 28), known.call_overhead_us / 1e6
+        )
+        * 1e12,
+        2,
+    ),
+}
+
+
+def calibration_table(calibration: Calibration) -> str:
+    """The calibration as text for people."""
+    lines = [calibration.device_key]
+    if calibration.measured_at:
+        lines.append(f"measured {calibration.measured_at} in {calibration.seconds:.1f} s")
+    for name in _MEASURED_FIELDS:
+        value = getattr(calibration, name)
+        note = "   (default, not measured)" if name in calibration.defaulted else ""
+        if isinstance(value, float):
+            lines.append(f"{name:28}{value:12.3f}{note}")
+        elif name == "bandwidth_gb_s":
+            lines.append(name + note)
+            lines += [f"{size / 1024:20.0f} KiB{rate:12.1f}" for size, rate in value]
+        else:
+            lines.append(name + note)
+            lines += _nested_lines(value)
+    return "\n".join(lines)
+
+
+def _nested_lines(table: Mapping[str, float | Mapping[str, float]]) -> list[str]:
+    lines = []
+    for dtype, value in table.items():
+        rates = value.items() if isinstance(value, Mapping) else [("", value)]
+        lines += [f"  {dtype:6}{function:24}{rate:12.1f}" for function, rate in rates]
+    return lines
+
+
+if __name__ == "__main__":
+    print(calibration_table(calibrate()))

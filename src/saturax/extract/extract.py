@@ -1,0 +1,338 @@
+"""The extraction stage: reduce → greedy → switches → bound → exact → neighbourhoods → variety.
+
+Anytime: a valid incumbent exists from the start, every later stage can only improve it, and no
+failure or interruption of a stage loses it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from saturax.extract.greedy import dag_greedy, tree_greedy
+from saturax.extract.ilp import relaxation_bound, solve_exact
+from saturax.extract.problem import (
+    InfeasibleProblemError,
+    Problem,
+    Selection,
+    dag_cost,
+    restrict,
+)
+from saturax.extract.reduce import Reduced, reduce_problem
+from saturax.extract.search import (
+    Evaluate,
+    Pool,
+    draw_prices,
+    neighbourhood_search,
+    switch_search,
+)
+from saturax.extract.solver import SolverProcess
+
+# Shares of the time limit for the relaxation and for the exact solve of the whole problem.
+_BOUND_SHARE, _EXACT_SHARE = 0.15, 0.3
+# Past this many nodes after reduction, exact solves did not beat the search in any experiment.
+_EXACT_NODES = 2_000
+# Neighbourhood solves without improvement after which the search has nothing left to find.
+_PATIENCE = 250
+# Varied selections: attempts per wanted one, price spreads, time per attempt set aside.
+_DRAWS_PER_SELECTION = 4
+_SPREADS = (0.1, 0.2, 0.4)
+_VARIETY_SHARE, _VARIETY_S = 0.25, 0.2
+_CLOSED = 1e-5
+
+
+@dataclass(frozen=True)
+class StageNote:
+    """One stage of an extraction: what it took, the best cost after it, and what it says."""
+
+    name: str
+    seconds: float
+    cost_us: float
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """Result of `extract`.
+
+    `selections` are distinct and valid, best first, the first never worse than the initial one;
+    `costs_us` are their costs, by the arbiter if there was one. `lower_bound_us` bounds the sum of
+    prices of any selection (None when an arbiter decided), and `gap` is (cost − bound) / cost.
+    """
+
+    selections: tuple[Selection, ...]
+    costs_us: tuple[float, ...]
+    lower_bound_us: float | None
+    stages: tuple[StageNote, ...]
+    stop_reason: str
+
+    @property
+    def cost_us(self) -> float:
+        """Cost of the best selection."""
+        return self.costs_us[0]
+
+    @property
+    def gap(self) -> float | None:
+        """Share of the cost that the bound leaves open: 0 means proven optimal."""
+        if self.lower_bound_us is None:
+            return None
+        if not 0 < self.cost_us < math.inf:
+            return 0.0 if self.cost_us <= self.lower_bound_us else 1.0
+        return max(0.0, (self.cost_us - self.lower_bound_us) / self.cost_us)
+
+
+def extract(
+    problem: Problem,
+    *,
+    time_limit_s: float,
+    initial: Selection | None = None,
+    count: int = 1,
+    evaluate: Evaluate | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    on_progress: Callable[[StageNote], None] | None = None,
+) -> Extraction:
+    """The cheapest selection that `time_limit_s` seconds can find, and up to `count` − 1 others.
+
+    `initial` (the original program) is the first incumbent. `evaluate`, if given, is the true
+    objective in microseconds and decides everything; prices only propose. With `iterations`, at
+    most that many neighbourhoods are solved and the whole problem is not solved exactly, so that
+    the result is the same for the same seed whenever the time limit suffices. Ctrl-C ends the
+    search and returns the best so far.
+
+    >>> problem = Problem.build(2, [(0, 1.0, [1]), (0, 9.0, []), (1, 2.0, [])], [0])
+    >>> extract(problem, time_limit_s=0, initial={0: 1}).cost_us
+    9.0
+    >>> extract(problem, time_limit_s=5).selections
+    ({0: 0, 1: 2},)
+
+    Raises:
+        InvalidSelectionError: `initial` is incomplete or cyclic.
+        InfeasibleProblemError: no selection of finite cost exists, and `initial` is not given.
+    """
+    started = time.monotonic()
+    run = _Run(problem, evaluate, started, started + time_limit_s, on_progress)
+    if initial is not None:
+        run.offer(restrict(problem, initial))
+    if time_limit_s <= 0:
+        if initial is None:
+            run.offer(tree_greedy(problem))
+        return run.result("no time given", None, count)
+    try:
+        with SolverProcess() as solver:
+            stop_reason = run.search(solver, count, iterations, seed)
+    except KeyboardInterrupt:
+        if run.best is None:
+            raise
+        stop_reason = "interrupted"
+    return run.result(stop_reason, run.bound_us, count)
+
+
+class _Run:
+    """State of one extraction. The incumbent is a selection of the original problem."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        evaluate: Evaluate | None,
+        started: float,
+        deadline: float,
+        on_progress: Callable[[StageNote], None] | None,
+    ) -> None:
+        self.problem = problem
+        self.evaluate = evaluate
+        self.deadline = deadline
+        self.limit_s = deadline - started
+        self.stage_started = started
+        self.on_progress = on_progress
+        self.best: Selection | None = None
+        self.best_us = math.inf
+        self.bound_us = 0.0
+        self.varied = Pool(10_000)
+        self.keys: set[Hashable] = set()
+        self.stages: list[StageNote] = []
+
+    def objective(self, selection: Selection) -> float:
+        """True cost of a selection of the original problem."""
+        if self.evaluate is not None:
+            return self.evaluate(selection)
+        return dag_cost(self.problem, selection)
+
+    def offer(self, selection: Selection) -> float:
+        """Take the selection as incumbent if it is better; remember it if it is different."""
+        cost_us = self.objective(selection)
+        if self.best is None or cost_us < self.best_us:
+            self.best, self.best_us = selection, cost_us
+        key = self._kernels(selection)
+        if key not in self.keys:
+            self.keys.add(key)
+            self.varied.add(selection, cost_us)
+        return cost_us
+
+    def _kernels(self, selection: Selection) -> Hashable:
+        """What makes two selections different programs: the kernels that cost time."""
+        cost, kinds = self.problem.cost_us, self.problem.signatures
+        paid = [node for node in selection.values() if cost[node] > 0]
+        return frozenset(Counter(paid if kinds is None else (kinds[n] for n in paid)).items())
+
+    def note(self, name: str, text: str) -> None:
+        """Close a stage."""
+        now = time.monotonic()
+        self.stages.append(StageNote(name, now - self.stage_started, self.best_us, text))
+        self.stage_started = now
+        if self.on_progress is not None:
+            self.on_progress(self.stages[-1])
+
+    def is_closed(self) -> bool:
+        """Whether the incumbent is proven optimal."""
+        return self.evaluate is None and self.best_us <= self.bound_us * (1 + _CLOSED)
+
+    def search(self, solver: SolverProcess, count: int, iterations: int | None, seed: int) -> str:
+        """All stages; the reason for stopping."""
+        try:
+            reduced = reduce_problem(
+                self.problem,
+                keep_alternatives=self.evaluate is not None,
+                deadline=self.deadline,
+            )
+        except InfeasibleProblemError:
+            if self.best is None:
+                raise
+            return "no selection of finite cost exists"
+        nodes = reduced.problem.node_count
+        self.note("reduce", f"{self.problem.node_count} → {nodes} nodes")
+        if nodes:
+            solver.start()
+        pool = Pool()
+        self.start_greedily(reduced, pool)
+        reserve_s = min(_VARIETY_SHARE * self.limit_s, _VARIETY_S * _DRAWS_PER_SELECTION * count)
+        until = self.deadline - (reserve_s if count > 1 else 0.0)
+        stop_reason = self.improve(reduced, pool, solver, until, iterations, seed)
+        if count > 1:
+            self.vary(count, seed)
+        return stop_reason
+
+    def start_greedily(self, reduced: Reduced, pool: Pool) -> None:
+        """Greedy selections and the initial one, each improved by switches."""
+        problem = reduced.problem
+        starts = [dag_greedy(problem)]
+        self.offer(reduced.expand(starts[0]))
+        starts.append(tree_greedy(problem))
+        if self.best is not None:
+            image = reduced.project(self.best)
+            starts += [] if image is None else [image]
+        self.note("greedy", "")
+        tried = 0
+        for start in starts:
+            found = switch_search(
+                problem,
+                start,
+                deadline=self.deadline,
+                evaluate=self.reduced_objective(reduced),
+                pool=pool,
+            )
+            tried += found.iterations
+            pool.add(found.selection, found.cost_us)
+            self.offer(reduced.expand(found.selection))
+        self.note("switches", f"{tried} tried")
+
+    def _offer_reduced(self, reduced: Reduced, selection: Selection) -> None:
+        self.offer(reduced.expand(selection))
+
+    def reduced_objective(self, reduced: Reduced) -> Evaluate | None:
+        """The arbiter's opinion on selections of the reduced problem."""
+        evaluate = self.evaluate
+        if evaluate is None:
+            return None
+        return lambda selection: evaluate(reduced.expand(selection))
+
+    def improve(
+        self,
+        reduced: Reduced,
+        pool: Pool,
+        solver: SolverProcess,
+        until: float,
+        iterations: int | None,
+        seed: int,
+    ) -> str:
+        """Bound, exact solve and neighbourhoods, as far as they promise anything."""
+        problem = reduced.problem
+        if not problem.node_count:
+            self.bound_us = min(reduced.offset_us, self.best_us)
+            return "optimal"
+        limit = min(until, time.monotonic() + _BOUND_SHARE * self.limit_s)
+        bound_us, status = relaxation_bound(problem, solver=solver, deadline=limit)
+        self.bound_us = reduced.offset_us + bound_us
+        self.note("relaxation", status)
+        if self.is_closed():
+            return "optimal"
+        best = next(iter(pool))[0]
+        if iterations is None and problem.node_count <= _EXACT_NODES:
+            limit = min(until, time.monotonic() + _EXACT_SHARE * self.limit_s)
+            exact = solve_exact(problem, best, solver=solver, deadline=limit)
+            best = exact.selection
+            cost_us = self.offer(reduced.expand(best))
+            pool.add(best, exact.cost_us if self.evaluate is None else cost_us)
+            self.bound_us = max(self.bound_us, reduced.offset_us + exact.lower_bound_us)
+            self.note("exact", exact.status)
+            if self.is_closed():
+                return "optimal"
+        found = neighbourhood_search(
+            problem,
+            next(iter(pool))[0],
+            solver=solver,
+            deadline=until,
+            iterations=iterations,
+            patience=_PATIENCE,
+            seed=seed,
+            evaluate=self.reduced_objective(reduced),
+            pool=pool,
+            on_improvement=lambda selection, _: self._offer_reduced(reduced, selection),
+        )
+        for selection, _ in pool:
+            self._offer_reduced(reduced, selection)
+        self.note("neighbourhoods", f"{found.iterations} solved; {found.stop_reason}")
+        return found.stop_reason
+
+    def vary(self, count: int, seed: int) -> None:
+        """Other good selections: optimal-looking ones at randomly changed kernel prices.
+
+        Every draw starts from the incumbent and from greedy, both improved by switches at the
+        drawn prices. Nothing superfluous is removed before: it may be cheap at other prices.
+        """
+        draw = random.Random(seed)
+        reduced = reduce_problem(self.problem, keep_alternatives=True, deadline=self.deadline)
+        problem = reduced.problem
+        best = None if self.best is None else reduced.project(self.best)
+        drawn = 0
+        for index in range(_DRAWS_PER_SELECTION * count):
+            if time.monotonic() > self.deadline:
+                break
+            drawn += 1
+            priced = problem.with_costs(draw_prices(problem, draw, _SPREADS[index % len(_SPREADS)]))
+            starts = [dag_greedy(priced)] + ([] if best is None else [best])
+            found = [switch_search(priced, start, deadline=self.deadline) for start in starts]
+            for one in found:
+                self.offer(reduced.expand(one.selection))
+        self.note("variety", f"{drawn} draws, {len(self.varied)} distinct")
+
+    def result(self, stop_reason: str, bound_us: float | None, count: int) -> Extraction:
+        """The best selection and the cheapest others."""
+        assert self.best is not None
+        chosen = [(self.best, self.best_us)]
+        key = self._kernels(self.best)
+        for selection, cost_us in self.varied:
+            if len(chosen) < count and self._kernels(selection) != key:
+                chosen.append((selection, cost_us))
+        bound = None if self.evaluate is not None else bound_us
+        return Extraction(
+            tuple(selection for selection, _ in chosen),
+            tuple(cost_us for _, cost_us in chosen),
+            None if bound is None else min(bound, self.best_us),
+            tuple(self.stages),
+            stop_reason,
+        )

@@ -1,0 +1,457 @@
+"""Anytime local search: an incumbent in, a better one out, by switches and by small exact solves.
+
+`switch_search` tries another node for one class at a time, with exact DAG costs. In
+`neighbourhood_search` most classes are fixed and the rest is solved exactly: under a random class
+order that keeps the incumbent feasible, a node is admitted only if its children (inside its
+strongly connected component) come earlier, so that every solution is acyclic by construction.
+
+When an arbiter is given (`evaluate`: the true objective, which need not be a sum over nodes), it
+alone decides what is better, and the prices only propose.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saturax.extract.greedy import tree_choices
+from saturax.extract.ilp import formulate
+from saturax.extract.problem import Problem, Selection, dag_cost, restrict
+from saturax.extract.reduce import reduce_problem
+from saturax.extract.solver import Answer, SolverProcess
+
+Evaluate = Callable[[Selection], float]
+
+# A change smaller than this share of the cost is rounding, not an improvement.
+_IMPROVEMENT = 1e-9
+# With an arbiter, a switch is worth its opinion if the prices see at most this loss.
+_WORTH_ASKING = 0.02
+# Free nodes of a neighbourhood: at first, and its growth while the solver finds them easy (few
+# simplex iterations) or hard. The thresholds keep most solves between 10 and 300 ms.
+_FIRST_SIZE = 150
+_EASY_WORK, _HARD_WORK = 300, 2_000
+_GROW, _SHRINK = 1.25, 0.7
+_NODE_LIMIT = 40
+_SOLVE_LIMIT_S = 2.0
+# Spread of the random price factors (standard deviation of their logarithm).
+_PRICE_SPREAD = 0.3
+_POOL_SIZE = 16
+
+
+@dataclass(eq=False)
+class Pool:
+    """The best distinct selections seen, best first."""
+
+    size: int = _POOL_SIZE
+    entries: list[tuple[float, int, Selection]] = field(default_factory=list)
+    _seen: set[frozenset[tuple[int, int]]] = field(default_factory=set)
+    _count: int = 0
+
+    def add(self, selection: Selection, cost_us: float) -> None:
+        """Keep the selection if it is new and among the best."""
+        key = frozenset(selection.items())
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._count += 1
+        self.entries.append((cost_us, self._count, selection))
+        self.entries.sort(key=lambda entry: entry[:2])
+        del self.entries[self.size :]
+
+    def __iter__(self) -> Iterator[tuple[Selection, float]]:
+        return ((selection, cost_us) for cost_us, _, selection in self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """The best selection, its cost by the arbiter (or the prices), and what was done."""
+
+    selection: Selection
+    cost_us: float
+    iterations: int
+    stop_reason: str
+
+
+def draw_prices(problem: Problem, draw: random.Random, spread: float) -> list[float]:
+    """Prices times one random log-normal factor per node signature (per node without them)."""
+    if problem.signatures is None:
+        return [cost * math.exp(spread * draw.gauss(0, 1)) for cost in problem.cost_us]
+    factor = {
+        kind: math.exp(spread * draw.gauss(0, 1)) for kind in dict.fromkeys(problem.signatures)
+    }
+    kinds = problem.signatures
+    return [cost * factor[kind] for cost, kind in zip(problem.cost_us, kinds, strict=True)]
+
+
+def switch_search(
+    problem: Problem,
+    incumbent: Selection,
+    *,
+    deadline: float = math.inf,
+    evaluate: Evaluate | None = None,
+    pool: Pool | None = None,
+) -> SearchResult:
+    """Switch one class at a time to another node while that helps; deterministic if not cut off."""
+    state = _Switches(problem, incumbent)
+    objective = evaluate or (lambda selection: dag_cost(problem, selection))
+    best_us = objective(state.selection())
+    queue = deque(state.chosen)
+    queued = set(queue)
+    tried = 0
+    stop_reason = "no switch helps"
+    while queue:
+        owner = queue.popleft()
+        queued.discard(owner)
+        if not state.count.get(owner):
+            continue
+        for node in problem.members[owner]:
+            if time.monotonic() > deadline:
+                return SearchResult(state.selection(), best_us, tried, "time limit")
+            old = state.chosen[owner]
+            if node == old or not state.admits(owner, node):
+                continue
+            tried += 1
+            change_us, undo = state.switch(owner, node)
+            gain_us = -change_us
+            better = gain_us > _IMPROVEMENT * best_us
+            if evaluate is not None and gain_us >= -_WORTH_ASKING * best_us:
+                candidate = state.selection()
+                cost_us = evaluate(candidate)
+                better = cost_us < best_us * (1 - _IMPROVEMENT)
+                if pool is not None:
+                    pool.add(candidate, cost_us)
+                gain_us = best_us - cost_us
+            elif evaluate is not None:
+                better = False
+            if not better:
+                state.switch(owner, old, undo)
+                continue
+            best_us -= gain_us
+            near = [*problem.children[node], *problem.children[old], owner]
+            near += [problem.node_class[parent] for parent in problem.parents[owner]]
+            for neighbour in near:
+                if state.count.get(neighbour) and neighbour not in queued:
+                    queued.add(neighbour)
+                    queue.append(neighbour)
+    result = state.selection()
+    return SearchResult(result, objective(result), tried, stop_reason)
+
+
+class _Switches:
+    """A selection with reference counts, so that a switch costs only what it changes."""
+
+    def __init__(self, problem: Problem, incumbent: Mapping[int, int]) -> None:
+        self.problem = problem
+        needed = restrict(problem, incumbent)
+        # Classes that become needed take their tree-cheapest node; those choices are acyclic.
+        self.fallback = tree_choices(problem)
+        self.chosen: Selection = dict(needed)
+        self.count: dict[int, int] = {}
+        for root in problem.roots:
+            self._require(root, needed)
+
+    def selection(self) -> Selection:
+        return {owner: self.chosen[owner] for owner, count in self.count.items() if count}
+
+    def admits(self, owner: int, node: int) -> bool:
+        """Whether the node is usable and does not need its own class under current choices."""
+        problem = self.problem
+        if problem.cost_us[node] == math.inf:
+            return False
+        label = problem.component[owner]
+        stack = list(problem.children[node])
+        seen = set(stack)
+        while stack:
+            child = stack.pop()
+            if child == owner:
+                return False
+            chosen = self.chosen[child] if self.count.get(child) else self.fallback.get(child)
+            if chosen is None:
+                return False
+            if problem.component[child] == label:
+                fresh = [below for below in problem.children[chosen] if below not in seen]
+                seen.update(fresh)
+                stack += fresh
+        return True
+
+    def switch(
+        self, owner: int, node: int, wish: Mapping[int, int] | None = None
+    ) -> tuple[float, Selection]:
+        """Choose the node for a needed class; classes that become needed follow `wish`.
+
+        Returns the change of cost in microseconds, and the choices of classes no longer needed,
+        which is the wish that takes the switch back.
+        """
+        old = self.chosen[owner]
+        self.chosen[owner] = node
+        change_us = self.problem.cost_us[node] - self.problem.cost_us[old]
+        for child in self.problem.children[node]:
+            change_us += self._require(child, wish or {})
+        released: Selection = {}
+        for child in self.problem.children[old]:
+            self._release(child, released)
+        change_us -= sum(self.problem.cost_us[gone] for gone in released.values())
+        return change_us, released
+
+    def _require(self, owner: int, wish: Mapping[int, int]) -> float:
+        added_us = 0.0
+        stack = [owner]
+        while stack:
+            current = stack.pop()
+            count = self.count.get(current, 0)
+            self.count[current] = count + 1
+            if not count:
+                node = wish[current] if current in wish else self.fallback[current]
+                self.chosen[current] = node
+                added_us += self.problem.cost_us[node]
+                stack.extend(self.problem.children[node])
+        return added_us
+
+    def _release(self, owner: int, released: Selection) -> None:
+        stack = [owner]
+        while stack:
+            current = stack.pop()
+            self.count[current] -= 1
+            if not self.count[current]:
+                released[current] = self.chosen[current]
+                stack.extend(self.problem.children[self.chosen[current]])
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """A class order under which the incumbent is feasible, and what it admits.
+
+    `admitted` marks nodes whose children in their own component come earlier; `choice` has one
+    admitted node per feasible class, the incumbent's where it has one.
+    """
+
+    admitted: NDArray[np.bool_]
+    choice: Selection
+
+
+class _Neighbourhoods:
+    """Draws orders and neighbourhoods of one problem."""
+
+    def __init__(self, problem: Problem, draw: random.Random) -> None:
+        self.problem = problem
+        self.draw = draw
+        self.fallback = tree_choices(problem)
+        label = problem.component
+        cyclic = problem.cyclic_classes
+        self.usable = np.asarray(
+            [
+                cost < math.inf and all(child in self.fallback for child in children)
+                for cost, children in zip(problem.cost_us, problem.children, strict=True)
+            ]
+        )
+        self.inner: dict[int, list[int]] = {}  # node of a cyclic class → children in its component
+        self.inner_parents: dict[int, list[int]] = {owner: [] for owner in cyclic}
+        for owner in sorted(cyclic):
+            for node in problem.members[owner]:
+                if not self.usable[node]:
+                    continue
+                inner = [child for child in problem.children[node] if label[child] == label[owner]]
+                self.inner[node] = inner
+                for child in inner:
+                    self.inner_parents[child].append(node)
+        edges = [(node, child) for node, inner in self.inner.items() for child in inner]
+        self.edge_node = np.asarray([node for node, _ in edges], dtype=np.int64)
+        self.edge_child = np.asarray([child for _, child in edges], dtype=np.int64)
+        self.edge_owner = problem.arrays.node_class[self.edge_node]
+
+    def draw_order(self, incumbent: Mapping[int, int]) -> _Order:
+        """Settle the cyclic classes one by one in random order, needed ones by the incumbent."""
+        problem, draw = self.problem, self.draw
+        # Unneeded classes first lets needed ones use them; otherwise they may use needed ones.
+        head_start = draw.choice([0.0, 0.5, 1.0])
+        missing = {node: len(inner) for node, inner in self.inner.items()}
+        choice: Selection = {**self.fallback, **incumbent}
+        position: dict[int, int] = {}
+        heap: list[tuple[float, int]] = []
+
+        def offer(node: int) -> None:
+            wanted = incumbent.get(problem.node_class[node])
+            if wanted is None:
+                heapq.heappush(heap, (draw.random() - head_start, node))
+            elif wanted == node:
+                heapq.heappush(heap, (draw.random(), node))
+
+        for node, count in missing.items():
+            if not count:
+                offer(node)
+        while heap:
+            node = heapq.heappop(heap)[1]
+            owner = problem.node_class[node]
+            if owner in position:
+                continue
+            position[owner] = len(position)
+            if owner not in incumbent and missing.get(self.fallback[owner]) != 0:
+                choice[owner] = node
+            for parent in self.inner_parents[owner]:
+                missing[parent] -= 1
+                if not missing[parent]:
+                    offer(parent)
+        place = np.full(problem.class_count, problem.class_count)
+        place[list(position)] = list(position.values())
+        late = place[self.edge_child] >= place[self.edge_owner]
+        admitted = self.usable.copy()
+        admitted[self.edge_node[late]] = False
+        return _Order(admitted, choice)
+
+    def ball(self, seeds: list[int], size: int) -> set[int]:
+        """Classes around the seeds, breadth first both ways, until they have `size` nodes."""
+        problem = self.problem
+        free = set(seeds)
+        room = size
+        queue = deque(seeds)
+        while queue and room > 0:
+            owner = queue.popleft()
+            room -= len(problem.members[owner])
+            near = [child for node in problem.members[owner] for child in problem.children[node]]
+            near += [problem.node_class[parent] for parent in problem.parents[owner]]
+            near = [neighbour for neighbour in dict.fromkeys(near) if neighbour not in free]
+            self.draw.shuffle(near)
+            free.update(near)
+            queue.extend(near)
+        return free.difference(queue)
+
+    def draw_free(self, incumbent: Selection, pool: Pool, size: int) -> set[int]:
+        """Classes to set free: around a needed class, or where another solution differs."""
+        if size >= self.problem.node_count:
+            return set(range(self.problem.class_count))
+        others = [selection for selection, _ in pool if selection != incumbent]
+        if others and self.draw.random() < 0.4:
+            other = self.draw.choice(others)
+            differ = [c for c in incumbent if other.get(c) != incumbent[c]]
+            differ += [c for c in other if c not in incumbent]
+            if differ:
+                return self.ball(self.draw.sample(differ, min(len(differ), 1 + size // 8)), size)
+        return self.ball([self.draw.choice(list(incumbent))], size)
+
+    def subproblem(
+        self, costs: Sequence[float], order: _Order, free: set[int]
+    ) -> tuple[Problem, list[int]]:
+        """Admitted nodes of free classes and one of every other, as far as the roots reach.
+
+        Returns the problem (same class ids, nodes at `costs`) and the index of each of its nodes.
+        """
+        problem = self.problem
+        nodes: list[int] = []
+        reached = set(problem.roots)
+        stack = list(problem.roots)
+        while stack:
+            owner = stack.pop()
+            if owner in free:
+                some = [node for node in problem.members[owner] if order.admitted[node]]
+            else:
+                some = [order.choice[owner]]
+            nodes += some
+            for node in some:
+                for child in problem.children[node]:
+                    if child not in reached:
+                        reached.add(child)
+                        stack.append(child)
+        rows = ((problem.node_class[n], costs[n], problem.children[n]) for n in nodes)
+        return Problem.build(problem.class_count, rows, problem.roots), nodes
+
+
+def neighbourhood_search(
+    problem: Problem,
+    incumbent: Selection,
+    *,
+    solver: SolverProcess,
+    deadline: float = math.inf,
+    iterations: int | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    evaluate: Evaluate | None = None,
+    pool: Pool | None = None,
+    on_improvement: Callable[[Selection, float], None] | None = None,
+) -> SearchResult:
+    """Improve the incumbent by exact solves of neighbourhoods until time or `iterations` run out.
+
+    Stops also after `patience` solves in a row without improvement, or when the solver fails for
+    good. Deterministic for a seed when `deadline` does not cut it off.
+    """
+    draw = random.Random(seed)
+    neighbourhoods = _Neighbourhoods(problem, draw)
+    pool = Pool() if pool is None else pool
+    objective = evaluate or (lambda selection: dag_cost(problem, selection))
+    best, best_us = dict(incumbent), objective(incumbent)
+    pool.add(best, best_us)
+    size = float(_FIRST_SIZE)
+    done = idle = 0
+    while True:
+        if time.monotonic() >= deadline:
+            return SearchResult(best, best_us, done, "time limit")
+        if iterations is not None and done >= iterations:
+            return SearchResult(best, best_us, done, "iteration limit")
+        if patience is not None and idle >= patience:
+            return SearchResult(best, best_us, done, f"no improvement in {patience} neighbourhoods")
+        done += 1
+        idle += 1
+        # Prices that merely repeat themselves would propose the same selection forever; an
+        # arbiter that disagrees with them needs varied proposals.
+        costs: Sequence[float] = problem.cost_us
+        if evaluate is not None and done % 2 == 0:
+            costs = draw_prices(problem, draw, _PRICE_SPREAD)
+        free = neighbourhoods.draw_free(best, pool, int(size))
+        sub, nodes = neighbourhoods.subproblem(costs, neighbourhoods.draw_order(best), free)
+        found, answer = _solve_subproblem(sub, nodes, best, solver, deadline, iterations is None)
+        if not solver.is_usable:
+            return SearchResult(best, best_us, done, answer.status)
+        is_easy = answer.status == "optimal" and answer.work < _EASY_WORK
+        is_hard = answer.status != "optimal" or answer.work > _HARD_WORK
+        size *= _GROW if is_easy else _SHRINK if is_hard else 1.0
+        size = min(max(size, 20.0), 2.0 * problem.node_count)
+        if found is None or found == best:
+            continue
+        found_us = objective(found)
+        pool.add(found, found_us)
+        if found_us < best_us * (1 - _IMPROVEMENT):
+            idle = 0
+            best, best_us = found, found_us
+            if on_improvement is not None:
+                on_improvement(best, best_us)
+
+
+def _solve_subproblem(
+    sub: Problem,
+    nodes: list[int],
+    incumbent: Selection,
+    solver: SolverProcess,
+    deadline: float,
+    is_timed: bool,
+) -> tuple[Selection | None, Answer]:
+    """Selection (node indices of the full problem) that solves `sub`, if any was found."""
+    reduced = reduce_problem(sub)
+    position = {node: index for index, node in enumerate(nodes)}
+    start = reduced.project({c: position[n] for c, n in incumbent.items() if n in position})
+    if not reduced.problem.node_count:
+        answer = Answer("optimal")
+        chosen: Selection = {}
+    else:
+        form = formulate(reduced.problem)
+        answer = solver.solve(
+            form.program,
+            deadline=min(deadline, time.monotonic() + _SOLVE_LIMIT_S) if is_timed else deadline,
+            start=None if start is None else form.point(start),
+            node_limit=_NODE_LIMIT,
+            use_heuristics=False,
+        )
+        if answer.values is None:
+            return None, answer
+        chosen = form.selection(answer.values)
+    found = reduced.expand(chosen)
+    return {owner: nodes[index] for owner, index in found.items()}, answer

@@ -1,0 +1,187 @@
+"""`saturax.jit`: `jax.jit` with an optimiser between tracing and XLA.
+
+The function is wrapped in one `jax.jit`. While JAX traces it for new argument types, the original
+is exported to StableHLO, optimised, and called through `jax.export`, so that calls after the first
+take JAX's own fast path. Under a transformation (grad, vmap, an outer jit, …) the original is
+traced, and what comes out is what the outermost `saturax.jit` optimises.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from saturax.errors import SaturaxError
+from saturax.inputs import Array
+from saturax.options import Options
+from saturax.pipeline import OnProgress, Optimized, optimize_program
+from saturax.report.model import Report
+from saturax.report.text import summary
+from saturax.stablehlo import emit_module, import_module, to_portable_artifact
+
+logger = logging.getLogger("saturax")
+
+
+class SaturaxWarning(UserWarning):
+    """A program runs unoptimised, or was optimised with a reservation."""
+
+
+class Jitted:
+    """A function that is optimised and compiled once per combination of argument types.
+
+    It has the methods of `jax.jit`'s result (`lower`, `trace`, `eval_shape`, `clear_cache`), which
+    speak of the optimised program. `reports` holds one `Report` for every program so far.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: Options,
+        jit_options: dict[str, Any],
+        on_progress: OnProgress,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.reports: list[Report] = []
+        self._options = options
+        self._on_progress = on_progress
+        self._plain = jax.jit(function, **jit_options)
+        without_donation = {k: v for k, v in jit_options.items() if not k.startswith("donate")}
+        self._exportable = jax.jit(function, **without_donation)
+        self._function = function
+        self._examples: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        optimized = functools.wraps(function)(self._trace_optimized)
+        self._optimized = jax.jit(optimized, **jit_options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the optimised program."""
+        if not jax.core.trace_state_clean():
+            return self._plain(*args, **kwargs)
+        self._examples = (args, kwargs)
+        try:
+            return self._optimized(*args, **kwargs)
+        finally:
+            self._examples = None
+
+    def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
+        """Lower the optimised program for these arguments, as `jax.jit(f).lower` does."""
+        self._examples = (args, kwargs)
+        try:
+            return self._optimized.lower(*args, **kwargs)
+        finally:
+            self._examples = None
+
+    def trace(self, *args: Any, **kwargs: Any) -> jax.stages.Traced:
+        """Trace the optimised program for these arguments, as `jax.jit(f).trace` does."""
+        return self._optimized.trace(*args, **kwargs)
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Shapes and dtypes of the results; nothing is optimised."""
+        return self._plain.eval_shape(*args, **kwargs)
+
+    def clear_cache(self) -> None:
+        """Forget all compiled programs."""
+        self._optimized.clear_cache()
+        self._plain.clear_cache()
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the program that was optimised last; None before the first call."""
+        return self.reports[-1] if self.reports else None
+
+    def _trace_optimized(self, *args: Any, **kwargs: Any) -> Any:
+        """What JAX traces: the optimised program where there is one, else the function itself."""
+        try:
+            with jax.ensure_compile_time_eval():
+                exported = self._optimize(args, kwargs)
+        except Exception as error:  # the promise: whatever happens, the original runs
+            self._warn(f"could not optimise {self.__name__}: {error}")  # type: ignore[attr-defined]
+            exported = None
+        if exported is None:
+            return self._function(*args, **kwargs)
+        dynamic = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, jax.core.Tracer)]
+        arguments = jax.tree.unflatten(exported.in_tree, dynamic)
+        return exported.call(*arguments[0], **arguments[1])
+
+    def _optimize(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> jax.export.Exported | None:
+        """Export, optimise and re-pack the program; None if the original is to run."""
+        abstract = jax.tree.map(_abstract, (args, kwargs))
+        exported = jax.export.export(self._exportable)(*abstract[0], **abstract[1])
+        if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
+            raise SaturaxError("programs with effects or on several devices run unoptimised")
+        program = import_module(exported.mlir_module_serialized)
+        program = dataclasses.replace(program, name=self.__name__)  # type: ignore[attr-defined]
+        result = optimize_program(
+            program, self._options, self._example_arrays(exported), self._on_progress
+        )
+        self._record(result)
+        if result.report.outcome != "optimized":
+            return None
+        chosen = dataclasses.replace(result.program, name="main")
+        serialized = to_portable_artifact(emit_module(chosen))
+        return dataclasses.replace(exported, mlir_module_serialized=serialized)
+
+    def _example_arrays(self, exported: jax.export.Exported) -> list[Array] | None:
+        """The arguments of the call that caused the tracing, as the module takes them."""
+        if self._examples is None:
+            return None
+        leaves = jax.tree.leaves(self._examples)
+        if len(leaves) != len(exported.in_avals) or not all(map(_is_concrete, leaves)):
+            return None
+        kept = [leaves[index] for index in exported.module_kept_var_idx]
+        avals = [exported.in_avals[index] for index in exported.module_kept_var_idx]
+        return [np.asarray(x).astype(a.dtype) for x, a in zip(kept, avals, strict=True)]
+
+    def _record(self, result: Optimized) -> None:
+        self.reports.append(result.report)
+        logger.info(summary(result.report))
+        for warning in result.report.warnings:
+            self._warn(warning)
+
+    def _warn(self, text: str) -> None:
+        logger.warning(text)
+        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=3)
+
+
+def _abstract(leaf: Any) -> Any:
+    """An argument without its value where JAX traces it; static arguments stay."""
+    if not isinstance(leaf, jax.core.Tracer):
+        return leaf
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.aval.weak_type)
+
+
+def _is_concrete(leaf: Any) -> bool:
+    return not isinstance(leaf, jax.ShapeDtypeStruct | jax.core.Tracer)
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    options: Options | None = None,
+    on_progress: OnProgress = lambda stage, detail: None,
+    **jit_options: Any,
+) -> Any:
+    """Compile a function as `jax.jit` does, after optimising it for this device.
+
+    `jit_options` are `jax.jit`'s own keyword arguments (`static_argnums`, `donate_argnums`, …);
+    `options` are saturax's. Usable as a decorator, with or without arguments. Where a program
+    cannot be optimised, it runs as under `jax.jit`, and a `SaturaxWarning` says why.
+
+    >>> import jax.numpy as jnp
+    >>> f = jit(lambda a, x: (a @ a) @ x, options=Options(time_limit_s=0))
+    >>> f(jnp.eye(3), jnp.ones(3)).shape
+    (3,)
+    """
+    settings = Options() if options is None else options
+    if function is None:
+        return lambda f: Jitted(f, settings, jit_options, on_progress)
+    return Jitted(function, settings, jit_options, on_progress)

@@ -1,0 +1,388 @@
+"""The stages in order: propose → saturate → price → extract → precompute → verify → select.
+
+This module alone knows the order. Whatever fails, the result is a program that works: the
+original, with the reason in the report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from saturax.contest import Candidate, Contest
+from saturax.cost.database import Price, PriceDatabase
+from saturax.cost.device import DeviceIdentity, identify, load_or_calibrate
+from saturax.cost.formulate import Formulation, formulate, kernels_of, read_program
+from saturax.cost.kernel import CONTROL_FLOW, Kernel
+from saturax.cost.measure import ModuleToMeasure, measure_modules
+from saturax.cost.model import PriceModel
+from saturax.egraph import Limits, saturate
+from saturax.errors import SaturaxError
+from saturax.extract import Extraction, dag_cost, extract
+from saturax.graph.ir import Graph, Program
+from saturax.graph.ops import Generic, generic_of
+from saturax.inputs import Array
+from saturax.options import NUMERICS, Options
+from saturax.proposals import propose
+from saturax.proposals.equality import Equalities
+from saturax.refine import MeasuredSearch, rules_of
+from saturax.report.model import Report, StageReport
+from saturax.represent import Represented, represent
+from saturax.rules import rules_within
+from saturax.rules.rule import Numerics, Rule
+from saturax.stablehlo import emit_module, to_bytecode
+from saturax.versions import versions
+
+OnProgress = Callable[[str, str], None]
+"""Called with a stage's name and a detail whenever there is something new to show."""
+
+# Shares of the time limit. What a stage leaves over goes to the stages after it.
+_SATURATION_SHARE, _PRICE_SHARE, _EXTRACTION_SHARE = 0.1, 0.35, 0.12
+_LONGEST_SATURATION_S, _LONGEST_EXTRACTION_S = 4.0, 8.0
+_CONFIRMATION_S = 4.0
+_LONGEST_CALIBRATION_S = 30.0
+# Index operands without known values: small enough to be in bounds of almost anything.
+_INDEX_RANGE = (0, 2)
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """The chosen program (the original, where nothing better was found) and what was done."""
+
+    program: Program
+    report: Report
+
+
+@dataclass
+class _Run:
+    """State of one optimisation: its clock, its report and its prices."""
+
+    options: Options
+    report: Report
+    on_progress: OnProgress
+    started: float = field(default_factory=time.monotonic)
+    excluded_s: float = 0.0
+    best: Program | None = None
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left of the limit, XLA's compilations not counted."""
+        spent = time.monotonic() - self.started - self.excluded_s
+        return max(0.0, self.options.time_limit_s - spent)
+
+    def share_s(self, share: float) -> float:
+        """Seconds that a stage may take: a share of the limit, no more than what is left."""
+        return min(share * self.options.time_limit_s, self.remaining_s)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage; what it notes goes into the report."""
+        self.on_progress(name, "")
+        notes: dict[str, Any] = {}
+        start = time.monotonic()
+        try:
+            yield notes
+        finally:
+            self.report.stages.append(StageReport(name, time.monotonic() - start, notes))
+
+
+def optimize_program(
+    program: Program,
+    options: Options | None = None,
+    examples: Sequence[Array] | None = None,
+    on_progress: OnProgress = lambda stage, detail: None,
+) -> Optimized:
+    """Find the fastest program equal to `program` on this device.
+
+    `examples` are inputs that the program will really see; without them inputs are drawn. Never
+    raises for what a stage could not do: the report then says why the original was kept.
+    """
+    options = Options() if options is None else options
+    report = Report(program.name, versions=versions(), options=_plain_options(options))
+    run = _Run(options, report, on_progress)
+    report.operations_before = report.operations_after = program.graph.size()
+    reason = _unsuitable(program, options)
+    if reason:
+        report.reason = reason
+        return Optimized(program, report)
+    try:
+        _optimize(run, program, examples)
+    except KeyboardInterrupt:
+        report.warnings.append("interrupted: this is the best program found until then")
+    except SaturaxError as error:
+        report.warnings.append(str(error))
+        report.reason = report.reason or f"a stage failed: {error}"
+    if run.best is None:
+        report.outcome, report.rules, report.changes = "original", {}, []
+        report.reason = report.reason or "no candidate was faster than the original"
+        return Optimized(program, report)
+    return Optimized(run.best, report)
+
+
+def _unsuitable(program: Program, options: Options) -> str:
+    """Why a program is not optimised at all; empty if it is."""
+    if options.time_limit_s == 0:
+        return "the time limit is 0"
+    if program.graph.effects and options.measure:
+        return "it has side effects, so it cannot be run for checking and timing"
+    partitions = dict(program.module_attributes).get("mhlo.num_partitions", "1 : i32")
+    if int(partitions.split(":")[0]) > 1 and options.measure:
+        return "it runs on several devices, where saturax does not measure yet"
+    return ""
+
+
+def _optimize(run: _Run, program: Program, examples: Sequence[Array] | None) -> None:
+    device = identify()
+    run.report.device = device.key
+    database = PriceDatabase(run.options.database)
+    with run.stage("calibrate") as notes:
+        limit_s = min(_LONGEST_CALIBRATION_S, run.remaining_s) if run.options.measure else 0.0
+        calibration = load_or_calibrate(database, time_limit_s=limit_s)
+        notes["measured"] = calibration.measured_at
+    model = PriceModel(calibration)
+    rules = active_rules(run.options)
+    pricing = _Pricing(run, device, database, model)
+    graph = program.graph
+    equalities = propose(graph)
+    _optimize_regions(run, equalities, rules, pricing)
+    formulation, extraction = _search(run, graph, equalities, rules, pricing)
+    if run.options.measure:
+        _select_by_measuring(run, program, examples, formulation, extraction)
+    else:
+        _select_by_prediction(run, program, formulation, extraction)
+
+
+def active_rules(options: Options) -> tuple[Rule, ...]:
+    """The rules that the options admit."""
+    admitted = rules_within(Numerics(NUMERICS.index(options.numerics)))
+    families = options.rules
+    return tuple(r for r in admitted if families is None or r.family in families)
+
+
+@dataclass
+class _Pricing:
+    """Fills the price model from the database, measuring what is missing."""
+
+    run: _Run
+    device: DeviceIdentity
+    database: PriceDatabase
+    model: PriceModel
+
+    def price(self, represented: Represented, time_limit_s: float) -> dict[str, Any]:
+        """Look up or measure the kernels of an e-graph; the rest stays predicted."""
+        wanted = self.model.unmeasured(kernels_of(represented.egraph))
+        known = self.database.get_many(self.device.key, [kernel.key for kernel in wanted])
+        self.model.measured.update({key: price.time_us for key, price in known.items()})
+        missing = [kernel for kernel in wanted if kernel.key not in known]
+        measured = self._measure(missing, time_limit_s) if self.run.options.measure else 0
+        return {
+            "known": len(known),
+            "measured": measured,
+            "predicted": len(missing) - measured,
+        }
+
+    def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
+        if not kernels or time_limit_s <= 0:
+            return 0
+        self.run.on_progress("price", f"measuring up to {len(kernels)} operations")
+        modules = [_module_of(kernel) for kernel in kernels]
+        results = measure_modules(modules, time_budget_s=time_limit_s)
+        found = {
+            kernel.key: Price(result.time_us, result.spread, result.repetitions)
+            for kernel, result in zip(kernels, results, strict=True)
+            if result is not None and result.error is None
+        }
+        self.model.measured.update({key: price.time_us for key, price in found.items()})
+        self.database.put_many(self.device.key, found)
+        return len(found)
+
+
+def _module_of(kernel: Kernel) -> ModuleToMeasure:
+    integers = {
+        index: _INDEX_RANGE
+        for index, type in enumerate(kernel.operands)
+        if index > 0 and str(type).rpartition("x")[2].startswith(("i", "ui"))
+    }
+    return ModuleToMeasure(to_bytecode(emit_module(Program(kernel.graph))), integers)
+
+
+def _search(
+    run: _Run,
+    graph: Graph,
+    equalities: Equalities,
+    rules: Sequence[Rule],
+    pricing: _Pricing,
+    count: int | None = None,
+) -> tuple[Formulation, Extraction]:
+    """Saturate, price and extract one graph."""
+    with run.stage("saturate") as notes:
+        represented = represent(graph, equalities)
+        limit_s = min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE))
+        limits = Limits(time_limit_s=limit_s, node_limit=run.options.node_limit)
+        saturation = saturate(represented.egraph, rules, limits)
+        notes |= {
+            "nodes": saturation.nodes,
+            "classes": saturation.classes,
+            "stopped by": saturation.stop_reason.value,
+        }
+    with run.stage("price") as notes:
+        notes |= pricing.price(represented, run.share_s(_PRICE_SHARE))
+    with run.stage("extract") as notes:
+        formulation = formulate(represented, pricing.model)
+        extraction = extract(
+            formulation.problem,
+            time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)),
+            initial=formulation.original(),
+            count=run.options.candidates if count is None else count,
+            seed=run.options.seed,
+        )
+        notes |= {"cost_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
+    return formulation, extraction
+
+
+def _optimize_regions(
+    run: _Run, equalities: Equalities, rules: Sequence[Rule], pricing: _Pricing
+) -> None:
+    """Propose loops and branches with optimised bodies; the price model learns both prices."""
+    for index, node in enumerate(equalities.graph.nodes):
+        generic = generic_of(node)
+        if node.op not in CONTROL_FLOW or generic is None:
+            continue
+        bodies = tuple(
+            _optimized_region(run, region, rules, pricing) for region in generic.regions
+        )
+        if bodies != generic.regions:
+            equalities.reason = "optimize_region"
+            operands = [equalities.value(operand) for operand in node.operands]
+            attributes: tuple[Generic] = (generic._replace(regions=bodies),)
+            equalities.equate(
+                index, equalities.builder.generic(node.op, attributes, operands, node.type)
+            )
+
+
+def _optimized_region(
+    run: _Run, region: Graph, rules: Sequence[Rule], pricing: _Pricing
+) -> Graph:
+    """The body of a loop or branch, optimised by prediction."""
+    if len(region.nodes) < 2 or run.remaining_s == 0:
+        return region
+    equalities = propose(region)
+    _optimize_regions(run, equalities, rules, pricing)
+    formulation, extraction = _search(run, region, equalities, rules, pricing, count=1)
+    problem = formulation.problem
+    before = dag_cost(problem, formulation.original())
+    pricing.model.region_us[region] = before
+    best = extraction.selections[0]
+    after = dag_cost(problem, best)
+    if after >= before:
+        return region
+    graph = read_program(formulation, best).graph
+    pricing.model.region_us[graph] = after
+    return graph
+
+
+def _select_by_prediction(
+    run: _Run, program: Program, formulation: Formulation, extraction: Extraction
+) -> None:
+    """Take the program with the lowest predicted time, unmeasured and unchecked."""
+    problem = formulation.problem
+    best = extraction.selections[0]
+    before, after = dag_cost(problem, formulation.original()), dag_cost(problem, best)
+    run.report.predicted_original_us, run.report.predicted_optimized_us = before, after
+    if after >= before:
+        return
+    run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
+    extracted = read_program(formulation, best)
+    _accept(run, program, program.with_graph(extracted.graph), rules_of(formulation, extracted))
+
+
+def _select_by_measuring(
+    run: _Run,
+    program: Program,
+    examples: Sequence[Array] | None,
+    formulation: Formulation,
+    extraction: Extraction,
+) -> None:
+    """Compile, check and time candidates; then vary the best one, kernel by kernel."""
+    problem = formulation.problem
+    run.report.predicted_original_us = dag_cost(problem, formulation.original())
+    with run.stage("prepare") as notes:
+        contest = Contest(
+            program,
+            examples,
+            run.options.verify,
+            run.options.numerics == "bitwise",
+            run.options.seed,
+        )
+        prepared_s = contest.compile_s
+        run.excluded_s += prepared_s
+        notes |= {"inputs": len(contest.samples), "compiling_s": prepared_s}
+    if run.options.verify and not contest.samples:
+        run.report.reason = "no inputs were found on which its outputs are finite and vary"
+        return
+    search = MeasuredSearch(
+        formulation,
+        contest,
+        run.report.candidates,
+        lambda: run.remaining_s + contest.compile_s - prepared_s,
+        lambda detail: run.on_progress("select", detail),
+    )
+    try:
+        with run.stage("select") as notes:
+            for number, selection in enumerate(extraction.selections):
+                search.enter("best predicted" if number == 0 else f"diverse {number}", selection)
+            search.race()
+            notes["candidates"] = len(run.report.candidates)
+        with run.stage("refine") as notes:
+            notes["tried"] = search.refine()
+    finally:
+        if search.champion is not None:
+            _confirm(run, program, contest, search.champion.candidate)
+
+
+def _confirm(
+    run: _Run, program: Program, contest: Contest, champion: Candidate
+) -> None:
+    """A last race between the champion and the original decides."""
+    with run.stage("confirm"):
+        result = contest.race([champion], _CONFIRMATION_S)
+    entry, report = result.entries[0], champion.report
+    report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
+    run.report.original_us = result.original_us
+    if result.winner is None:
+        report.outcome, report.reason = "slower", entry.reason
+        return
+    report.outcome = "chosen"
+    run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
+    run.report.predicted_optimized_us = report.predicted_us
+    _accept(run, program, champion.program, Counter(report.rules))
+
+
+def _accept(run: _Run, program: Program, chosen: Program, rules: Counter[str]) -> None:
+    """Make `chosen` the result."""
+    run.best = chosen
+    run.report.outcome, run.report.rules = "optimized", dict(rules)
+    run.report.operations_after = chosen.graph.size()
+    before, after = operation_counts(program.graph), operation_counts(chosen.graph)
+    changed = [(op, before[op], after[op]) for op in before | after if before[op] != after[op]]
+    run.report.changes = sorted(changed, key=lambda row: (-abs(row[1] - row[2]), row[0]))
+
+
+def operation_counts(graph: Graph) -> Counter[str]:
+    """How many operations of each kind a graph has, regions included."""
+    counts = Counter(
+        str(node.attributes[0]) if node.op in ("unary", "binary", "ternary") else node.op
+        for node in graph.nodes
+        if node.op not in ("parameter", "get_result")
+    )
+    for _, region in graph.regions():
+        counts += operation_counts(region)
+    return counts
+
+
+def _plain_options(options: Options) -> dict[str, Any]:
+    return {name: value if value is None else str(value) for name, value in asdict(options).items()}

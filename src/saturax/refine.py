@@ -1,0 +1,138 @@
+"""Stage `select`: whole programs are timed, and the best is varied kernel by kernel.
+
+Predictions rank most programs rightly but miss what only the compiled whole shows (a fusion that a
+neighbour breaks, a cache that no longer holds the weights). So the program that won the first race
+is varied: each kernel that it does not share with the original is forbidden in turn, the rest is
+extracted anew around it, and the variation is kept if it is measured to be faster.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from saturax.contest import Candidate, Contest
+from saturax.cost.formulate import Extracted, Formulation, read_program
+from saturax.egraph import rules_between
+from saturax.extract import Selection, dag_cost, dag_greedy
+from saturax.report.model import CandidateReport
+
+# A kernel below this share of the predicted time is not worth a compilation.
+_WORTHWHILE_SHARE = 0.01
+# What the champion uses is made cheaper, so that a variation changes little else.
+_LOYALTY = 0.7
+_SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
+
+
+@dataclass
+class _Entry:
+    """A candidate in the contest and the selection that it came from."""
+
+    candidate: Candidate
+    selection: Selection
+
+
+@dataclass
+class MeasuredSearch:
+    """Enters extracted programs into a contest and keeps the fastest that was measured.
+
+    `remaining_s()` tells the seconds left, compilations not counted.
+    """
+
+    formulation: Formulation
+    contest: Contest
+    reports: list[CandidateReport]
+    remaining_s: Callable[[], float]
+    on_progress: Callable[[str], None]
+    champion: _Entry | None = None
+    entries: list[_Entry] = field(default_factory=list)
+
+    def enter(self, name: str, selection: Selection) -> _Entry | None:
+        """Compile and check the program of a selection; None if it is not fit to race."""
+        if self.remaining_s() <= 0:
+            return None
+        self.on_progress(f"compiling and checking: {name}")
+        extracted = read_program(self.formulation, selection)
+        predicted_us = dag_cost(self.formulation.problem, selection)
+        rules = rules_of(self.formulation, extracted)
+        before = len(self.contest.candidates)
+        report = self.contest.enter(name, extracted.graph, extracted.frozen, predicted_us, rules)
+        if report is None:
+            return None
+        self.reports.append(report)
+        if len(self.contest.candidates) == before:
+            return None
+        entry = _Entry(self.contest.candidates[-1], selection)
+        self.entries.append(entry)
+        return entry
+
+    def race(self) -> None:
+        """Time all entries against the original; the fastest becomes the champion."""
+        if not self.entries:
+            return
+        self.on_progress(f"timing {len(self.entries)} programs against the original")
+        limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(self.entries)))
+        result = self.contest.race([entry.candidate for entry in self.entries], limit_s)
+        if result.winner is not None:
+            self.champion = self.entries[result.winner]
+
+    def refine(self) -> int:
+        """Vary the champion while time is left; return how many variations were tried."""
+        tried = 0
+        base = self.champion or (self.entries[0] if self.entries else None)
+        if base is None:
+            return 0
+        banned: set[Hashable] = set()
+        for signature in self._suspects(base.selection):
+            if self.remaining_s() <= 2 * _SHORTEST_RACE_S:
+                break
+            variation = self._without(base.selection, banned | {signature})
+            if variation is None:
+                continue
+            entry = self.enter(f"without {str(signature)[:48]}", variation)
+            tried += 1
+            if entry is not None and self._beats_champion(entry):
+                self.champion = base = entry
+                banned.add(signature)
+        return tried
+
+    def _beats_champion(self, entry: _Entry) -> bool:
+        limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
+        reference = None if self.champion is None else self.champion.candidate
+        result = self.contest.race([entry.candidate], limit_s, against=reference)
+        return result.winner is not None
+
+    def _suspects(self, selection: Selection) -> list[Hashable]:
+        """Kernels of a selection that the original does not run, most expensive first."""
+        problem = self.formulation.problem
+        signatures = problem.signatures or ()
+        usual = {signatures[node] for node in self.formulation.original().values()}
+        total = dag_cost(problem, selection)
+        cost: Counter[Hashable] = Counter()
+        for node in selection.values():
+            if signatures[node] not in usual and "(" in str(signatures[node]):
+                cost[signatures[node]] += problem.cost_us[node]  # type: ignore[assignment]
+        return [s for s, us in cost.most_common() if us > _WORTHWHILE_SHARE * total]
+
+    def _without(self, selection: Selection, banned: set[Hashable]) -> Selection | None:
+        """The cheapest selection close to a given one that has none of the banned kernels."""
+        problem = self.formulation.problem
+        signatures = problem.signatures or ()
+        loyal = set(selection.values())
+        costs = [
+            math.inf if signatures[node] in banned else us * (_LOYALTY if node in loyal else 1.0)
+            for node, us in enumerate(problem.cost_us)
+        ]
+        try:
+            return dag_greedy(problem.with_costs(costs))
+        except ValueError:
+            return None
+
+
+def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:
+    """The rules by which an extracted program follows from the original, with their counts."""
+    represented = formulation.represented
+    return rules_between(represented.egraph, represented.enodes, extracted.enodes)
+

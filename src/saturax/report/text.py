@@ -1,0 +1,76 @@
+"""A report as text for a terminal, 100 columns wide."""
+
+from __future__ import annotations
+
+from saturax.report.model import CandidateReport, Report, StageReport
+
+
+def summary(report: Report) -> str:
+    """One line: what came out."""
+    if report.outcome != "optimized":
+        return f"{report.program}: original program kept ({report.reason})"
+    times = ""
+    if report.original_us is not None and report.optimized_us is not None:
+        times = f": {_time(report.original_us)} → {_time(report.optimized_us)}"
+    speedup = f", {report.speedup:.2f}× faster" if report.speedup is not None else ""
+    return f"{report.program}: optimized{times}{speedup}"
+
+
+def explain(report: Report) -> str:
+    """The whole report: result, evidence, changes, rules, candidates and stages."""
+    parts = [summary(report)]
+    if report.reason:
+        parts.append(f"  why: {report.reason}")
+    chosen = next((c for c in report.candidates if c.outcome == "chosen"), None)
+    if chosen is not None:
+        parts += _evidence(chosen)
+    if report.changes:
+        parts += ["", f"operations: {report.operations_before} → {report.operations_after}"]
+        parts += [f"  {op:<28} {before:>6} → {after}" for op, before, after in report.changes[:20]]
+    if report.rules:
+        parts += ["", "rules that lead from the original to the chosen program:"]
+        ranked = sorted(report.rules.items(), key=lambda item: (-item[1], item[0]))
+        parts += [f"  {count:>6} × {name}" for name, count in ranked[:25]]
+    if report.candidates:
+        parts += ["", "programs that were tried:"]
+        parts += [_candidate(candidate) for candidate in report.candidates]
+    parts += ["", f"stages ({report.seconds:.1f} s):"]
+    parts += [_stage(stage) for stage in report.stages]
+    parts += [f"warning: {warning}" for warning in report.warnings]
+    return "\n".join(parts)
+
+
+def _evidence(chosen: CandidateReport) -> list[str]:
+    lines = []
+    if chosen.largest_error is not None:
+        lines.append(
+            f"  checked: error {chosen.largest_error:.2e} against float64; "
+            f"original {chosen.original_error:.2e}, allowed {chosen.allowed_error:.2e}"
+        )
+    if chosen.interval is not None:
+        low, high = chosen.interval
+        lines.append(f"  timed: {chosen.ratio:.3f}× (95 % interval {low:.3f}–{high:.3f})")
+    return lines
+
+
+def _candidate(candidate: CandidateReport) -> str:
+    measured = "" if candidate.time_us is None else f" measured {_time(candidate.time_us)}"
+    ratio = "" if candidate.ratio is None else f" ({candidate.ratio:.2f}×)"
+    why = f": {candidate.reason}" if candidate.reason else ""
+    predicted = f"predicted {_time(candidate.predicted_us)}"
+    return f"  {candidate.name:<24} {predicted}{measured}{ratio} {candidate.outcome}{why}"
+
+
+def _stage(stage: StageReport) -> str:
+    notes = ", ".join(f"{name} {_note(value)}" for name, value in stage.notes.items())
+    return f"  {stage.name:<12} {stage.seconds:>7.2f} s  {notes}"
+
+
+def _note(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _time(us: float) -> str:
+    if us >= 1e6:
+        return f"{us / 1e6:.2f} s"
+    return f"{us / 1e3:.2f} ms" if us >= 1e3 else f"{us:.1f} µs"

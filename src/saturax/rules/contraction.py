@@ -1,0 +1,398 @@
+"""`dot_general` in other dimension numbers: operand order, transposes, reshapes, slices.
+
+In every rule d are the dimension numbers, p the precision and t the element type of the result;
+x · y is the contraction. Dimensions are followed by label (`saturax.rules.einsum`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from math import prod
+from typing import Any
+
+from saturax.graph.build import Value
+from saturax.graph.ops import (
+    DotDimensions,
+    Precision,
+    add,
+    concatenate,
+    dot_general,
+    reshape,
+    reverse,
+    slice_,
+    slice_dimension,
+    transpose,
+)
+from saturax.rules.einsum import (
+    Einsum,
+    Labels,
+    contract,
+    einsum_of,
+    is_swappable,
+    natural_result,
+    sizes,
+)
+from saturax.rules.permutations import Permutation, invert, permutation_to
+from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.shapes import Shape, blocks, picked
+
+SPEC = "StableHLO spec, `dot_general`"
+
+Dimensions = tuple[int, ...]
+
+
+@rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
+def swap_dot_operands(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+    """x · y = (y · x)ᵖ"""
+    need(is_swappable(p))
+    labels = einsum_of(d, x.rank, y.rank)
+    order = natural_result(labels.y, labels.x, labels.result)
+    swapped_d = DotDimensions(d.rhs_batch, d.lhs_batch, d.rhs_contract, d.lhs_contract)
+    product = dot_general(y, x, swapped_d, Precision(p.operands[::-1], p.algorithm), t)
+    return transpose(product, permutation_to(order, labels.result))
+
+
+@rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
+def order_contracted_dimensions(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+    """x · y does not depend on the order in which contracted dimensions are listed"""
+    pairs = sorted(zip(d.lhs_contract, d.rhs_contract, strict=True))
+    lhs, rhs = tuple(i for i, _ in pairs), tuple(j for _, j in pairs)
+    need(lhs != d.lhs_contract)
+    return dot_general(x, y, d._replace(lhs_contract=lhs, rhs_contract=rhs), p, t)
+
+
+# Transposes.
+
+
+@rule(
+    lambda x, q, y, d, p, t: dot_general(transpose(x, q), y, d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_transpose_of_left_operand(
+    x: Value, q: Permutation, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """xᑫ · y = x · y with other dimension numbers, transposed if q reorders free dimensions"""
+    labels = einsum_of(d, x.rank, y.rank)
+    return contract(x, y, labels._replace(x=_before(labels.x, q)), p, t)
+
+
+@rule(
+    lambda x, y, q, d, p, t: dot_general(x, transpose(y, q), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_transpose_of_right_operand(
+    x: Value, y: Value, q: Permutation, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · yᑫ = x · y with other dimension numbers, transposed if q reorders free dimensions"""
+    labels = einsum_of(d, x.rank, y.rank)
+    return contract(x, y, labels._replace(y=_before(labels.y, q)), p, t)
+
+
+def _before(labels: Labels, q: Permutation) -> Labels:
+    """Labels of what has `labels` once it is transposed by q."""
+    return tuple(labels[i] for i in invert(q))
+
+
+@rule(
+    lambda x, y, d, p, t, q: transpose(dot_general(x, y, d, p, t), q),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def push_transpose_into_dot(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str, q: Permutation
+) -> Any:
+    """(x · y)ᑫ = xʳ · yˢ, or with operands swapped, if q keeps each operand's dimensions together"""
+    labels = einsum_of(d, x.rank, y.rank)
+    result = tuple(labels.result[i] for i in q)
+    new = Einsum(_freed(labels.x, labels.y, result), _freed(labels.y, labels.x, result), result)
+    forward = natural_result(new.x, new.y, result) == result
+    backward = natural_result(new.y, new.x, result) == result
+    need(forward or (backward and is_swappable(p)))
+    left = transpose(x, permutation_to(labels.x, new.x))
+    right = transpose(y, permutation_to(labels.y, new.y))
+    return contract(left, right, new, p, t)
+
+
+def _freed(labels: Labels, other: Labels, result: Labels) -> Labels:
+    """`labels` with those that `other` lacks in the order that they have in the result."""
+    free = iter(label for label in result if label in labels and label not in other)
+    return tuple(label if label in other else next(free) for label in labels)
+
+
+# Dimensions of size 1, and reshapes.
+
+
+@rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
+def drop_unit_dimensions_of_dot(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · y = reshape(reshape(x) · reshape(y)) without dimensions of size 1, if it sums any other"""
+    need(1 in x.shape + y.shape and any(x.shape[i] != 1 for i in d.lhs_contract))
+    labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    x_labels, y_labels, result = (
+        tuple(label for label in own if size[label] != 1) for own in labels
+    )
+    left = reshape(x, [size[label] for label in x_labels])
+    right = reshape(y, [size[label] for label in y_labels])
+    product = contract(left, right, Einsum(x_labels, y_labels, result), p, t)
+    return reshape(product, [size[label] for label in labels.result])
+
+
+@rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
+def flatten_dot(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+    """x · y = reshape(reshape(x) · reshape(y)) with adjacent dimensions of one role merged"""
+    labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    need(0 not in size.values())
+    runs = _joint_runs(labels)
+    need(any(len(run) > 1 for run in runs))
+    size |= {run[0]: prod(size[label] for label in run) for run in runs}
+    heads = {run[0] for run in runs}
+    x_labels, y_labels, result = (
+        tuple(label for label in own if label in heads) for own in labels
+    )
+    left = reshape(x, [size[label] for label in x_labels])
+    right = reshape(y, [size[label] for label in y_labels])
+    product = contract(left, right, Einsum(x_labels, y_labels, result), p, t)
+    old = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    return reshape(product, [old[label] for label in labels.result])
+
+
+def _joint_runs(labels: Einsum) -> list[list[Hashable]]:
+    """Labels grouped so that each group is adjacent, in its order, wherever one of it occurs."""
+
+    def joined(a: Hashable, b: Hashable) -> bool:
+        for own in labels:
+            if (a in own) != (b in own) or (a in own and own.index(b) != own.index(a) + 1):
+                return False
+        return True
+
+    runs: list[list[Hashable]] = []
+    for label in dict.fromkeys(labels.x + labels.y):
+        if runs and joined(runs[-1][-1], label):
+            runs[-1].append(label)
+        else:
+            runs.append([label])
+    return runs
+
+
+@rule(
+    lambda x, s, y, d, p, t: dot_general(reshape(x, s), y, d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshape_of_left_operand(
+    x: Value, s: Shape, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """reshape(x) · y = reshape(x · reshape(y)) if x has the dimensions of which s merges some"""
+    return _without_reshape(x, s, y, einsum_of(d, len(s), y.rank), p, t)
+
+
+@rule(
+    lambda x, y, s, d, p, t: dot_general(x, reshape(y, s), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshape_of_right_operand(
+    x: Value, y: Value, s: Shape, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · reshape(y) = reshape(reshape(x) · y) if y has the dimensions of which s merges some"""
+    need(is_swappable(p))
+    labels = einsum_of(d, x.rank, len(s))
+    swapped = Precision(p.operands[::-1], p.algorithm)
+    return _without_reshape(y, s, x, Einsum(labels.y, labels.x, labels.result), swapped, t)
+
+
+def _without_reshape(
+    x: Value, s: Shape, y: Value, labels: Einsum, p: Precision, t: str
+) -> Any:
+    """The contraction of reshape(x, s) and y by one of x and a reshaped y."""
+    pairs = blocks(x.shape, s)
+    need(pairs is not None)
+    assert pairs is not None
+    size = sizes(labels.x, s) | sizes(labels.y, y.shape)
+    finer: dict[Hashable, Labels] = {}
+    x_labels: list[Hashable] = []
+    for block in pairs:
+        own = tuple(("part", i) for i in block.source)
+        x_labels.extend(own)
+        old = [labels.x[i] for i in block.target]
+        if len(old) > 1:
+            # Dimensions that the reshape splits: they must stay together in the result, and free.
+            place = labels.result.index(old[0]) if old[0] in labels.result else len(labels.result)
+            need(labels.result[place : place + len(old)] == tuple(old))
+            need(not any(label in labels.y for label in old))
+        for label in old:
+            finer[label] = own if label == old[0] else ()
+        size |= dict(zip(own, picked(x.shape, block.source), strict=True))
+    unused = [label for label in x_labels if not any(label in new for new in finer.values())]
+    result = tuple(new for label in labels.result for new in finer.get(label, (label,)))
+    y_labels = tuple(new for label in labels.y for new in finer.get(label, (label,)))
+    # A dimension of size 1 that the reshape dropped is kept as a free one.
+    new_labels = Einsum(tuple(x_labels), y_labels, (*result, *unused))
+    need(any(label in y_labels for label in x_labels))
+    product = contract(x, reshape(y, [size[label] for label in y_labels]), new_labels, p, t)
+    return reshape(product, [size[label] for label in labels.result])
+
+
+@rule(
+    lambda x, y, d, p, t, s: reshape(dot_general(x, y, d, p, t), s),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def push_reshape_into_dot(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Shape
+) -> Any:
+    """reshape(x · y, s) = reshape(x) · reshape(y) if s splits dimensions of the result"""
+    labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    pairs = blocks([size[label] for label in labels.result], s)
+    need(pairs is not None)
+    assert pairs is not None
+    finer: dict[Hashable, Labels] = {}
+    for block in pairs:
+        need(len(block.source) == 1 and len(block.target) >= 1)
+        parts = tuple(("part", i) for i in block.target)
+        finer[labels.result[block.source[0]]] = parts
+        size |= dict(zip(parts, picked(s, block.target), strict=True))
+    x_labels, y_labels, result = (
+        tuple(new for label in own for new in finer.get(label, (label,))) for own in labels
+    )
+    left = reshape(x, [size[label] for label in x_labels])
+    right = reshape(y, [size[label] for label in y_labels])
+    return contract(left, right, Einsum(x_labels, y_labels, result), p, t)
+
+
+# Slices, concatenations and reversals.
+
+
+@rule(
+    lambda x, y, d, p, t, a, b, c: slice_(dot_general(x, y, d, p, t), a, b, c),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def slice_before_dot(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str,
+    a: Dimensions, b: Dimensions, c: Dimensions,
+) -> Any:  # fmt: skip
+    """(x · y)[a:b:c] = x[a:b:c] · y[a:b:c] in the dimensions of either"""
+    labels = einsum_of(d, x.rank, y.rank)
+    bounds = dict(zip(labels.result, zip(a, b, c, strict=True), strict=True))
+
+    def cut(operand: Value, own: Labels) -> Any:
+        whole = [(0, n, 1) for n in operand.shape]
+        cuts = [bounds.get(label, w) for label, w in zip(own, whole, strict=True)]
+        return slice_(operand, *zip(*cuts, strict=True)) if cuts else operand
+
+    return dot_general(cut(x, labels.x), cut(y, labels.y), d, p, t)
+
+
+@rule(
+    lambda x, y, i, z, d, p, t: dot_general(concatenate(x, y, i), z, d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def split_dot_of_concatenated_left(
+    x: Value, y: Value, i: int, z: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """[x, y] · z = x·z + y·z, in parts of z, along a contracted dimension, else [x·z, y·z]"""
+    size = x.shape[i]
+    if i in d.lhs_contract:
+        need(size > 0 and y.shape[i] > 0)
+        at = d.rhs_contract[d.lhs_contract.index(i)]
+        first, second = _cut(z, at, size)
+        return add(dot_general(x, first, d, p, t), dot_general(y, second, d, p, t))
+    if i in d.lhs_batch:
+        place = d.lhs_batch.index(i)
+        first, second = _cut(z, d.rhs_batch[place], size)
+    else:
+        place = (d.lhs_batch + d.lhs_free(x.rank)).index(i)
+        first = second = z
+    return concatenate(dot_general(x, first, d, p, t), dot_general(y, second, d, p, t), place)
+
+
+@rule(
+    lambda z, x, y, i, d, p, t: dot_general(z, concatenate(x, y, i), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def split_dot_of_concatenated_right(
+    z: Value, x: Value, y: Value, i: int, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """z · [x, y] = z·x + z·y, in parts of z, along a contracted dimension, else [z·x, z·y]"""
+    size = x.shape[i]
+    if i in d.rhs_contract:
+        need(size > 0 and y.shape[i] > 0)
+        first, second = _cut(z, d.lhs_contract[d.rhs_contract.index(i)], size)
+        return add(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t))
+    if i in d.rhs_batch:
+        place = d.rhs_batch.index(i)
+        first, second = _cut(z, d.lhs_batch[place], size)
+    else:
+        place = z.rank - len(d.lhs_contract) + d.rhs_free(x.rank).index(i)
+        first = second = z
+    return concatenate(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t), place)
+
+
+def _cut(z: Value, dimension: int, size: int) -> tuple[Any, Any]:
+    """z in two parts along a dimension, the first of `size`."""
+    first = slice_dimension(z, dimension, 0, size)
+    return first, slice_dimension(z, dimension, size, z.shape[dimension])
+
+
+@rule(
+    lambda x, y, z, d, p, t, i: concatenate(
+        dot_general(x, z, d, p, t), dot_general(y, z, d, p, t), i
+    ),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def merge_dots_of_one_right_operand(
+    x: Value, y: Value, z: Value, d: DotDimensions, p: Precision, t: str, i: int
+) -> Any:
+    """[x·z, y·z] = [x, y] · z along a free dimension of x"""
+    place = i - len(d.lhs_batch)
+    free = d.lhs_free(x.rank)
+    need(0 <= place < len(free) and x.dtype == y.dtype)
+    return dot_general(concatenate(x, y, free[place]), z, d, p, t)
+
+
+@rule(
+    lambda x, y, z, d, p, t, i: concatenate(
+        dot_general(z, x, d, p, t), dot_general(z, y, d, p, t), i
+    ),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def merge_dots_of_one_left_operand(
+    x: Value, y: Value, z: Value, d: DotDimensions, p: Precision, t: str, i: int
+) -> Any:
+    """[z·x, z·y] = z · [x, y] along a free dimension of x"""
+    place = i - (z.rank - len(d.lhs_contract))
+    free = d.rhs_free(x.rank)
+    need(0 <= place < len(free) and x.dtype == y.dtype)
+    return dot_general(z, concatenate(x, y, free[place]), d, p, t)
+
+
+@rule(
+    lambda x, e, y, u, d, p, t: dot_general(reverse(x, e), reverse(y, u), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def cancel_reversed_contraction(
+    x: Value, e: Dimensions, y: Value, u: Dimensions, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """reverse(x) · reverse(y) = x · y along contracted dimensions that both reverse"""
+    pairs = zip(d.lhs_contract, d.rhs_contract, strict=True)
+    both = [(i, j) for i, j in pairs if i in e and j in u]
+    need(both)
+    left = reverse(x, _dropped(e, [i for i, _ in both]))
+    right = reverse(y, _dropped(u, [j for _, j in both]))
+    return dot_general(left, right, d, p, t)
+
+
+def _dropped(items: Sequence[int], dropped: Sequence[int]) -> tuple[int, ...]:
+    return tuple(item for item in items if item not in dropped)

@@ -1,0 +1,225 @@
+"""Conversions between element types, and complex numbers as pairs of real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    add,
+    binary,
+    compare,
+    constant,
+    convert,
+    full_like,
+    multiply,
+    negate,
+    subtract,
+    unary,
+)
+from saturax.graph.types import (
+    TensorType,
+    is_complex,
+    is_float,
+    is_integer,
+    is_unsigned,
+    numpy_dtype,
+)
+from saturax.rules.conditions import REALS, is_all
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+
+CONVERT = "StableHLO spec, `convert`"
+COMPLEX = "StableHLO spec, `complex`, `real` and `imag`"
+BOOLEAN = "Boolean algebra"
+EXCESS = "XLA's default of excess precision (`xla_allow_excess_precision`)"
+
+PRECISION = {"bf16": 8, "f16": 11, "f32": 24, "f64": 53}
+"""Significant bits of the types of floats."""
+
+
+def _bits(dtype: str) -> int:
+    """Bits of magnitude of an integer type."""
+    return 1 if dtype == "i1" else numpy_dtype(dtype).itemsize * 8 - (not is_unsigned(dtype))
+
+
+def holds_every_value(source: str, target: str) -> bool:
+    """Whether converting from `source` to `target` changes no value."""
+    if source == "i1" or is_integer(source):
+        if target in PRECISION:
+            return _bits(source) <= PRECISION[target] and target != "f16"
+        keeps_sign = source == "i1" or is_unsigned(source) or not is_unsigned(target)
+        return is_integer(target) and keeps_sign and _bits(source) <= _bits(target)
+    return (source, target) in (
+        ("f16", "f32"),
+        ("f16", "f64"),
+        ("bf16", "f32"),
+        ("bf16", "f64"),
+        ("f32", "f64"),
+    )
+
+
+# ------------------------------------------------------------------ convert
+
+
+@rule(lambda x, s, t: convert(convert(x, s), t), numerics=BITWISE, source=CONVERT)
+def convert_twice(x: Value, s: Any, t: Any) -> Value | None:
+    """t(s(x)) = t(x) where type s holds every value of x's, and no float overflows an integer"""
+    need(holds_every_value(x.dtype, s) and not is_complex(t))
+    # What a float out of an integer type's range becomes is not said, nor whether it is one thing.
+    need(not (is_float(s) and is_integer(t)) or holds_every_value(x.dtype, t))
+    return convert(x, t)
+
+
+@rule(
+    lambda x, s, t: convert(convert(x, s), t),
+    numerics=BITWISE,
+    source="arithmetic modulo powers of two",
+)
+def truncate_twice(x: Value, s: Any, t: Any) -> Value | None:
+    """t(s(x)) = t(x) for integers where t is not wider than s"""
+    need(all(is_integer(dtype) for dtype in (x.dtype, s, t)))
+    need(numpy_dtype(t).itemsize <= numpy_dtype(s).itemsize)
+    return convert(x, t)
+
+
+@rule(lambda x, s, t: convert(convert(x, s), t), numerics=ROUNDING, source=EXCESS)
+def keep_excess_precision(x: Value, s: Any, t: Any) -> Value | None:
+    """x's type of s(x) = x for s = bf16, f16, which round"""
+    need(x.dtype == t and t in ("f32", "f64") and s in ("bf16", "f16"))
+    return x
+
+
+@rule(lambda f, x, t: convert(unary(f, x), t), numerics=BITWISE, source=CONVERT)
+def convert_before_sign_change(f: Any, x: Value, t: Any) -> Value | None:
+    """t(-x) = -t(x) and t(|x|) = |t(x)| for floats that t holds"""
+    need(f in ("negate", "abs") and is_float(x.dtype) and holds_every_value(x.dtype, t))
+    return unary(f, convert(x, t))
+
+
+@rule(lambda f, x, y, t: convert(binary(f, x, y), t), numerics=BITWISE, source=CONVERT)
+def convert_before_extremum(f: Any, x: Value, y: Value, t: Any) -> Value | None:
+    """t(max(x, y)) = max(t(x), t(y)) where t holds every value; the minimum too"""
+    need(f in ("maximum", "minimum") and holds_every_value(x.dtype, t))
+    return binary(f, convert(x, t), convert(y, t))
+
+
+@rule(lambda f, x: unary(f, x), numerics=ROUNDING, source=EXCESS)
+def widen_unary(f: Any, x: Value) -> Value | None:
+    """f(x) = f(x as f32) rounded, for f16 and bf16"""
+    need(x.dtype in ("f16", "bf16") and isinstance(f, str) and f not in _BOOLEAN)
+    return convert(unary(f, convert(x, "f32")), x.dtype)
+
+
+_ON_PARTS = ("complex", "chlo.next_after")
+_BOOLEAN = ("is_finite", "chlo.is_inf", "chlo.is_pos_inf", "chlo.is_neg_inf")
+
+
+@rule(lambda f, x, y: binary(f, x, y), numerics=ROUNDING, source=EXCESS)
+def widen_binary(f: Any, x: Value, y: Value) -> Value | None:
+    """f(x, y) = f(x as f32, y as f32) rounded, for f16 and bf16"""
+    need(x.dtype in ("f16", "bf16") and isinstance(f, str) and f not in _ON_PARTS)
+    return convert(binary(f, convert(x, "f32"), convert(y, "f32")), x.dtype)
+
+
+@rule(lambda p, q, t: multiply(convert(p, t), convert(q, t)), numerics=BITWISE, source=BOOLEAN)
+def multiply_indicators(p: Value, q: Value, t: Any) -> Value | None:
+    """t(p) · t(q) = t(p ∧ q), p and q Boolean, t not complex"""
+    need(p.dtype == q.dtype == "i1" and not is_complex(t))
+    return convert(binary("and", p, q), t)
+
+
+@rule(lambda c, p, t: subtract(constant(c), convert(p, t)), numerics=BITWISE, source=BOOLEAN)
+def complement_indicator(c: Literal, p: Value, t: Any) -> Value | None:
+    """1 - t(p) = t(¬p), p Boolean, t not complex"""
+    need(p.dtype == "i1" and (t in REALS or is_integer(t)) and is_all(c, 1.0))
+    return convert(unary("not", p), t)
+
+
+@rule(
+    lambda p, t, c, d, k: compare(convert(p, t), constant(c), d, k),
+    numerics=BITWISE,
+    source=BOOLEAN,
+)
+def compare_indicator(p: Value, t: Any, c: Literal, d: Any, k: Any) -> Value | None:
+    """(t(p) ≠ 0) = (t(p) > 0) = p and (t(p) = 0) = ¬p, p Boolean"""
+    need(p.dtype == "i1" and t != "i1" and is_all(c, 0.0) and k != "TOTALORDER")
+    if d in ("NE", "GT"):
+        return p
+    need(d == "EQ")
+    return unary("not", p)
+
+
+# ------------------------------------------------------------------ complex numbers
+
+
+@rule(lambda x, y: unary("real", binary("complex", x, y)), numerics=BITWISE, source=COMPLEX)
+def real_of_complex(x: Value, y: Value) -> Value | None:
+    """re(x + iy) = x"""
+    return x
+
+
+@rule(lambda x, y: unary("imag", binary("complex", x, y)), numerics=BITWISE, source=COMPLEX)
+def imaginary_of_complex(x: Value, y: Value) -> Value | None:
+    """im(x + iy) = y"""
+    return y
+
+
+@rule(
+    lambda z: binary("complex", unary("real", z), unary("imag", z)),
+    numerics=BITWISE,
+    source=COMPLEX,
+)
+def complex_of_parts(z: Value) -> Value | None:
+    """re z + i im z = z"""
+    need(is_complex(z.dtype))
+    return z
+
+
+@rule(lambda f, z: unary(f, negate(z)), numerics=BITWISE, source=COMPLEX)
+def part_of_negated(f: Any, z: Value) -> Value | None:
+    """re(-z) = -re z and im(-z) = -im z, z complex"""
+    need(f in ("real", "imag") and is_complex(z.dtype))
+    return negate(unary(f, z))
+
+
+def _complex_sums(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["complex<f32>", "complex<f64>"])))
+    f, g = str(rng.choice(["real", "imag"])), str(rng.choice(["add", "subtract"]))
+    return {"f": f, "g": g, "z": type, "w": type}
+
+
+@rule(
+    lambda f, g, z, w: unary(f, binary(g, z, w)),
+    numerics=BITWISE,
+    source=COMPLEX,
+    examples=_complex_sums,
+)
+def part_of_sum(f: Any, g: Any, z: Value, w: Value) -> Value | None:
+    """re(z ± w) = re z ± re w; imaginary parts too; z and w complex"""
+    need(f in ("real", "imag") and g in ("add", "subtract") and is_complex(z.dtype))
+    return binary(g, unary(f, z), unary(f, w))
+
+
+@rule(lambda z: multiply(unary("abs", z), unary("abs", z)), numerics=ROUNDING, source="|z|² = zz̅")
+def square_of_modulus(z: Value) -> Value | None:
+    """|z|² = (re z)² + (im z)², z complex"""
+    need(is_complex(z.dtype))
+    real, imaginary = unary("real", z), unary("imag", z)
+    return add(multiply(real, real), multiply(imaginary, imaginary))
+
+
+@rule(lambda x, t: unary("real", convert(x, t)), numerics=BITWISE, source=CONVERT)
+def real_of_converted(x: Value, t: Any) -> Value | None:
+    """re(x as complex) = x as its part's type, x not complex"""
+    need(is_complex(t) and not is_complex(x.dtype))
+    return convert(x, t[8:-1])
+
+
+@rule(lambda x, t: unary("imag", convert(x, t)), numerics=BITWISE, source=CONVERT)
+def imaginary_of_converted(x: Value, t: Any) -> Value | None:
+    """im(x as complex) = 0, x not complex"""
+    need(is_complex(t) and not is_complex(x.dtype))
+    return full_like(convert(x, t[8:-1]), 0)

@@ -1,0 +1,198 @@
+"""Distributivity and quotients: common factors, common divisors, products with reciprocals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    add,
+    binary,
+    broadcast_in_dim,
+    constant,
+    divide,
+    full_like,
+    multiply,
+    reduce_,
+    subtract,
+)
+from saturax.graph.types import is_complex
+from saturax.rules.conditions import (
+    INTEGERS,
+    REALS,
+    double_constants,
+    exactly,
+    folded,
+    for_integers,
+    is_exact,
+    is_ordinary,
+)
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+
+RING = "ring axioms"
+FIELD = "field axioms"
+IEEE = "IEEE 754-2019"
+
+# ------------------------------------------------------------------ distributivity
+
+
+@rule(lambda g, x, y, z: binary(g, multiply(x, y), multiply(x, z)), numerics=ROUNDING, source=RING)
+def factor_sum(g: Any, x: Value, y: Value, z: Value) -> Value | None:
+    """x · y ± x · z = x · (y ± z)"""
+    need(g in ("add", "subtract"))
+    return multiply(x, binary(g, y, z))
+
+
+factor_sum_exactly = exactly(factor_sum, lambda g, x, y, z: x.dtype in INTEGERS)
+
+
+@rule(lambda x, y: add(multiply(x, y), x), numerics=ROUNDING, source=RING)
+def factor_sum_with_itself(x: Value, y: Value) -> Value | None:
+    """x · y + x = x · (y + 1)"""
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    return multiply(x, add(y, full_like(y, 1)))
+
+
+@rule(lambda x, y: subtract(multiply(x, y), x), numerics=ROUNDING, source=RING)
+def factor_minuend(x: Value, y: Value) -> Value | None:
+    """x · y - x = x · (y - 1)"""
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    return multiply(x, subtract(y, full_like(y, 1)))
+
+
+@rule(lambda x, y: subtract(x, multiply(x, y)), numerics=ROUNDING, source=RING)
+def factor_subtrahend(x: Value, y: Value) -> Value | None:
+    """x - x · y = x · (1 - y)"""
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    return multiply(x, subtract(full_like(y, 1), y))
+
+
+@rule(
+    lambda x, y, z, w: add(add(multiply(x, y), w), multiply(x, z)), numerics=ROUNDING, source=RING
+)
+def factor_sum_around(x: Value, y: Value, z: Value, w: Value) -> Value | None:
+    """(x · y + w) + x · z = x · (y + z) + w"""
+    return add(multiply(x, add(y, z)), w)
+
+
+@rule(
+    lambda g, x, y, c: multiply(binary(g, x, y), constant(c)), numerics=ROUNDING, source=RING
+)
+def distribute_scale(g: Any, x: Value, y: Value, c: Literal) -> Value | None:
+    """(x ± y) · c = x · c ± y · c for a splat c: either may absorb the scale"""
+    need(g in ("add", "subtract") and c.is_splat and x.dtype in REALS)
+    return binary(g, multiply(x, constant(c)), multiply(y, constant(c)))
+
+
+@rule(
+    lambda x, c, d: multiply(add(x, constant(c)), constant(d)),
+    numerics=ROUNDING,
+    source=RING,
+    examples=double_constants("c", "d"),
+)
+def distribute_constants(x: Value, c: Literal, d: Literal) -> Value | None:
+    """(x + c) · d = x · d + c·d"""
+    product = folded("multiply", c, d)
+    need(is_ordinary(product.data))
+    return add(multiply(x, constant(d)), constant(product))
+
+
+distribute_constants_exactly = for_integers(distribute_constants)
+
+
+@rule(lambda g, x, y, z: binary(g, divide(x, z), divide(y, z)), numerics=ROUNDING, source=FIELD)
+def factor_divisor(g: Any, x: Value, y: Value, z: Value) -> Value | None:
+    """x/z ± y/z = (x ± y) / z, not integers"""
+    need(g in ("add", "subtract") and (x.dtype in REALS or is_complex(x.dtype)))
+    return divide(binary(g, x, y), z)
+
+
+@rule(
+    lambda f, x, y, d: binary(f, reduce_(f, x, d), reduce_(f, y, d)),
+    numerics=ROUNDING,
+    source="f is associative and commutative",
+)
+def merge_reduction_operands(f: Any, x: Value, y: Value, d: Any) -> Value | None:
+    """f(reduce x, reduce y) = reduce f(x, y), x and y of one shape"""
+    need(x.type == y.type)
+    return reduce_(f, binary(f, x, y), d)
+
+
+merge_reduction_operands_exactly = exactly(
+    merge_reduction_operands, lambda f, x, y, d: is_exact(f, x.dtype)
+)
+
+
+@rule(
+    lambda x, y, d: subtract(reduce_("add", x, d), reduce_("add", y, d)),
+    numerics=ROUNDING,
+    source=RING,
+)
+def merge_subtracted_sums(x: Value, y: Value, d: Any) -> Value | None:
+    """Σx - Σy = Σ(x - y), x and y of one shape"""
+    need(x.type == y.type)
+    return reduce_("add", subtract(x, y), d)
+
+
+# ------------------------------------------------------------------ quotients
+
+
+def reciprocal(c: Literal) -> Literal:
+    """1 / c for a real constant without zeros; the rule needs it to be finite and not subnormal."""
+    need(c.type.dtype in REALS)
+    inverse = folded("divide", splat(1, c.type), c)
+    need(is_ordinary(inverse.data) and is_ordinary(c.data))
+    return inverse
+
+
+@rule(lambda x, c: divide(x, constant(c)), numerics=BITWISE, source=IEEE)
+def divide_by_power_of_two(x: Value, c: Literal) -> Value | None:
+    """x / c = x · (1/c), every element of c a power of two"""
+    need(x.dtype in REALS)
+    inverse = reciprocal(c)
+    need(bool(np.all(np.abs(np.frexp(c.data.astype(np.float64))[0]) == 0.5)))
+    return multiply(x, constant(inverse))
+
+
+@rule(
+    lambda x, c: divide(x, constant(c)),
+    numerics=ROUNDING,
+    source=FIELD,
+    examples=double_constants("c"),
+)
+def divide_by_constant(x: Value, c: Literal) -> Value | None:
+    """x / c = x · (1/c), x real"""
+    return multiply(x, constant(reciprocal(c)))
+
+
+@rule(
+    lambda x, y, s, d: divide(x, broadcast_in_dim(y, s, d)), numerics=ROUNDING, source=FIELD
+)
+def divide_by_broadcast(x: Value, y: Value, s: Any, d: Any) -> Value | None:
+    """x / bcast(y) = x · bcast(1/y), y smaller than x and real"""
+    need(x.dtype in REALS and y.size < x.size)
+    return multiply(x, broadcast_in_dim(divide(full_like(y, 1), y), s, d))
+
+
+@rule(lambda x, y, z: multiply(x, divide(y, z)), numerics=ROUNDING, source=FIELD)
+def multiply_quotient(x: Value, y: Value, z: Value) -> Value | None:
+    """x · (y / z) = (x · y) / z, not integers"""
+    need(x.dtype in REALS or is_complex(x.dtype))
+    return divide(multiply(x, y), z)
+
+
+@rule(lambda x, y, z: divide(divide(x, y), z), numerics=ROUNDING, source=FIELD)
+def divide_quotient(x: Value, y: Value, z: Value) -> Value | None:
+    """(x / y) / z = x / (y · z), not integers"""
+    need(x.dtype in REALS or is_complex(x.dtype))
+    return divide(x, multiply(y, z))
+
+
+@rule(lambda x, y, z: divide(x, divide(y, z)), numerics=ROUNDING, source=FIELD)
+def divide_by_quotient(x: Value, y: Value, z: Value) -> Value | None:
+    """x / (y / z) = (x · z) / y, not integers"""
+    need(x.dtype in REALS or is_complex(x.dtype))
+    return divide(multiply(x, z), y)

@@ -1,0 +1,305 @@
+"""Reshapes and broadcasts: they merge, change into one another, and move through elementwise work.
+
+Elementwise work moves in front of broadcasts (fewer elements) and back.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    binary,
+    broadcast_in_dim,
+    concatenate,
+    constant,
+    full,
+    reduce_,
+    reshape,
+    ternary,
+    transpose,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.shapes import Shape, blocks, large_dimensions, picked, squeezed
+
+SPEC = "StableHLO spec, `reshape`"
+BROADCAST_SPEC = "StableHLO spec, `broadcast_in_dim`"
+
+Dimensions = tuple[int, ...]
+
+
+@rule(lambda x, s: reshape(x, s), numerics=BITWISE, source=SPEC)
+def drop_identity_reshape(x: Value, s: Shape) -> Any:
+    """reshape(x, s) = x if x has shape s"""
+    need(x.shape == s)
+    return x
+
+
+@rule(lambda x, s, t: reshape(reshape(x, s), t), numerics=BITWISE, source=SPEC)
+def merge_reshapes(x: Value, s: Shape, t: Shape) -> Any:
+    """reshape(reshape(x, s), t) = reshape(x, t)"""
+    return reshape(x, t)
+
+
+@rule(lambda f, x, s: reshape(unary(f, x), s), numerics=BITWISE, source=SPEC)
+def push_reshape_through_unary(f: Any, x: Value, s: Shape) -> Any:
+    """reshape(f(x)) = f(reshape(x))"""
+    return unary(f, reshape(x, s))
+
+
+@rule(lambda f, x, s: unary(f, reshape(x, s)), numerics=BITWISE, source=SPEC)
+def pull_reshape_out_of_unary(f: Any, x: Value, s: Shape) -> Any:
+    """f(reshape(x)) = reshape(f(x))"""
+    return reshape(unary(f, x), s)
+
+
+@rule(lambda f, x, y, s: reshape(binary(f, x, y), s), numerics=BITWISE, source=SPEC)
+def push_reshape_through_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
+    """reshape(f(x, y)) = f(reshape(x), reshape(y))"""
+    return binary(f, reshape(x, s), reshape(y, s))
+
+
+@rule(lambda f, x, y, s: binary(f, reshape(x, s), reshape(y, s)), numerics=BITWISE, source=SPEC)
+def pull_reshape_out_of_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
+    """f(reshape(x), reshape(y)) = reshape(f(x, y)) if x and y have one shape"""
+    need(x.shape == y.shape)
+    return reshape(binary(f, x, y), s)
+
+
+@rule(lambda f, x, y, z, s: reshape(ternary(f, x, y, z), s), numerics=BITWISE, source=SPEC)
+def push_reshape_through_ternary(f: str, x: Value, y: Value, z: Value, s: Shape) -> Any:
+    """reshape(f(x, y, z)) = f(reshape(x), reshape(y), reshape(z))"""
+    return ternary(f, reshape(x, s), reshape(y, s), reshape(z, s))
+
+
+@rule(
+    lambda f, x, y, z, s: ternary(f, reshape(x, s), reshape(y, s), reshape(z, s)),
+    numerics=BITWISE,
+    source=SPEC,
+)
+def pull_reshape_out_of_ternary(f: str, x: Value, y: Value, z: Value, s: Shape) -> Any:
+    """f(reshape(x), reshape(y), reshape(z)) = reshape(f(x, y, z)) if all have one shape"""
+    need(x.shape == y.shape == z.shape)
+    return reshape(ternary(f, x, y, z), s)
+
+
+@rule(lambda f, x, s, c: binary(f, reshape(x, s), constant(c)), numerics=BITWISE, source=SPEC)
+def pull_reshape_over_constant(f: Any, x: Value, s: Shape, c: Literal) -> Any:
+    """f(reshape(x), c) = reshape(f(x, c)) if all elements of c are equal"""
+    need(c.is_splat)
+    return reshape(binary(f, x, full(c.value, TensorType(x.shape, c.type.dtype))), s)
+
+
+@rule(lambda f, x, s, c: binary(f, constant(c), reshape(x, s)), numerics=BITWISE, source=SPEC)
+def pull_reshape_over_constant_on_the_left(f: Any, x: Value, s: Shape, c: Literal) -> Any:
+    """f(c, reshape(x)) = reshape(f(c, x)) if all elements of c are equal"""
+    need(c.is_splat)
+    return reshape(binary(f, full(c.value, TensorType(x.shape, c.type.dtype)), x), s)
+
+
+@rule(lambda x, y, i, s: reshape(concatenate(x, y, i), s), numerics=BITWISE, source=SPEC)
+def push_reshape_through_concatenate(x: Value, y: Value, i: int, s: Shape) -> Any:
+    """reshape([x, y]) = [reshape(x), reshape(y)] if the dimension stays first in its block"""
+    whole = (*x.shape[:i], x.shape[i] + y.shape[i], *x.shape[i + 1 :])
+    pairs = blocks(whole, s)
+    need(pairs is not None and 0 not in (x.shape[i], y.shape[i]))
+    assert pairs is not None
+    (block,) = (b for b in pairs if i in b.source)
+    need(block.source and block.target and len(large_dimensions(picked(whole, block.source))) > 0)
+    first = next((n for n in block.source if whole[n] != 1), i)
+    need(first == i)
+    at = next((n for n in block.target if s[n] != 1), block.target[0])
+    parts = []
+    for part in (x, y):
+        size, rest = part.size // prod(whole[:i]), prod(s[at + 1 :])
+        need(size % rest == 0 and part.size == prod(s[:at]) * (size // rest) * rest)
+        parts.append(reshape(part, (*s[:at], size // rest, *s[at + 1 :])))
+    return concatenate(*parts, at)
+
+
+@rule(lambda f, x, s, d: reduce_(f, reshape(x, s), d), numerics=ROUNDING, source=SPEC)
+def reduce_before_reshape(f: str, x: Value, s: Shape, d: Dimensions) -> Any:
+    """reduce(reshape(x)) = reshape(reduce(x)) if whole dimensions of x are reduced"""
+    pairs = blocks(x.shape, s)
+    need(pairs is not None and d)
+    assert pairs is not None
+    reduced: list[int] = []
+    for block in pairs:
+        inside = [i for i in block.target if i in d]
+        need(not inside or all(i in d or s[i] == 1 for i in block.target))
+        if inside:
+            reduced.extend(block.source)
+    kept = tuple(n for i, n in enumerate(s) if i not in d)
+    return reshape(reduce_(f, x, reduced), kept)
+
+
+# Broadcasts and reshapes as one another.
+
+
+@rule(lambda x, s: reshape(x, s), numerics=BITWISE, source=BROADCAST_SPEC)
+def reshape_as_broadcast(x: Value, s: Shape) -> Any:
+    """reshape(x, s) = broadcast(x, s) if s only adds dimensions of size 1"""
+    need(len(s) > x.rank and squeezed(s) == squeezed(x.shape) and 0 not in s)
+    pairs = blocks(x.shape, s)
+    assert pairs is not None
+    dimensions = [block.target for block in pairs if block.source]
+    need(all(dimensions))
+    return broadcast_in_dim(x, s, [target[0] for target in dimensions])
+
+
+@rule(lambda x, s, d: broadcast_in_dim(x, s, d), numerics=BITWISE, source=BROADCAST_SPEC)
+def broadcast_as_reshape(x: Value, s: Shape, d: Dimensions) -> Any:
+    """broadcast(x, s) = reshape(x, s) if it repeats and reorders nothing"""
+    large = [place for place, n in zip(d, x.shape, strict=True) if n != 1]
+    need(x.size == prod(s) and large == sorted(large) and x.size > 0)
+    return reshape(x, s)
+
+
+@rule(lambda x, s, d: broadcast_in_dim(x, s, d), numerics=BITWISE, source=BROADCAST_SPEC)
+def drop_unit_dimensions_before_broadcast(x: Value, s: Shape, d: Dimensions) -> Any:
+    """broadcast(x, s, d) = broadcast(reshape(x), s, d') without dimensions of size 1"""
+    need(1 in x.shape)
+    varying = large_dimensions(x.shape)
+    return broadcast_in_dim(reshape(x, picked(x.shape, varying)), s, picked(d, varying))
+
+
+@rule(lambda x, s, d: broadcast_in_dim(x, s, d), numerics=BITWISE, source=BROADCAST_SPEC)
+def broadcast_out_of_order_as_transpose(x: Value, s: Shape, d: Dimensions) -> Any:
+    """broadcast(x, s, d) = broadcast(xᵖ, s, d∘p) with d∘p ascending"""
+    order = sorted(range(x.rank), key=d.__getitem__)
+    need(order != list(range(x.rank)))
+    return broadcast_in_dim(transpose(x, order), s, picked(d, order))
+
+
+@rule(lambda x, s, d, t: reshape(broadcast_in_dim(x, s, d), t), numerics=BITWISE, source=SPEC)
+def reshape_before_broadcast(x: Value, s: Shape, d: Dimensions, t: Shape) -> Any:
+    """reshape(broadcast(x, s, d), t) = broadcast(reshape(x), t) if no repeated dimension merges"""
+    pairs = blocks(s, t)
+    varying = large_dimensions(x.shape)
+    need(pairs is not None and list(picked(d, varying)) == sorted(picked(d, varying)))
+    assert pairs is not None
+    kept = set(picked(d, varying))
+    dimensions: list[int] = []
+    for block in pairs:
+        varies = [i for i in block.source if i in kept]
+        if varies:
+            need(all(i in kept or s[i] == 1 for i in block.source))
+            dimensions.extend(i for i in block.target if t[i] != 1)
+    return broadcast_in_dim(reshape(x, picked(t, dimensions)), t, dimensions)
+
+
+@rule(
+    lambda x, s, d, t, e: broadcast_in_dim(broadcast_in_dim(x, s, d), t, e),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def merge_broadcasts(x: Value, s: Shape, d: Dimensions, t: Shape, e: Dimensions) -> Any:
+    """broadcast(broadcast(x, s, d), t, e) = broadcast(x, t, e∘d)"""
+    return broadcast_in_dim(x, t, picked(e, d))
+
+
+# Broadcasts and elementwise operations.
+
+
+@rule(lambda f, x, s, d: unary(f, broadcast_in_dim(x, s, d)), numerics=BITWISE,
+      source=BROADCAST_SPEC)  # fmt: skip
+def unary_before_broadcast(f: Any, x: Value, s: Shape, d: Dimensions) -> Any:
+    """f(broadcast(x)) = broadcast(f(x))"""
+    return broadcast_in_dim(unary(f, x), s, d)
+
+
+@rule(lambda f, x, s, d: broadcast_in_dim(unary(f, x), s, d), numerics=BITWISE,
+      source=BROADCAST_SPEC)  # fmt: skip
+def broadcast_before_unary(f: Any, x: Value, s: Shape, d: Dimensions) -> Any:
+    """broadcast(f(x)) = f(broadcast(x))"""
+    return unary(f, broadcast_in_dim(x, s, d))
+
+
+@rule(
+    lambda f, x, y, s, d, e: binary(f, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e)),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def binary_before_broadcast(
+    f: Any, x: Value, y: Value, s: Shape, d: Dimensions, e: Dimensions
+) -> Any:
+    """f(broadcast(x), broadcast(y)) = broadcast(f(x', y')) if one is repeated along all that both
+    are, the other having its dimensions
+    """
+    x_places = {place for place, n in zip(d, x.shape, strict=True) if n != 1}
+    y_places = {place for place, n in zip(e, y.shape, strict=True) if n != 1}
+    if y_places <= x_places and set(e) <= set(d):
+        y = broadcast_in_dim(y, x.shape, [d.index(place) for place in e])
+        return broadcast_in_dim(binary(f, x, y), s, d)
+    need(x_places <= y_places and set(d) <= set(e))
+    x = broadcast_in_dim(x, y.shape, [e.index(place) for place in d])
+    return broadcast_in_dim(binary(f, x, y), s, e)
+
+
+@rule(
+    lambda f, x, y, s, d: broadcast_in_dim(binary(f, x, y), s, d),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def broadcast_before_binary(f: Any, x: Value, y: Value, s: Shape, d: Dimensions) -> Any:
+    """broadcast(f(x, y)) = f(broadcast(x), broadcast(y))"""
+    return binary(f, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, d))
+
+
+@rule(
+    lambda f, x, s, d, c: binary(f, broadcast_in_dim(x, s, d), constant(c)),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def binary_with_constant_before_broadcast(
+    f: Any, x: Value, s: Shape, d: Dimensions, c: Literal
+) -> Any:
+    """f(broadcast(x), c) = broadcast(f(x, c)) if all elements of c are equal"""
+    need(c.is_splat)
+    small = full(c.value, TensorType(x.shape, c.type.dtype))
+    return broadcast_in_dim(binary(f, x, small), s, d)
+
+
+@rule(
+    lambda f, x, s, d, c: binary(f, constant(c), broadcast_in_dim(x, s, d)),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def constant_with_binary_before_broadcast(
+    f: Any, x: Value, s: Shape, d: Dimensions, c: Literal
+) -> Any:
+    """f(c, broadcast(x)) = broadcast(f(c, x)) if all elements of c are equal"""
+    need(c.is_splat)
+    small = full(c.value, TensorType(x.shape, c.type.dtype))
+    return broadcast_in_dim(binary(f, small, x), s, d)
+
+
+@rule(
+    lambda f, x, y, z, s, d: ternary(
+        f, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, d), broadcast_in_dim(z, s, d)
+    ),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def ternary_before_broadcast(
+    f: str, x: Value, y: Value, z: Value, s: Shape, d: Dimensions
+) -> Any:
+    """f(broadcast(x), broadcast(y), broadcast(z)) = broadcast(f(x, y, z)) if all have one shape"""
+    need(x.shape == y.shape == z.shape)
+    return broadcast_in_dim(ternary(f, x, y, z), s, d)
+
+
+@rule(
+    lambda x, y, s, d, i: concatenate(broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, d), i),
+    numerics=BITWISE,
+    source=BROADCAST_SPEC,
+)
+def concatenate_before_broadcast(x: Value, y: Value, s: Shape, d: Dimensions, i: int) -> Any:
+    """[broadcast(x), broadcast(y)] = broadcast([x, y]) along a dimension of x and y"""
+    need(x.shape == y.shape and i in d and x.shape[d.index(i)] == s[i])
+    whole = (*s[:i], 2 * s[i], *s[i + 1 :])
+    return broadcast_in_dim(concatenate(x, y, d.index(i)), whole, d)

@@ -1,0 +1,310 @@
+"""Choose between an original program and candidates by timing them: never slower, and sure of it.
+
+Programs run in rounds, each once in random order, so that a drift of the machine hits all alike.
+Many candidates are first thinned out on these rounds; the best one then meets the original in
+fresh pairs, judged by a sequential signed-rank test. Fresh, because the fastest of many is partly
+the luckiest. Ties keep the original.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+Call = Callable[[], object]
+"""Runs a program on its inputs and returns when its results are there."""
+
+# Numbers of pairs at which the test looks at the data, and by how much the error probability of
+# each look is below that of the whole. Looks share most of their data, so a quarter is enough:
+# simulated without a margin, 8 looks at 0.25 α reject a true tie with a probability of about α.
+_LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192, 272)
+_ALPHA_SHARE = 0.25
+_FINALISTS = 3
+_FIRST_ROUNDS = 4
+_CLEARLY_SLOWER = 0.8  # a candidate this slow (speed relative to the original) is dropped at once
+_THINNING_SHARE = 0.5  # of the time limit
+_SHORTEST_RUN_S = 5e-4  # shorter programs run several times in a row
+_MOST_CALLS = 1000
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class RaceEntry:
+    """What was measured of one candidate.
+
+    `time_us` is its median time, `original_us` the median of the original in the same rounds,
+    `ratio` the median of original over candidate in each round (above 1 is faster), `interval` a
+    95 % bootstrap interval of that median, `runs` the number of rounds. `time_us` is None when it
+    never ran to the end; `reason` says why it did not win (empty for the winner).
+    """
+
+    index: int
+    time_us: float | None = None
+    original_us: float | None = None
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    runs: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RaceResult:
+    """The outcome: `winner` is the index of the chosen candidate, None for the original.
+
+    `entries` are in the order of the candidates. `stop_reason` says in a few words why the race
+    ended. `original_us` is the original's median over all rounds, None if it never ran.
+    """
+
+    winner: int | None
+    original_us: float | None
+    entries: tuple[RaceEntry, ...]
+    pairs: int
+    elapsed_s: float
+    stop_reason: str
+
+
+@dataclass
+class _Runner:
+    """A program in the race and its times per call, in seconds, since `restart`."""
+
+    call: Call
+    calls: int = 1
+    times: list[float] = field(default_factory=list)
+
+    def run(self, clock: Callable[[], float]) -> float:
+        started = clock()
+        for _ in range(self.calls):
+            self.call()
+        return (clock() - started) / self.calls
+
+
+def race(
+    original: Call,
+    candidates: Sequence[Call],
+    *,
+    time_limit_s: float,
+    margin: float = 0.01,
+    error_probability: float = 0.01,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> RaceResult:
+    """Time candidates against the original and choose.
+
+    A candidate wins only if it is faster by more than `margin` (0.01: one per cent), with at most
+    `error_probability` of being wrong. A candidate that raises is out, with its reason. An
+    exception of the original is the caller's. On `KeyboardInterrupt` the race ends and the
+    original stays, unless a candidate had been confirmed. `clock` returns seconds.
+
+    `time_limit_s` is checked before each round; a round with the original and one candidate can
+    overrun it.
+    """
+    contest = _Race(original, candidates, margin, error_probability, seed, clock)
+    contest.deadline = contest.started + time_limit_s
+    try:
+        contest.run(time_limit_s)
+    except KeyboardInterrupt:
+        contest.stop_reason = "interrupted"
+    return contest.result()
+
+
+class _Race:
+    def __init__(
+        self,
+        original: Call,
+        candidates: Sequence[Call],
+        margin: float,
+        error_probability: float,
+        seed: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.clock = clock
+        self.started = clock()
+        self.deadline = math.inf
+        self.margin = margin
+        self.error_probability = error_probability
+        self.random = np.random.default_rng(seed)
+        self.original = _Runner(original)
+        self.runners = [_Runner(call) for call in candidates]
+        self.entries = [RaceEntry(index) for index in range(len(candidates))]
+        self.all_original_times: list[float] = []
+        self.winner: int | None = None
+        self.pairs = 0
+        self.stop_reason = "no candidate was faster"
+
+    def run(self, time_limit_s: float) -> None:
+        """Warm up, thin out, then confirm the best of those that are left."""
+        self._warm_up(self.original)
+        alive = [index for index in range(len(self.runners)) if self._warm_up_candidate(index)]
+        alive = self._thin_out(alive, self.started + _THINNING_SHARE * time_limit_s)
+        for index in alive[:_FINALISTS]:
+            if self._confirm(index, min(_FINALISTS, len(alive))):
+                self.winner = index
+                self.stop_reason = "a candidate was faster with confidence"
+                return
+            if self.clock() >= self.deadline:
+                self.stop_reason = "time limit"
+                return
+
+    def result(self) -> RaceResult:
+        """All that is known when the race has ended."""
+        times = self.all_original_times
+        return RaceResult(
+            winner=self.winner,
+            original_us=1e6 * statistics.median(times) if times else None,
+            entries=tuple(self.entries),
+            pairs=self.pairs,
+            elapsed_s=self.clock() - self.started,
+            stop_reason=self.stop_reason,
+        )
+
+    def _warm_up(self, runner: _Runner) -> None:
+        runner.run(self.clock)
+        once = runner.run(self.clock)
+        runner.calls = max(1, min(_MOST_CALLS, math.ceil(_SHORTEST_RUN_S / max(once, 1e-9))))
+
+    def _warm_up_candidate(self, index: int) -> bool:
+        if self.clock() >= self.deadline:
+            self._reject(index, "time limit reached before it was run")
+            return False
+        try:
+            self._warm_up(self.runners[index])
+        except Exception as error:
+            self._reject(index, f"it failed: {type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _round(self, indices: Sequence[int]) -> list[int]:
+        """Run the original and some candidates once, in random order; those that did not fail."""
+        order = self.random.permutation([-1, *indices])
+        times: dict[int, float] = {}
+        for index in order.tolist():
+            if index < 0:
+                times[index] = self.original.run(self.clock)
+                continue
+            try:
+                times[index] = self.runners[index].run(self.clock)
+            except Exception as error:
+                self._reject(index, f"it failed: {type(error).__name__}: {error}")
+        self.original.times.append(times[-1])
+        self.all_original_times.append(times[-1])
+        for index in indices:
+            if index in times:
+                self.runners[index].times.append(times[index])
+        return [index for index in indices if index in times]
+
+    def _restart(self, indices: Sequence[int]) -> None:
+        for runner in (self.original, *(self.runners[index] for index in indices)):
+            runner.times = []
+
+    def _ratios(self, index: int) -> np.ndarray:
+        """Original over candidate, round by round."""
+        ratios: np.ndarray = np.array(self.original.times) / np.array(self.runners[index].times)
+        return ratios
+
+    def _thin_out(self, alive: list[int], until: float) -> list[int]:
+        """Successive halving on fresh rounds; the rest in order of merit, best first."""
+        rounds = _FIRST_ROUNDS
+        while len(alive) > 1:
+            self._restart(alive)
+            for _ in range(rounds):
+                alive = self._round(alive)
+                if self.clock() >= until:
+                    break
+            if not alive:
+                break
+            merits = {index: float(np.median(self._ratios(index))) for index in alive}
+            self._note(alive)
+            ranked = sorted(alive, key=lambda index: -merits[index])
+            keep = [index for index in ranked if merits[index] > _CLEARLY_SLOWER]
+            keep = keep[: max(_FINALISTS, math.ceil(len(alive) / 2))]
+            for index in ranked:
+                if index not in keep:
+                    self._reject(index, "others were faster in the first rounds")
+            was_final, alive = len(alive) <= _FINALISTS, keep
+            if was_final or self.clock() >= until:
+                break
+            rounds *= 2
+        return alive
+
+    def _confirm(self, index: int, finalists: int) -> bool:
+        """Fresh pairs of a finalist and the original, until the test has decided."""
+        self._restart([index])
+        alpha = _ALPHA_SHARE * self.error_probability / finalists
+        log_margin = math.log1p(self.margin)
+        accepted, reason = False, "not faster by the margin with confidence"
+        while len(self.original.times) < _LOOKS[-1]:
+            if self.clock() >= self.deadline:
+                reason = f"time limit reached after {len(self.original.times)} pairs"
+                break
+            if not self._round([index]):
+                return False
+            self.pairs += 1
+            if len(self.original.times) not in _LOOKS:
+                continue
+            gains = np.log(self._ratios(index)) - log_margin
+            if signed_rank_probability(gains) < alpha:
+                accepted, reason = True, ""
+                break
+            # The mirror image of the test: it is not faster by the margin, stop trying.
+            if signed_rank_probability(-gains) < self.error_probability:
+                break
+        self._note([index])
+        self._reject(index, reason)
+        return accepted
+
+    def _note(self, indices: Sequence[int]) -> None:
+        """Enter the current times into the entries."""
+        if not self.original.times:
+            return
+        original_us = 1e6 * statistics.median(self.original.times)
+        for index in indices:
+            ratios = self._ratios(index)
+            self.entries[index] = replace(
+                self.entries[index],
+                time_us=1e6 * statistics.median(self.runners[index].times),
+                original_us=original_us,
+                ratio=float(np.median(ratios)),
+                interval=median_interval(ratios, self.random),
+                runs=len(ratios),
+            )
+
+    def _reject(self, index: int, reason: str) -> None:
+        self.entries[index] = replace(self.entries[index], reason=reason)
+
+
+def signed_rank_probability(values: np.ndarray) -> float:
+    """One-sided p-value of Wilcoxon's signed-rank test that `values` lie above 0.
+
+    Exact, also with ties: given the sizes of the values, each sign is a fair coin under the null
+    hypothesis, so the distribution of the sum of positive ranks is a product of (1 + xʳ)/2.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[values != 0]
+    if values.size == 0:
+        return 1.0
+    sizes = np.abs(values)
+    # Twice the mean rank of each value: an integer, also among ties.
+    doubled = (sizes[:, None] > sizes).sum(1) + (sizes[:, None] >= sizes).sum(1) + 1
+    distribution = np.zeros(int(doubled.sum()) + 1)
+    distribution[0] = 1.0
+    for rank in doubled.tolist():
+        shifted = np.zeros_like(distribution)
+        shifted[rank:] = distribution[: distribution.size - rank]
+        distribution = (distribution + shifted) / 2
+    return float(distribution[int(doubled[values > 0].sum()) :].sum())
+
+
+def median_interval(
+    values: np.ndarray, random: np.random.Generator, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the median."""
+    picks = random.integers(0, len(values), (_RESAMPLES, len(values)))
+    low, high = np.quantile(
+        np.median(values[picks], axis=1), ((1 - confidence) / 2, (1 + confidence) / 2)
+    )
+    return float(low), float(high)

@@ -1,0 +1,172 @@
+"""Stage `verify`: does a candidate compute what the original computes, no less accurately?
+
+Both run in their own precision on the same inputs, and are judged against a float64 reference:
+the candidate's error may not exceed a small multiple of the original's, output by output.
+Inputs on which the outputs are not finite or do not vary prove nothing and are replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.types import TensorType
+from saturax.inputs import DISTRIBUTIONS, Array, draw
+
+Run = Callable[[Sequence[Array]], list[Array]]
+
+_ERROR_MULTIPLE = 4.0
+# The least error that counts, in units of the output type's rounding: sums in another order
+# differ by this much even where the original happens to be exact.
+_FREE_ROUNDINGS = 16.0
+_GAINS = (1.0, 0.3, 3.0, 0.05)
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """Errors of one output on one set of inputs, relative to the largest reference magnitude."""
+
+    distribution: str
+    output: int
+    original: float
+    candidate: float
+    allowed: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a candidate passed, why not, and the evidence: the largest error per output."""
+
+    passed: bool
+    reason: str
+    errors: tuple[OutputError, ...]
+    draws: int
+
+    @property
+    def worst(self) -> OutputError | None:
+        """The comparison that came closest to its limit."""
+        return max(self.errors, key=lambda e: e.candidate / e.allowed, default=None)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Inputs with what the original and the float64 reference make of them."""
+
+    distribution: str
+    inputs: list[Array]
+    original: list[Array]
+    reference: list[Array]
+
+
+def take_samples(
+    original: Run,
+    reference: Run,
+    types: Sequence[TensorType],
+    examples: Sequence[Array] | None,
+    *,
+    with_special_values: bool,
+    seed: int = 0,
+) -> list[Sample]:
+    """Inputs on which programs can be told apart, with the expected results.
+
+    Distributions that give no evidence at any gain are left out; the list may be empty.
+    """
+    samples = []
+    for distribution in DISTRIBUTIONS:
+        if distribution in ("given", "perturbed") and examples is None:
+            continue
+        if distribution == "special" and not with_special_values:
+            continue
+        for gain in _GAINS if examples is None else _GAINS[:1]:
+            inputs = draw(distribution, types, examples, gain, seed)
+            sample = Sample(distribution, inputs, original(inputs), reference(inputs))
+            if distribution == "special" or _is_evidence(sample):
+                samples.append(sample)
+                break
+    return samples
+
+
+def verify(candidate: Run, samples: Sequence[Sample]) -> Verdict:
+    """Compare a candidate with the original on all samples; stops at the first failure."""
+    errors: list[OutputError] = []
+    for sample in samples:
+        results = candidate(sample.inputs)
+        rows = zip(results, sample.original, sample.reference, strict=True)
+        for output, (found, original, reference) in enumerate(rows):
+            error = compare(found, original, reference)
+            entry = OutputError(sample.distribution, output, *error)
+            errors.append(entry)
+            if not entry.candidate <= entry.allowed:
+                return Verdict(False, _failure(entry), tuple(errors), len(samples))
+    if not samples:
+        return Verdict(False, "no inputs were found on which the outputs are finite and vary", (), 0)
+    return Verdict(True, "", tuple(errors), len(samples))
+
+
+def _failure(entry: OutputError) -> str:
+    return (
+        f"output {entry.output} on {entry.distribution} inputs has error {entry.candidate:.3g}; "
+        f"allowed is {entry.allowed:.3g} (the original's is {entry.original:.3g})"
+    )
+
+
+def compare(found: Array, original: Array, reference: Array) -> tuple[float, float, float]:
+    """Error of the original, error of the candidate, allowed error; infinite on a mismatch.
+
+    Errors of floats are relative to the largest magnitude of the reference. For integers and
+    booleans the error is the share of elements that differ from the reference.
+    """
+    if found.shape != original.shape or found.dtype != original.dtype:
+        return 0.0, np.inf, 0.0
+    if not np.issubdtype(original.dtype, np.inexact) and original.dtype.kind != "V":
+        if original.dtype.kind in "iub":
+            share = 1.0 / max(original.size, 1)
+            bad_original = share * float(np.sum(original != reference))
+            return bad_original, share * float(np.sum(found != reference)), 2 * bad_original
+    kind = np.complex128 if np.iscomplexobj(reference) else np.float64
+    a, b, r = (np.asarray(x).astype(kind) for x in (original, found, reference))
+    finite = np.isfinite(a) & np.isfinite(r)
+    lost = finite & ~np.isfinite(b)
+    if lost.any() or not _same_special(a, b, r):
+        return 0.0, np.inf, 0.0
+    if not finite.any():
+        return 0.0, 0.0, 1.0
+    scale = float(np.max(np.abs(r[finite]))) or 1.0
+    error_original = _error(a, r, finite, scale)
+    rounding = _rounding_of(original.dtype)
+    allowed = _ERROR_MULTIPLE * error_original + _FREE_ROUNDINGS * rounding
+    return error_original, _error(b, r, finite, scale), allowed
+
+
+def _same_special(a: Array, b: Array, r: Array) -> bool:
+    """Whether infinities and NaN that original and reference agree on are also the candidate's."""
+    agreed_nan = np.isnan(a) & np.isnan(r)
+    agreed_inf = np.isinf(a) & np.isinf(r)
+    return bool(np.isnan(b[agreed_nan]).all() and (b[agreed_inf] == a[agreed_inf]).all())
+
+
+def _error(values: Array, reference: Array, where: Array, scale: float) -> float:
+    return float(np.max(np.abs(values[where] - reference[where]))) / scale
+
+
+def _rounding_of(dtype: np.dtype[Any]) -> float:
+    import ml_dtypes
+
+    kind = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+    return float(ml_dtypes.finfo(kind).eps)
+
+
+def _is_evidence(sample: Sample) -> bool:
+    """Whether every float output is mostly finite and at least one output varies."""
+    varies = False
+    for original, reference in zip(sample.original, sample.reference, strict=True):
+        if not original.size:
+            continue
+        wide = np.asarray(reference).astype(np.complex128)
+        if np.mean(np.isfinite(wide) & np.isfinite(original.astype(np.complex128))) < 0.5:
+            return False
+        varies |= original.size == 1 or bool((wide != wide.reshape(-1)[0]).any())
+    return varies or all(not o.size for o in sample.original)

@@ -1,0 +1,165 @@
+"""The reference meaning of every operation agrees with XLA on random instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from saturax.graph.build import GraphBuilder, Value
+from saturax.graph.ir import Graph, Program
+from saturax.graph.operation import TABLE
+from saturax.graph.reference import evaluate
+from saturax.graph.sampling import DTYPES, FREE, Draw, admits, complete
+from saturax.graph.sampling.elementwise import comparison_kinds
+from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
+from saturax.jaxlib_compat import compile_module
+from saturax.stablehlo import emit_module
+from saturax.testing.inputs import Inputs, draw_inputs
+
+INSTANCES = 30
+SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 100.0, -1000.0)
+
+OPERANDS = {
+    "binary": 2,
+    "ternary": 3,
+    "pad": 2,
+    "concatenate": 2,
+    "dot_general": 2,
+    "convolution": 2,
+    "gather": 2,
+    "constant": 0,
+    "iota": 0,
+}
+FUNCTIONS = {
+    "unary": (
+        "abs cbrt ceil chlo.acos chlo.acosh chlo.asin chlo.asinh chlo.atan chlo.atanh chlo.cosh "
+        "chlo.digamma chlo.erf chlo.erf_inv chlo.erfc chlo.is_inf chlo.is_neg_inf chlo.is_pos_inf "
+        "chlo.lgamma chlo.sinh chlo.square cosine count_leading_zeros exponential "
+        "exponential_minus_one floor imag is_finite log log_plus_one logistic negate not popcnt "
+        "real round_nearest_afz round_nearest_even rsqrt sign sine sqrt tan tanh"
+    ).split(),
+    "binary": (
+        "add and atan2 complex divide maximum minimum multiply or power remainder shift_left "
+        "shift_right_arithmetic shift_right_logical subtract xor"
+    ).split(),
+    "ternary": ["select", "clamp"],
+}
+
+# What XLA cannot compile, or computes badly: a complex power of 0 is NaN.
+NOT_IN_XLA = {("chlo.erfc", "f8E4M3FN"), ("power", "complex<f32>")}
+
+
+@dataclass
+class Batch:
+    """Many single-operation instances in one program, so that XLA compiles once."""
+
+    builder: GraphBuilder
+    outputs: list[Value]
+
+    def add(self, op: str, attributes: tuple[Any, ...], types: tuple[TensorType, ...]) -> None:
+        operands = tuple(self.builder.add_parameter(type) for type in types)
+        self.outputs.append(self.builder.make(op, attributes, operands))
+
+    def graph(self) -> Graph:
+        return Graph(
+            tuple(self.builder.inputs),
+            tuple(self.builder.nodes),
+            tuple(output.index for output in self.outputs),
+        )
+
+
+def batch() -> Batch:
+    return Batch(GraphBuilder(exact=True), [])
+
+
+def run_xla(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    executable = compile_module(emit_module(Program(graph)))
+    with jax.enable_x64(True):
+        arrays = [jax.device_put(x, jax.devices("cpu")[0]) for x in inputs]
+        return [np.asarray(x) for x in executable(arrays)]
+
+
+def draw_operands(graph: Graph, draw: Draw, special: bool) -> list[np.ndarray]:
+    """Ordinary numbers, if `special` with NaN, ±0 and ±∞; no subnormals, which XLA:CPU flushes."""
+    inputs = []
+    for type in graph.inputs:
+        assert isinstance(type, TensorType)
+        kind = draw.pick((Inputs.REALS, Inputs.INTEGERS, Inputs.POSITIVE))
+        (x,) = draw_inputs((type,), kind, draw)
+        x = np.array(x).astype(numpy_dtype(type.dtype))
+        if special and is_float(type.dtype):
+            at = draw.rng.random(x.shape) < 0.3
+            x[at] = draw.rng.choice(SPECIAL, int(at.sum()))
+        inputs.append(x)
+    return inputs
+
+
+def tolerance(dtype: np.dtype) -> float:
+    """XLA's transcendental functions and sums may be off by some units in the last place."""
+    name = str(dtype)
+    if name.startswith("float8"):
+        return 0.13
+    return {"float16": 4e-3, "bfloat16": 2e-2, "float32": 3e-5, "complex64": 1e-4}.get(name, 1e-9)
+
+
+def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
+    inputs = draw_operands(graph, draw, special)
+    expected = evaluate(graph, inputs)
+    got = run_xla(graph, inputs)
+    for index, (output, want, have) in enumerate(zip(graph.outputs, expected, got, strict=True)):
+        node = graph.nodes[output]
+        operands = [inputs[graph.nodes[i].attributes[0]] for i in node.operands]
+        text = f"{node.op}{node.attributes} of {operands} : {node.type}, output {index}"
+        assert want.shape == have.shape and want.dtype == have.dtype, text
+        if want.dtype.kind in "iub" or "int" in str(want.dtype):
+            np.testing.assert_array_equal(want, have, err_msg=text)
+            continue
+        wide = np.complex128 if want.dtype.kind == "c" else np.float64
+        want, have = want.astype(wide), have.astype(wide)
+        scale = max(np.max(np.abs(x), initial=1, where=np.isfinite(x)) for x in (want, have))
+        close = tolerance(evaluate(graph, inputs)[index].dtype)
+        np.testing.assert_allclose(want, have, close, close * min(scale, 10), err_msg=text)
+
+
+@pytest.mark.parametrize("op", sorted(set(TABLE) - {"get_result", "unary", "binary", "ternary"}))
+def test_operation_agrees_with_xla(op: str) -> None:
+    draw = Draw(np.random.default_rng([*op.encode()]))
+    instances = batch()
+    while len(instances.outputs) < INSTANCES:
+        draw.dtype = draw.pick(DTYPES)
+        count = OPERANDS.get(op, 1)
+        if op in ("dynamic_slice", "dynamic_update_slice"):
+            count = draw.integer(1, 4) + (op == "dynamic_update_slice")
+        free = (FREE,) * len(TABLE[op].attributes)
+        completion = complete(draw, op, None, [None] * count, free)
+        if completion is not None:
+            instances.add(op, completion.attributes, completion.operands)
+    # XLA may or may not multiply a NaN of the kernel by the zeros of the padding.
+    assert_agrees(instances.graph(), draw, special=op != "convolution")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_agree_with_xla(dtype: str) -> None:
+    draw = Draw(np.random.default_rng([*dtype.encode()]))
+    instances = batch()
+    x = TensorType((6, 8), dtype)
+    for op, functions in FUNCTIONS.items():
+        for f in functions:
+            if admits(f, dtype) and (f, dtype) not in NOT_IN_XLA:
+                first = x.with_dtype("i1") if f == "select" else x
+                instances.add(op, (f,), (first, *[x] * (OPERANDS.get(op, 1) - 1)))
+    for target in DTYPES:
+        if target != dtype:
+            instances.add("unary", (("convert", target),), (x,))
+    for kind in set(comparison_kinds(dtype)):
+        for direction in ("EQ", "NE", "LT", "LE", "GT", "GE"):
+            if admits(("compare", direction, kind), dtype):
+                instances.add("binary", (("compare", direction, kind),), (x, x))
+    if dtype in ("f16", "bf16", "f32", "f64"):
+        for exponent, mantissa in ((5, 10), (8, 7), (4, 3), (5, 2), (8, 23)):
+            instances.add("unary", (("reduce_precision", exponent, mantissa),), (x,))
+    assert_agrees(instances.graph(), draw)
