@@ -43,10 +43,10 @@ class Options:
             if not value >= least:
                 raise OptionsError(f"{name}: expected at least {least}, got {value}")
         if self.rules is not None:
-            from saturax.rules import FAMILIES
+            from saturax.rules import families
 
-            unknown = sorted(set(self.rules) - set(FAMILIES))
+            unknown = sorted(set(self.rules) - set(families()))
             if unknown:
                 raise OptionsError(
-                    f"rules: no such family: {', '.join(unknown)}; there are {', '.join(FAMILIES)}"
+                    f"rules: no such family: {', '.join(unknown)}; there are {', '.join(families())}"
                 )

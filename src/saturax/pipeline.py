@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,13 +16,21 @@ from typing import Any
 from saturax.contest import Candidate, Contest
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity, identify, load_or_calibrate
-from saturax.cost.formulate import Formulation, formulate, kernels_of, read_program
+from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.kernel import CONTROL_FLOW, Kernel
 from saturax.cost.measure import ModuleToMeasure, measure_modules
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.errors import SaturaxError
-from saturax.extract import Extraction, dag_cost, extract
+from saturax.extract import (
+    Extraction,
+    Selection,
+    dag_cost,
+    dag_greedy,
+    extract,
+    sharing_greedy,
+    tree_greedy,
+)
 from saturax.graph.ir import Graph, Program
 from saturax.graph.ops import Generic, generic_of
 from saturax.inputs import Array
@@ -45,6 +53,11 @@ _SATURATION_SHARE, _PRICE_SHARE, _EXTRACTION_SHARE = 0.1, 0.35, 0.12
 _LONGEST_SATURATION_S, _LONGEST_EXTRACTION_S = 4.0, 8.0
 _CONFIRMATION_S = 4.0
 _LONGEST_CALIBRATION_S = 30.0
+_PRICING_ROUNDS = 12
+_SHARING_S = 1.0
+# Rounds of search: how many, and the least gain and time for which another one is begun.
+_SEARCH_ROUNDS, _LEAST_PROGRESS, _SEARCH_SHARE = 4, 0.01, 0.6
+_ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
 # Index operands without known values: small enough to be in bounds of almost anything.
 _INDEX_RANGE = (0, 2)
 
@@ -146,14 +159,14 @@ def _optimize(run: _Run, program: Program, examples: Sequence[Array] | None) -> 
     model = PriceModel(calibration)
     rules = active_rules(run.options)
     pricing = _Pricing(run, device, database, model)
-    graph = program.graph
-    equalities = propose(graph)
+    equalities = propose(program.graph)
     _optimize_regions(run, equalities, rules, pricing)
-    formulation, extraction = _search(run, graph, equalities, rules, pricing)
+    found = _search(run, equalities, rules, pricing)
+    run.report.predicted_original_us = found.original_us
     if run.options.measure:
-        _select_by_measuring(run, program, examples, formulation, extraction)
+        _select_by_measuring(run, program, examples, found, pricing)
     else:
-        _select_by_prediction(run, program, formulation, extraction)
+        _select_by_prediction(run, program, found)
 
 
 def active_rules(options: Options) -> tuple[Rule, ...]:
@@ -172,30 +185,33 @@ class _Pricing:
     database: PriceDatabase
     model: PriceModel
 
-    def price(self, represented: Represented, time_limit_s: float) -> dict[str, Any]:
-        """Look up or measure the kernels of an e-graph; the rest stays predicted."""
-        wanted = self.model.unmeasured(kernels_of(represented.egraph))
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def complete(self, kernels: Sequence[Kernel], time_limit_s: float) -> bool:
+        """Look up or measure the prices of `kernels`; return whether any price is new."""
+        wanted = self.model.unmeasured(kernels)
         known = self.database.get_many(self.device.key, [kernel.key for kernel in wanted])
         self.model.measured.update({key: price.time_us for key, price in known.items()})
         missing = [kernel for kernel in wanted if kernel.key not in known]
-        measured = self._measure(missing, time_limit_s) if self.run.options.measure else 0
-        return {
-            "known": len(known),
-            "measured": measured,
-            "predicted": len(missing) - measured,
-        }
+        measured = 0
+        if missing and self.run.options.measure and time_limit_s > 0:
+            measured = self._measure(missing, time_limit_s)
+        self.counts.update(
+            {"known": len(known), "measured": measured, "predicted": len(missing) - measured}
+        )
+        return bool(known) or measured > 0
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
-        if not kernels or time_limit_s <= 0:
-            return 0
-        self.run.on_progress("price", f"measuring up to {len(kernels)} operations")
-        modules = [_module_of(kernel) for kernel in kernels]
-        results = measure_modules(modules, time_budget_s=time_limit_s)
-        found = {
-            kernel.key: Price(result.time_us, result.spread, result.repetitions)
-            for kernel, result in zip(kernels, results, strict=True)
-            if result is not None and result.error is None
-        }
+        self.run.on_progress("price", f"measuring {len(kernels)} operations")
+        results = measure_modules(list(map(_module_of, kernels)), time_budget_s=time_limit_s)
+        found: dict[str, Price] = {}
+        for kernel, result in zip(kernels, results, strict=True):
+            if result is None:
+                continue
+            if result.error is None:
+                found[kernel.key] = Price(result.time_us, result.spread, result.repetitions)
+            else:
+                self.model.failed.add(kernel.key)
         self.model.measured.update({key: price.time_us for key, price in found.items()})
         self.database.put_many(self.device.key, found)
         return len(found)
@@ -210,38 +226,112 @@ def _module_of(kernel: Kernel) -> ModuleToMeasure:
     return ModuleToMeasure(to_bytecode(emit_module(Program(kernel.graph))), integers)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """Outcome of a search: the last e-graph as an extraction problem, and how it was reached.
+
+    `rounds` are the programs that the rounds of the search began with (the original first), with
+    their predicted times; `rules` lead from the original to the last of them. `usual` are the
+    kernels that the original runs.
+    """
+
+    formulation: Formulation
+    best: Selection
+    rounds: tuple[tuple[Extracted, float], ...]
+    rules: Counter[str]
+    usual: frozenset[Hashable]
+
+    @property
+    def original_us(self) -> float:
+        """Predicted time of the original."""
+        return self.rounds[0][1]
+
+    @property
+    def best_us(self) -> float:
+        """Predicted time of the best program."""
+        return dag_cost(self.formulation.problem, self.best)
+
+
 def _search(
-    run: _Run,
-    graph: Graph,
-    equalities: Equalities,
-    rules: Sequence[Rule],
-    pricing: _Pricing,
-    count: int | None = None,
-) -> tuple[Formulation, Extraction]:
-    """Saturate, price and extract one graph."""
-    with run.stage("saturate") as notes:
-        represented = represent(graph, equalities)
-        limit_s = min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE))
-        limits = Limits(time_limit_s=limit_s, node_limit=run.options.node_limit)
-        saturation = saturate(represented.egraph, rules, limits)
-        notes |= {
-            "nodes": saturation.nodes,
-            "classes": saturation.classes,
-            "stopped by": saturation.stop_reason.value,
-        }
+    run: _Run, equalities: Equalities, rules: Sequence[Rule], pricing: _Pricing
+) -> _Found:
+    """Saturate, price and extract in rounds, each beginning with the best program so far.
+
+    A few iterations from a good program reach further than many from the original one, whose
+    e-graph would grow beyond any limit on the way.
+    """
+    graph = equalities.graph
+    rounds: list[tuple[Extracted, float]] = []
+    applied: Counter[str] = Counter()
+    usual: frozenset[Hashable] = frozenset()
+    while True:
+        with run.stage("saturate") as notes:
+            represented = represent(graph, equalities)
+            limits = _limits(run, graph)
+            saturation = saturate(represented.egraph, rules, limits)
+            notes |= {
+                "nodes": saturation.nodes,
+                "classes": saturation.classes,
+                "stopped by": saturation.stop_reason.value,
+            }
+        formulation, best = _priced(run, represented, pricing)
+        original = formulation.original()
+        before, after = (dag_cost(formulation.problem, s) for s in (original, best))
+        rounds.append((read_program(formulation, original), before))
+        if not usual:
+            signatures = formulation.problem.signatures or ()
+            usual = frozenset(signatures[node] for node in original.values())
+        found = _Found(formulation, best, tuple(rounds), Counter(applied), usual)
+        is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= _SEARCH_ROUNDS
+        if is_done or run.remaining_s < _SEARCH_SHARE * run.options.time_limit_s:
+            return found
+        extracted = read_program(formulation, best)
+        applied += rules_of(formulation, extracted)
+        graph = extracted.graph
+        equalities = propose(graph)
+
+
+def _limits(run: _Run, graph: Graph) -> Limits:
+    """Limits of one saturation: a few iterations, a size in proportion to the program's."""
+    return Limits(
+        time_limit_s=min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE)),
+        node_limit=min(run.options.node_limit, _NODES + _NODES_PER_OPERATION * len(graph.nodes)),
+        iteration_limit=_ITERATIONS,
+    )
+
+
+def _priced(
+    run: _Run, represented: Represented, pricing: _Pricing
+) -> tuple[Formulation, Selection]:
+    """Price an e-graph lazily and extract: only what a cheapest program would run is measured.
+
+    Predictions are optimistic, so an alternative that could win is chosen, measured, and stays
+    chosen only if it is as good as it seemed; until the choice holds nothing unmeasured.
+    """
+    until = run.remaining_s - run.share_s(_PRICE_SHARE)
+    pricing.counts.clear()
     with run.stage("price") as notes:
-        notes |= pricing.price(represented, run.share_s(_PRICE_SHARE))
-    with run.stage("extract") as notes:
         formulation = formulate(represented, pricing.model)
-        extraction = extract(
-            formulation.problem,
-            time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)),
-            initial=formulation.original(),
-            count=run.options.candidates if count is None else count,
-            seed=run.options.seed,
-        )
-        notes |= {"cost_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
-    return formulation, extraction
+        initial = formulation.original()
+        for round_number in range(_PRICING_ROUNDS):
+            best = _extract_quickly(formulation, thoroughly=round_number > 0)
+            used = formulation.used_kernels([initial, best])
+            if not pricing.complete(used, run.remaining_s - until):
+                break
+            formulation = formulate(represented, pricing.model)
+        original = formulation.original()
+        best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
+        notes |= pricing.counts
+        notes["predicted_us"] = dag_cost(formulation.problem, best)
+    return formulation, best
+
+
+def _extract_quickly(formulation: Formulation, thoroughly: bool) -> Selection:
+    """A good selection within a second or two."""
+    problem = formulation.problem
+    if not thoroughly:
+        return tree_greedy(problem)
+    return sharing_greedy(problem, time_limit_s=_SHARING_S, initial=dag_greedy(problem))
 
 
 def _optimize_regions(
@@ -272,44 +362,35 @@ def _optimized_region(
         return region
     equalities = propose(region)
     _optimize_regions(run, equalities, rules, pricing)
-    formulation, extraction = _search(run, region, equalities, rules, pricing, count=1)
-    problem = formulation.problem
-    before = dag_cost(problem, formulation.original())
-    pricing.model.region_us[region] = before
-    best = extraction.selections[0]
-    after = dag_cost(problem, best)
-    if after >= before:
+    found = _search(run, equalities, rules, pricing)
+    pricing.model.region_us[region] = found.original_us
+    if found.best_us >= found.original_us:
         return region
-    graph = read_program(formulation, best).graph
-    pricing.model.region_us[graph] = after
+    graph = read_program(found.formulation, found.best).graph
+    pricing.model.region_us[graph] = found.best_us
     return graph
 
 
-def _select_by_prediction(
-    run: _Run, program: Program, formulation: Formulation, extraction: Extraction
-) -> None:
+def _select_by_prediction(run: _Run, program: Program, found: _Found) -> None:
     """Take the program with the lowest predicted time, unmeasured and unchecked."""
-    problem = formulation.problem
-    best = extraction.selections[0]
-    before, after = dag_cost(problem, formulation.original()), dag_cost(problem, best)
-    run.report.predicted_original_us, run.report.predicted_optimized_us = before, after
-    if after >= before:
+    run.report.predicted_optimized_us = found.best_us
+    if found.best_us >= found.original_us:
         return
     run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
-    extracted = read_program(formulation, best)
-    _accept(run, program, program.with_graph(extracted.graph), rules_of(formulation, extracted))
+    extracted = read_program(found.formulation, found.best)
+    rules = found.rules + rules_of(found.formulation, extracted)
+    _accept(run, program, program.with_graph(extracted.graph), rules)
 
 
 def _select_by_measuring(
     run: _Run,
     program: Program,
     examples: Sequence[Array] | None,
-    formulation: Formulation,
-    extraction: Extraction,
+    found: _Found,
+    pricing: _Pricing,
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel."""
-    problem = formulation.problem
-    run.report.predicted_original_us = dag_cost(problem, formulation.original())
+    extraction = _extract_varied(run, found, pricing)
     with run.stage("prepare") as notes:
         contest = Contest(
             program,
@@ -325,8 +406,10 @@ def _select_by_measuring(
         run.report.reason = "no inputs were found on which its outputs are finite and vary"
         return
     search = MeasuredSearch(
-        formulation,
+        found.formulation,
         contest,
+        found.rules,
+        found.usual,
         run.report.candidates,
         lambda: run.remaining_s + contest.compile_s - prepared_s,
         lambda detail: run.on_progress("select", detail),
@@ -334,7 +417,9 @@ def _select_by_measuring(
     try:
         with run.stage("select") as notes:
             for number, selection in enumerate(extraction.selections):
-                search.enter("best predicted" if number == 0 else f"diverse {number}", selection)
+                search.enter("best predicted" if number == 0 else f"varied {number}", selection)
+            for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
+                search.enter_program(f"after round {number}", extracted, predicted_us)
             search.race()
             notes["candidates"] = len(run.report.candidates)
         with run.stage("refine") as notes:
@@ -342,6 +427,20 @@ def _select_by_measuring(
     finally:
         if search.champion is not None:
             _confirm(run, program, contest, search.champion.candidate)
+
+
+def _extract_varied(run: _Run, found: _Found, pricing: _Pricing) -> Extraction:
+    """The best program by a thorough search, and others to measure beside it."""
+    with run.stage("extract") as notes:
+        extraction = extract(
+            found.formulation.problem,
+            time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)),
+            initial=found.best,
+            count=run.options.candidates,
+            seed=run.options.seed,
+        )
+        notes |= {"predicted_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
+    return extraction
 
 
 def _confirm(

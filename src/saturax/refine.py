@@ -28,21 +28,25 @@ _SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
 
 @dataclass
 class _Entry:
-    """A candidate in the contest and the selection that it came from."""
+    """A candidate in the contest and the selection that it came from, if it can be varied."""
 
     candidate: Candidate
-    selection: Selection
+    selection: Selection | None
 
 
 @dataclass
 class MeasuredSearch:
     """Enters extracted programs into a contest and keeps the fastest that was measured.
 
-    `remaining_s()` tells the seconds left, compilations not counted.
+    `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
+    the signatures of the kernels that the original runs. `remaining_s()` tells the seconds left,
+    compilations not counted.
     """
 
     formulation: Formulation
     contest: Contest
+    base_rules: Counter[str]
+    usual: frozenset[Hashable]
     reports: list[CandidateReport]
     remaining_s: Callable[[], float]
     on_progress: Callable[[str], None]
@@ -51,12 +55,24 @@ class MeasuredSearch:
 
     def enter(self, name: str, selection: Selection) -> _Entry | None:
         """Compile and check the program of a selection; None if it is not fit to race."""
+        extracted = read_program(self.formulation, selection)
+        predicted_us = dag_cost(self.formulation.problem, selection)
+        return self.enter_program(name, extracted, predicted_us, selection)
+
+    def enter_program(
+        self,
+        name: str,
+        extracted: Extracted,
+        predicted_us: float,
+        selection: Selection | None = None,
+    ) -> _Entry | None:
+        """Compile and check a program; without its selection it cannot be varied later."""
         if self.remaining_s() <= 0:
             return None
         self.on_progress(f"compiling and checking: {name}")
-        extracted = read_program(self.formulation, selection)
-        predicted_us = dag_cost(self.formulation.problem, selection)
-        rules = rules_of(self.formulation, extracted)
+        rules = Counter(self.base_rules)
+        if selection is not None:
+            rules += rules_of(self.formulation, extracted)
         before = len(self.contest.candidates)
         report = self.contest.enter(name, extracted.graph, extracted.frozen, predicted_us, rules)
         if report is None:
@@ -75,28 +91,40 @@ class MeasuredSearch:
         self.on_progress(f"timing {len(self.entries)} programs against the original")
         limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(self.entries)))
         result = self.contest.race([entry.candidate for entry in self.entries], limit_s)
+        for entry, timed in zip(self.entries, result.entries, strict=True):
+            report = entry.candidate.report
+            report.time_us, report.ratio, report.interval = (
+                timed.time_us,
+                timed.ratio,
+                timed.interval,
+            )
+            report.outcome, report.reason = "slower", timed.reason
         if result.winner is not None:
             self.champion = self.entries[result.winner]
+            self.champion.candidate.report.outcome = "best of the first race"
 
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried."""
         tried = 0
-        base = self.champion or (self.entries[0] if self.entries else None)
-        if base is None:
-            return 0
+        base = self._to_vary()
         banned: set[Hashable] = set()
-        for signature in self._suspects(base.selection):
-            if self.remaining_s() <= 2 * _SHORTEST_RACE_S:
+        for signature in [] if base is None else self._suspects(base):
+            if self.remaining_s() <= 2 * _SHORTEST_RACE_S or base is None:
                 break
-            variation = self._without(base.selection, banned | {signature})
+            variation = self._without(base, banned | {signature})
             if variation is None:
                 continue
             entry = self.enter(f"without {str(signature)[:48]}", variation)
             tried += 1
             if entry is not None and self._beats_champion(entry):
-                self.champion = base = entry
+                self.champion, base = entry, variation
                 banned.add(signature)
         return tried
+
+    def _to_vary(self) -> Selection | None:
+        """The selection to vary: the champion's, or that of the best prediction."""
+        ranked = [self.champion, *self.entries]
+        return next((e.selection for e in ranked if e is not None and e.selection), None)
 
     def _beats_champion(self, entry: _Entry) -> bool:
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
@@ -108,11 +136,10 @@ class MeasuredSearch:
         """Kernels of a selection that the original does not run, most expensive first."""
         problem = self.formulation.problem
         signatures = problem.signatures or ()
-        usual = {signatures[node] for node in self.formulation.original().values()}
         total = dag_cost(problem, selection)
         cost: Counter[Hashable] = Counter()
         for node in selection.values():
-            if signatures[node] not in usual and "(" in str(signatures[node]):
+            if signatures[node] not in self.usual and "(" in str(signatures[node]):
                 cost[signatures[node]] += problem.cost_us[node]  # type: ignore[assignment]
         return [s for s, us in cost.most_common() if us > _WORTHWHILE_SHARE * total]
 

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saturax.egraph import (
@@ -30,6 +30,8 @@ DEEP = TemplateRule(
     op("multiply", "x", "y"),
 )
 
+NEGATED_TWICE = unary("negate", unary("negate", leaf("a")))
+NEGATED_TWICE_PATTERN = unary("negate", unary("negate", "x"))
 
 LEAVES = st.sampled_from([leaf("a"), leaf("b"), constant(0), constant(1)])
 TERMS = st.recursive(
@@ -162,6 +164,25 @@ def check_invariants(egraph: EGraph) -> None:
     st.one_of(PATTERNS, st.sampled_from([rule.pattern for rule in [*RULES, DEEP]])),
     st.sampled_from([1, 2, 1000]),
 )
+@example([leaf("a")], [], [NEGATED_TWICE], [], NEGATED_TWICE_PATTERN, 1000).via(
+    "both e-nodes of a match are new"
+)
+@example(
+    [NEGATED_TWICE, unary("negate", leaf("b"))],
+    [],
+    [],
+    [(0, 4)],
+    unary("negate", NEGATED_TWICE_PATTERN),
+    1000,
+).via("only the e-node two levels below the root is new")
+@example(
+    [*(unary(f, leaf(x)) for f, x in [("negate", "a"), ("negate", "b"), ("f", "c"), ("g", "c")])],
+    [(1, 3)],
+    [],
+    [(0, 4)],
+    unary("negate", "x"),
+    1000,
+).via("of two e-nodes in a class the first is renewed")
 def test_incremental_search_finds_every_new_match_once(
     terms: list[PatternNode],
     unions: list[tuple[int, int]],

@@ -100,7 +100,8 @@ def test_attributes_without_a_place_are_kept(operation):
 def test_default_accuracy_is_of_the_table():
     text = _main(
         "%0 = stablehlo.exponential %x {result_accuracy = #stablehlo.result_accuracy<"
-        "mode = #stablehlo.result_accuracy_mode<DEFAULT>>} : tensor<4xf32> return %0 : tensor<4xf32>"
+        "mode = #stablehlo.result_accuracy_mode<DEFAULT>>} : tensor<4xf32> "
+        "return %0 : tensor<4xf32>"
     )
     assert _operations(text) == ["unary"]
 
@@ -219,7 +220,8 @@ def test_only_pure_calls_are_shared(effect, count):
 def test_effects_inside_regions_and_composites():
     call = _CALL.format("a", "true")
     text = (
-        f"func.func private @d(%x: tensor<4xf32>) -> tensor<4xf32> {{ {call} return %a : tensor<4xf32> }}"
+        "func.func private @d(%x: tensor<4xf32>) -> tensor<4xf32> { "
+        f"{call} return %a : tensor<4xf32> }}"
         + _main(
             "%c = stablehlo.constant dense<true> : tensor<i1> "
             f'%0 = "stablehlo.if"(%c) ({{ {call} stablehlo.return %a : tensor<4xf32> }}, {{ '

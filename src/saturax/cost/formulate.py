@@ -17,7 +17,7 @@ is free in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,6 @@ from saturax.represent import Represented
 
 # Ties between equally fast programs go to the one with fewer operations.
 _TIE_BREAK_US = 1e-3
-_INLINE_ONLY = frozenset({"unary", "binary", "ternary", "iota"})
 # Larger results are not computed ahead of time: they would cost memory that nobody agreed to.
 _LARGEST_FROZEN_BYTES = 256 << 20
 
@@ -48,7 +47,8 @@ class Formulation:
 
     Classes 3c, 3c + 1 and 3c + 2 are e-class c in memory, inline and computed (e-classes being
     numbered densely). For node i of the problem, `enodes[i]` is the e-node it stands for, or
-    `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order.
+    `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order. `kernels` maps
+    signatures of the problem to the kernels that can be measured.
     """
 
     represented: Represented
@@ -56,6 +56,7 @@ class Formulation:
     enodes: tuple[int, ...]
     operands: tuple[tuple[int, ...], ...]
     number: dict[int, int]
+    kernels: dict[Hashable, Kernel]
 
     def original(self) -> Selection:
         """The original program as a selection, each value in its cheapest mode."""
@@ -66,14 +67,11 @@ class Formulation:
         ]
         return dag_greedy(self.problem.with_costs(costs))
 
-
-def kernels_of(egraph: EGraph) -> Iterator[Kernel]:
-    """Every operation in the e-graph that has a price of its own."""
-    for class_id in egraph.classes():
-        frozen = egraph.data(class_id).is_frozen
-        for enode in egraph.nodes(class_id):
-            if enode.op not in _INLINE_ONLY and enode.children and not frozen:
-                yield kernel_of(egraph, class_id, enode)
+    def used_kernels(self, selections: Iterable[Selection]) -> list[Kernel]:
+        """The distinct measurable kernels that some of the selections run."""
+        signatures = self.problem.signatures or ()
+        used = {signatures[node]: None for s in selections for node in s.values()}
+        return [self.kernels[signature] for signature in used if signature in self.kernels]
 
 
 def kernel_of(egraph: EGraph, class_id: int, enode: Any) -> Kernel:
@@ -89,6 +87,7 @@ class _Rows:
     rows: list[tuple[int, float, tuple[int, ...]]] = field(default_factory=list)
     enodes: list[int] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
+    kernels: dict[Hashable, Kernel] = field(default_factory=dict)
 
     def add(
         self, owner: int, cost: float, operands: tuple[int, ...], enode: int, signature: str
@@ -118,9 +117,8 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
             _add_enode(rows, model, kernel_of(egraph, class_id, enode), enode.id, memory, children, is_frozen)
     roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
     problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
-    return Formulation(
-        represented, problem, tuple(rows.enodes), tuple(row[2] for row in rows.rows), number
-    )
+    operands = tuple(row[2] for row in rows.rows)
+    return Formulation(represented, problem, tuple(rows.enodes), operands, number, rows.kernels)
 
 
 def _add_enode(
@@ -158,6 +156,8 @@ def _add_enode(
             part = cost + model.read_us(kernel.type)
             rows.add(computed, part, (children[0], *in_line[1:]), enode, op)
         return
+    if kernel.is_measurable:
+        rows.kernels[kernel.key] = kernel
     if op == "reduce":  # its producers fuse into it, so it does not read them itself
         own = model.kernel_us(kernel) - model.read_us(kernel.operands[0])
         rows.add(memory, max(own, 0.5 * model.kernel_us(kernel), _TIE_BREAK_US), in_line, enode, kernel.key)

@@ -32,11 +32,13 @@ _UNKNOWN_OPERATION_FACTOR = 4.0
 class PriceModel:
     """Prices of operations; `measured` maps kernel keys to microseconds.
 
-    `region_us` holds the prices of loop bodies and branches, as far as they are known.
+    `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
+    holds the prices of loop bodies and branches, as far as they are known.
     """
 
     calibration: Calibration
     measured: dict[str, float] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     region_us: dict[Graph, float] = field(default_factory=dict)
 
     def move_us(self, bytes_moved: int) -> float:
@@ -113,9 +115,9 @@ class PriceModel:
         return self.calibration.kernel_overhead_us + max(move, compute)
 
     def unmeasured(self, kernels: Iterable[Kernel]) -> list[Kernel]:
-        """Distinct measurable kernels without a price, most expensive by prediction first."""
-        found = {k.key: k for k in kernels if k.is_measurable and k.key not in self.measured}
-        return sorted(found.values(), key=lambda k: (-self.predict_us(k), k.key))
+        """The kernels without a measured price, most expensive by prediction first."""
+        missing = (k for k in kernels if k.key not in self.measured and k.key not in self.failed)
+        return sorted(missing, key=lambda k: (-self.predict_us(k), k.key))
 
 
 def _skips_in_last_dimension(kernel: Kernel) -> bool:

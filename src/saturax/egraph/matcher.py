@@ -145,7 +145,8 @@ def _load(source: str) -> Callable[..., tuple[MatchFunction, ...]]:
 class _Source:
     """Writes the source of a pattern's matchers: one nest of loops per variant.
 
-    Generated source was 1.5 to 2.5 times as fast as nested closures on the growth benchmark.
+    On the e-graphs of benchmarks/egraph_growth.py this was 1.5 to 2.4 times as fast as nested
+    closures for the rules with thousands of matches, and 0.8 to 1.2 times for those with few.
     """
 
     def __init__(self, pattern: PatternNode) -> None:

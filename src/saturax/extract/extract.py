@@ -23,14 +23,9 @@ from saturax.extract.problem import (
     restrict,
 )
 from saturax.extract.reduce import Reduced, reduce_problem
-from saturax.extract.search import (
-    Evaluate,
-    Pool,
-    draw_prices,
-    neighbourhood_search,
-    switch_search,
-)
+from saturax.extract.search import neighbourhood_search
 from saturax.extract.solver import SolverProcess
+from saturax.extract.switches import Evaluate, Pool, draw_prices, switch_search
 
 # Shares of the time limit for the relaxation and for the exact solve of the whole problem.
 _BOUND_SHARE, _EXACT_SHARE = 0.15, 0.3

@@ -1,12 +1,9 @@
-"""Anytime local search: an incumbent in, a better one out, by switches and by small exact solves.
+"""Anytime large-neighbourhood search: an incumbent in, a better one out, by kicks and exact solves.
 
-`switch_search` tries another node for one class at a time, with exact DAG costs. In
-`neighbourhood_search` most classes are fixed and the rest is solved exactly: under a random class
-order that keeps the incumbent feasible, a node is admitted only if its children (inside its
-strongly connected component) come earlier, so that every solution is acyclic by construction.
-
-When an arbiter is given (`evaluate`: the true objective, which need not be a sum over nodes), it
-alone decides what is better, and the prices only propose.
+A kick changes the prices of a neighbourhood at random, follows them by switches, and returns to
+the true prices. An exact solve fixes most classes: under a random class order that keeps the
+incumbent feasible, a node is admitted only if its children (inside its strongly connected
+component) come earlier, so that every solution is acyclic by construction.
 """
 
 from __future__ import annotations
@@ -16,24 +13,26 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from saturax.extract.greedy import tree_choices
 from saturax.extract.ilp import formulate
-from saturax.extract.problem import Problem, Selection, dag_cost, restrict
+from saturax.extract.problem import Problem, Selection, dag_cost
 from saturax.extract.reduce import reduce_problem
 from saturax.extract.solver import Answer, SolverProcess
+from saturax.extract.switches import (
+    IMPROVEMENT,
+    Evaluate,
+    Pool,
+    SearchResult,
+    draw_prices,
+    switch_search,
+)
 
-Evaluate = Callable[[Selection], float]
-
-# A change smaller than this share of the cost is rounding, not an improvement.
-_IMPROVEMENT = 1e-9
-# With an arbiter, a switch is worth its opinion if the prices see at most this loss.
-_WORTH_ASKING = 0.02
 # Free nodes of a neighbourhood: at first, and its growth while the solver finds them easy (few
 # simplex iterations) or hard. The thresholds keep most solves between 10 and 300 ms.
 _FIRST_SIZE = 150
@@ -43,189 +42,10 @@ _NODE_LIMIT = 40
 _SOLVE_LIMIT_S = 2.0
 # Spread of the random price factors (standard deviation of their logarithm).
 _PRICE_SPREAD = 0.3
-_POOL_SIZE = 16
-
-
-@dataclass(eq=False)
-class Pool:
-    """The best distinct selections seen, best first."""
-
-    size: int = _POOL_SIZE
-    entries: list[tuple[float, int, Selection]] = field(default_factory=list)
-    _seen: set[frozenset[tuple[int, int]]] = field(default_factory=set)
-    _count: int = 0
-
-    def add(self, selection: Selection, cost_us: float) -> None:
-        """Keep the selection if it is new and among the best."""
-        key = frozenset(selection.items())
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        self._count += 1
-        self.entries.append((cost_us, self._count, selection))
-        self.entries.sort(key=lambda entry: entry[:2])
-        del self.entries[self.size :]
-
-    def __iter__(self) -> Iterator[tuple[Selection, float]]:
-        return ((selection, cost_us) for cost_us, _, selection in self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """The best selection, its cost by the arbiter (or the prices), and what was done."""
-
-    selection: Selection
-    cost_us: float
-    iterations: int
-    stop_reason: str
-
-
-def draw_prices(problem: Problem, draw: random.Random, spread: float) -> list[float]:
-    """Prices times one random log-normal factor per node signature (per node without them)."""
-    if problem.signatures is None:
-        return [cost * math.exp(spread * draw.gauss(0, 1)) for cost in problem.cost_us]
-    factor = {
-        kind: math.exp(spread * draw.gauss(0, 1)) for kind in dict.fromkeys(problem.signatures)
-    }
-    kinds = problem.signatures
-    return [cost * factor[kind] for cost, kind in zip(problem.cost_us, kinds, strict=True)]
-
-
-def switch_search(
-    problem: Problem,
-    incumbent: Selection,
-    *,
-    deadline: float = math.inf,
-    evaluate: Evaluate | None = None,
-    pool: Pool | None = None,
-) -> SearchResult:
-    """Switch one class at a time to another node while that helps; deterministic if not cut off."""
-    state = _Switches(problem, incumbent)
-    objective = evaluate or (lambda selection: dag_cost(problem, selection))
-    best_us = objective(state.selection())
-    queue = deque(state.chosen)
-    queued = set(queue)
-    tried = 0
-    stop_reason = "no switch helps"
-    while queue:
-        owner = queue.popleft()
-        queued.discard(owner)
-        if not state.count.get(owner):
-            continue
-        for node in problem.members[owner]:
-            if time.monotonic() > deadline:
-                return SearchResult(state.selection(), best_us, tried, "time limit")
-            old = state.chosen[owner]
-            if node == old or not state.admits(owner, node):
-                continue
-            tried += 1
-            change_us, undo = state.switch(owner, node)
-            gain_us = -change_us
-            better = gain_us > _IMPROVEMENT * best_us
-            if evaluate is not None and gain_us >= -_WORTH_ASKING * best_us:
-                candidate = state.selection()
-                cost_us = evaluate(candidate)
-                better = cost_us < best_us * (1 - _IMPROVEMENT)
-                if pool is not None:
-                    pool.add(candidate, cost_us)
-                gain_us = best_us - cost_us
-            elif evaluate is not None:
-                better = False
-            if not better:
-                state.switch(owner, old, undo)
-                continue
-            best_us -= gain_us
-            near = [*problem.children[node], *problem.children[old], owner]
-            near += [problem.node_class[parent] for parent in problem.parents[owner]]
-            for neighbour in near:
-                if state.count.get(neighbour) and neighbour not in queued:
-                    queued.add(neighbour)
-                    queue.append(neighbour)
-    result = state.selection()
-    return SearchResult(result, objective(result), tried, stop_reason)
-
-
-class _Switches:
-    """A selection with reference counts, so that a switch costs only what it changes."""
-
-    def __init__(self, problem: Problem, incumbent: Mapping[int, int]) -> None:
-        self.problem = problem
-        needed = restrict(problem, incumbent)
-        # Classes that become needed take their tree-cheapest node; those choices are acyclic.
-        self.fallback = tree_choices(problem)
-        self.chosen: Selection = dict(needed)
-        self.count: dict[int, int] = {}
-        for root in problem.roots:
-            self._require(root, needed)
-
-    def selection(self) -> Selection:
-        return {owner: self.chosen[owner] for owner, count in self.count.items() if count}
-
-    def admits(self, owner: int, node: int) -> bool:
-        """Whether the node is usable and does not need its own class under current choices."""
-        problem = self.problem
-        if problem.cost_us[node] == math.inf:
-            return False
-        label = problem.component[owner]
-        stack = list(problem.children[node])
-        seen = set(stack)
-        while stack:
-            child = stack.pop()
-            if child == owner:
-                return False
-            chosen = self.chosen[child] if self.count.get(child) else self.fallback.get(child)
-            if chosen is None:
-                return False
-            if problem.component[child] == label:
-                fresh = [below for below in problem.children[chosen] if below not in seen]
-                seen.update(fresh)
-                stack += fresh
-        return True
-
-    def switch(
-        self, owner: int, node: int, wish: Mapping[int, int] | None = None
-    ) -> tuple[float, Selection]:
-        """Choose the node for a needed class; classes that become needed follow `wish`.
-
-        Returns the change of cost in microseconds, and the choices of classes no longer needed,
-        which is the wish that takes the switch back.
-        """
-        old = self.chosen[owner]
-        self.chosen[owner] = node
-        change_us = self.problem.cost_us[node] - self.problem.cost_us[old]
-        for child in self.problem.children[node]:
-            change_us += self._require(child, wish or {})
-        released: Selection = {}
-        for child in self.problem.children[old]:
-            self._release(child, released)
-        change_us -= sum(self.problem.cost_us[gone] for gone in released.values())
-        return change_us, released
-
-    def _require(self, owner: int, wish: Mapping[int, int]) -> float:
-        added_us = 0.0
-        stack = [owner]
-        while stack:
-            current = stack.pop()
-            count = self.count.get(current, 0)
-            self.count[current] = count + 1
-            if not count:
-                node = wish[current] if current in wish else self.fallback[current]
-                self.chosen[current] = node
-                added_us += self.problem.cost_us[node]
-                stack.extend(self.problem.children[node])
-        return added_us
-
-    def _release(self, owner: int, released: Selection) -> None:
-        stack = [owner]
-        while stack:
-            current = stack.pop()
-            self.count[current] -= 1
-            if not self.count[current]:
-                released[current] = self.chosen[current]
-                stack.extend(self.problem.children[self.chosen[current]])
+# Kicks per exact solve; nodes whose prices change, and how much (as _PRICE_SPREAD).
+_KICKS = 10
+_KICK_SIZES = (10, 30, 100)
+_KICK_SPREAD = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,6 +146,34 @@ class _Neighbourhoods:
             queue.extend(near)
         return free.difference(queue)
 
+    def kick(
+        self, incumbent: Selection, deadline: float, evaluate: Evaluate | None
+    ) -> SearchResult:
+        """What switches make of the incumbent after a random change of prices around a class."""
+        problem, draw = self.problem, self.draw
+        seed = draw.choice(list(incumbent))
+        around = sorted(self.ball([seed], draw.choice(_KICK_SIZES)))
+        costs = list(problem.cost_us)
+        for owner in around:
+            for node in problem.members[owner]:
+                costs[node] *= math.exp(_KICK_SPREAD * draw.gauss(0, 1))
+        moved = switch_search(
+            problem.with_costs(costs),
+            incumbent,
+            deadline=deadline,
+            fallback=self.fallback,
+            among=around,
+        ).selection
+        differ = [owner for owner, node in moved.items() if incumbent.get(owner) != node]
+        return switch_search(
+            problem,
+            moved,
+            deadline=deadline,
+            evaluate=evaluate,
+            fallback=self.fallback,
+            among=dict.fromkeys([*differ, *around]),
+        )
+
     def draw_free(self, incumbent: Selection, pool: Pool, size: int) -> set[int]:
         """Classes to set free: around a needed class, or where another solution differs."""
         if size >= self.problem.node_count:
@@ -406,6 +254,15 @@ def neighbourhood_search(
         costs: Sequence[float] = problem.cost_us
         if evaluate is not None and done % 2 == 0:
             costs = draw_prices(problem, draw, _PRICE_SPREAD)
+        for _ in range(_KICKS):
+            kicked = neighbourhoods.kick(best, deadline, evaluate)
+            pool.add(kicked.selection, kicked.cost_us)
+            if kicked.cost_us < best_us * (1 - IMPROVEMENT):
+                idle = 0
+                if on_improvement is not None:
+                    on_improvement(kicked.selection, kicked.cost_us)
+            if kicked.cost_us <= best_us:
+                best, best_us = kicked.selection, kicked.cost_us
         free = neighbourhoods.draw_free(best, pool, int(size))
         sub, nodes = neighbourhoods.subproblem(costs, neighbourhoods.draw_order(best), free)
         found, answer = _solve_subproblem(sub, nodes, best, solver, deadline, iterations is None)
@@ -419,7 +276,7 @@ def neighbourhood_search(
             continue
         found_us = objective(found)
         pool.add(found, found_us)
-        if found_us < best_us * (1 - _IMPROVEMENT):
+        if found_us < best_us * (1 - IMPROVEMENT):
             idle = 0
             best, best_us = found, found_us
             if on_improvement is not None:

@@ -1,38 +1,33 @@
-"""The rules that come with saturax, by the family of their left side's root operation."""
+"""The rules that come with saturax; a rule's family is the module that it lives in."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from pkgutil import iter_modules
 
 from saturax.rules.rule import Numerics, Rule
-
-FAMILIES = (
-    "elementwise",
-    "constants",
-    "layout",
-    "slicing",
-    "contraction",
-    "convolution",
-    "reduction",
-    "indexing",
-)
 
 
 @cache
 def all_rules() -> tuple[Rule, ...]:
-    """Every rule, in the order of families and of definition.
+    """Every rule, families in alphabetical order and rules in order of definition.
 
-    Raises `RuleError` if two rules share a name.
+    Raises `AssertionError` if two rules share a name.
     """
     found: dict[str, Rule] = {}
-    for family in FAMILIES:
-        module = import_module(f"saturax.rules.{family}")
-        for value in vars(module).values():
+    for module in iter_modules(__path__, f"{__name__}."):
+        family = module.name.rpartition(".")[2]
+        for value in vars(import_module(module.name)).values():
             if isinstance(value, Rule) and value.family == family:
                 assert value.name not in found, f"two rules are called {value.name}"
                 found[value.name] = value
     return tuple(found.values())
+
+
+def families() -> tuple[str, ...]:
+    """The names of the families, in alphabetical order."""
+    return tuple(dict.fromkeys(rule.family for rule in all_rules()))
 
 
 def rules_within(numerics: Numerics) -> tuple[Rule, ...]:

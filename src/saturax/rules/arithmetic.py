@@ -17,7 +17,7 @@ def is_real(dtype: str) -> bool:
 
 
 def accumulation_dtype(dtype: str) -> str:
-    """The type in which XLA sums products for results of `dtype`: narrow floats are summed as f32."""
+    """The type in which XLA sums products for results of `dtype`: f32 for narrow floats."""
     narrow = is_float(dtype) and numpy_dtype(dtype).itemsize < 4
     return "f32" if narrow else dtype
 

@@ -46,7 +46,9 @@ def is_exact(f: Any, dtype: str) -> bool:
     return lattice or is_integer(dtype) or dtype == "i1"
 
 
-def exactly(general: Rule, condition: Callable[..., bool]) -> Rule:
+def exactly(
+    general: Rule, condition: Callable[..., bool], examples: Examples | None = None
+) -> Rule:
     """The BITWISE rule that `general` is where `condition` holds of the rule's arguments.
 
     For equations that rounding breaks on floats only, so that a user who wants every bit keeps
@@ -63,7 +65,7 @@ def exactly(general: Rule, condition: Callable[..., bool]) -> Rule:
         right=right,
         numerics=BITWISE,
         equation=f"{general.equation} (exact here)",
-        examples=None,
+        examples=examples,
     )
 
 

@@ -49,8 +49,8 @@ SPEC = "StableHLO spec, reference meaning"
 IEEE = "IEEE 754-2019, correctly rounded operations"
 
 EXACT_UNARY = frozenset(
-    {"negate", "abs", "not", "floor", "ceil", "round_nearest_even", "round_nearest_afz", "is_finite"}
-    | {"real", "imag", "sign", "popcnt", "count_leading_zeros"}
+    {"negate", "abs", "sign", "floor", "ceil", "round_nearest_even", "round_nearest_afz"}
+    | {"not", "popcnt", "count_leading_zeros", "is_finite", "real", "imag"}
 )
 """Functions whose every bit is specified."""
 

@@ -31,8 +31,16 @@ from saturax.rules.einsum import (
     is_swappable,
     natural_result,
     sizes,
+    swapped,
 )
-from saturax.rules.permutations import Permutation, invert, permutation_to
+from saturax.rules.moves import cut, transposed
+from saturax.rules.permutations import (
+    Permutation,
+    invert,
+    is_identity,
+    moves_only_units,
+    permutation_to,
+)
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.shapes import Shape, blocks, picked
 
@@ -43,13 +51,16 @@ Dimensions = tuple[int, ...]
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
 def swap_dot_operands(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-    """x · y = (y · x)ᵖ"""
+    """x · y = reshape(y · x) if no dimension of the result larger than 1 moves"""
     need(is_swappable(p))
     labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
     order = natural_result(labels.y, labels.x, labels.result)
+    moved = permutation_to(labels.result, order)
+    need(moves_only_units([size[label] for label in labels.result], moved))
     swapped_d = DotDimensions(d.rhs_batch, d.lhs_batch, d.rhs_contract, d.lhs_contract)
-    product = dot_general(y, x, swapped_d, Precision(p.operands[::-1], p.algorithm), t)
-    return transpose(product, permutation_to(order, labels.result))
+    product = dot_general(y, x, swapped_d, swapped(p), t)
+    return reshape(product, [size[label] for label in labels.result])
 
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
@@ -103,15 +114,15 @@ def _before(labels: Labels, q: Permutation) -> Labels:
 def push_transpose_into_dot(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str, q: Permutation
 ) -> Any:
-    """(x · y)ᑫ = xʳ · yˢ, or with operands swapped, if q keeps each operand's dimensions together"""
+    """(x · y)ᑫ = xʳ · yˢ, or with operands swapped, if q keeps what is x's together"""
     labels = einsum_of(d, x.rank, y.rank)
     result = tuple(labels.result[i] for i in q)
     new = Einsum(_freed(labels.x, labels.y, result), _freed(labels.y, labels.x, result), result)
     forward = natural_result(new.x, new.y, result) == result
     backward = natural_result(new.y, new.x, result) == result
     need(forward or (backward and is_swappable(p)))
-    left = transpose(x, permutation_to(labels.x, new.x))
-    right = transpose(y, permutation_to(labels.y, new.y))
+    left = transposed(x, permutation_to(labels.x, new.x))
+    right = transposed(y, permutation_to(labels.y, new.y))
     return contract(left, right, new, p, t)
 
 
@@ -125,44 +136,25 @@ def _freed(labels: Labels, other: Labels, result: Labels) -> Labels:
 
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
-def drop_unit_dimensions_of_dot(
-    x: Value, y: Value, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """x · y = reshape(reshape(x) · reshape(y)) without dimensions of size 1, if it sums any other"""
-    need(1 in x.shape + y.shape and any(x.shape[i] != 1 for i in d.lhs_contract))
-    labels = einsum_of(d, x.rank, y.rank)
-    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
-    x_labels, y_labels, result = (
-        tuple(label for label in own if size[label] != 1) for own in labels
-    )
-    left = reshape(x, [size[label] for label in x_labels])
-    right = reshape(y, [size[label] for label in y_labels])
-    product = contract(left, right, Einsum(x_labels, y_labels, result), p, t)
-    return reshape(product, [size[label] for label in labels.result])
-
-
-@rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
 def flatten_dot(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-    """x · y = reshape(reshape(x) · reshape(y)) with adjacent dimensions of one role merged"""
+    """x · y = reshape(reshape(x) · reshape(y)), dimensions of size 1 dropped, neighbours merged"""
     labels = einsum_of(d, x.rank, y.rank)
-    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
-    need(0 not in size.values())
-    runs = _joint_runs(labels)
-    need(any(len(run) > 1 for run in runs))
-    size |= {run[0]: prod(size[label] for label in run) for run in runs}
-    heads = {run[0] for run in runs}
-    x_labels, y_labels, result = (
-        tuple(label for label in own if label in heads) for own in labels
-    )
+    old = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    need(0 not in old.values())
+    large = Einsum(*(tuple(label for label in own if old[label] != 1) for own in labels))
+    runs = _joint_runs(large)
+    need(any(label in large.x and label in large.y for label in large.x))
+    need(len(runs) < len(old))
+    size = {run[0]: prod(old[label] for label in run) for run in runs}
+    x_labels, y_labels, result = (tuple(label for label in own if label in size) for own in large)
     left = reshape(x, [size[label] for label in x_labels])
     right = reshape(y, [size[label] for label in y_labels])
     product = contract(left, right, Einsum(x_labels, y_labels, result), p, t)
-    old = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
     return reshape(product, [old[label] for label in labels.result])
 
 
 def _joint_runs(labels: Einsum) -> list[list[Hashable]]:
-    """Labels grouped so that each group is adjacent, in its order, wherever one of it occurs."""
+    """Labels in groups whose members are neighbours, in that order, wherever one of them occurs."""
 
     def joined(a: Hashable, b: Hashable) -> bool:
         for own in labels:
@@ -187,8 +179,9 @@ def _joint_runs(labels: Einsum) -> list[list[Hashable]]:
 def absorb_reshape_of_left_operand(
     x: Value, s: Shape, y: Value, d: DotDimensions, p: Precision, t: str
 ) -> Any:
-    """reshape(x) · y = reshape(x · reshape(y)) if x has the dimensions of which s merges some"""
-    return _without_reshape(x, s, y, einsum_of(d, len(s), y.rank), p, t)
+    """reshape(x) · y = reshape(x · reshape(y)) if s merges contracted or batch dimensions of x"""
+    labels = einsum_of(d, len(s), y.rank)
+    return _without_reshape(x, range(x.rank), s, y, labels, p, t)
 
 
 @rule(
@@ -199,71 +192,78 @@ def absorb_reshape_of_left_operand(
 def absorb_reshape_of_right_operand(
     x: Value, y: Value, s: Shape, d: DotDimensions, p: Precision, t: str
 ) -> Any:
-    """x · reshape(y) = reshape(reshape(x) · y) if y has the dimensions of which s merges some"""
+    """x · reshape(y) = reshape(reshape(x) · y) if s merges contracted or batch dimensions of y"""
     need(is_swappable(p))
     labels = einsum_of(d, x.rank, len(s))
-    swapped = Precision(p.operands[::-1], p.algorithm)
-    return _without_reshape(y, s, x, Einsum(labels.y, labels.x, labels.result), swapped, t)
+    flipped = Einsum(labels.y, labels.x, labels.result)
+    return _without_reshape(y, range(y.rank), s, x, flipped, swapped(p), t)
+
+
+@rule(
+    lambda x, q, s, y, d, p, t: dot_general(reshape(transpose(x, q), s), y, d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshaped_transpose_of_left_operand(
+    x: Value, q: Permutation, s: Shape, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """reshape(xᑫ) · y = reshape(x · reshape(y)) if s merges dimensions of xᑫ"""
+    return _without_reshape(x, q, s, y, einsum_of(d, len(s), y.rank), p, t)
+
+
+@rule(
+    lambda x, y, q, s, d, p, t: dot_general(x, reshape(transpose(y, q), s), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshaped_transpose_of_right_operand(
+    x: Value, y: Value, q: Permutation, s: Shape, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · reshape(yᑫ) = reshape(reshape(x) · y) if s merges dimensions of yᑫ"""
+    need(is_swappable(p))
+    labels = einsum_of(d, x.rank, len(s))
+    flipped = Einsum(labels.y, labels.x, labels.result)
+    return _without_reshape(y, q, s, x, flipped, swapped(p), t)
 
 
 def _without_reshape(
-    x: Value, s: Shape, y: Value, labels: Einsum, p: Precision, t: str
+    x: Value, q: Sequence[int], s: Shape, y: Value, labels: Einsum, p: Precision, t: str
 ) -> Any:
-    """The contraction of reshape(x, s) and y by one of x and a reshaped y."""
-    pairs = blocks(x.shape, s)
+    """The contraction of reshape(xᑫ, s) and y by one of x and a reshaped y."""
+    large = [i for i in q if x.shape[i] != 1]
+    pairs = blocks(picked(x.shape, large), s)
     need(pairs is not None)
     assert pairs is not None
     size = sizes(labels.x, s) | sizes(labels.y, y.shape)
     finer: dict[Hashable, Labels] = {}
-    x_labels: list[Hashable] = []
+    merges = not is_identity(q) and any(len(block.source) > 1 for block in pairs)
     for block in pairs:
-        own = tuple(("part", i) for i in block.source)
-        x_labels.extend(own)
-        old = [labels.x[i] for i in block.target]
-        if len(old) > 1:
-            # Dimensions that the reshape splits: they must stay together in the result, and free.
-            place = labels.result.index(old[0]) if old[0] in labels.result else len(labels.result)
-            need(labels.result[place : place + len(old)] == tuple(old))
-            need(not any(label in labels.y for label in old))
-        for label in old:
-            finer[label] = own if label == old[0] else ()
-        size |= dict(zip(own, picked(x.shape, block.source), strict=True))
-    unused = [label for label in x_labels if not any(label in new for new in finer.values())]
-    result = tuple(new for label in labels.result for new in finer.get(label, (label,)))
-    y_labels = tuple(new for label in labels.y for new in finer.get(label, (label,)))
-    # A dimension of size 1 that the reshape dropped is kept as a free one.
-    new_labels = Einsum(tuple(x_labels), y_labels, (*result, *unused))
-    need(any(label in y_labels for label in x_labels))
-    product = contract(x, reshape(y, [size[label] for label in y_labels]), new_labels, p, t)
+        own = tuple(large[i] for i in block.source)
+        old = tuple(labels.x[i] for i in block.target)
+        # Dimensions that the reshape splits must be free, and together in the result.
+        need(len(old) == 1 or not any(label in labels.y for label in old))
+        need(len(old) == 1 or _is_within(old, labels.result))
+        merges = merges or (len(own) > 1 and old[0] in labels.y)
+        parts = tuple(("part", i) for i in own)
+        finer |= {label: parts if label == old[0] else () for label in old}
+        size |= dict(zip(parts, picked(x.shape, own), strict=True))
+    need(merges)
+    y_labels, result = (
+        tuple(new for label in own for new in finer.get(label, (label,)))
+        for own in (labels.y, labels.result)
+    )
+    x_labels = tuple(("part", i) for i in sorted(large))
+    need(any(label in y_labels and label not in result for label in x_labels))
+    left = reshape(x, [size[label] for label in x_labels])
+    right = reshape(y, [size[label] for label in y_labels])
+    product = contract(left, right, Einsum(x_labels, y_labels, result), p, t)
     return reshape(product, [size[label] for label in labels.result])
 
 
-@rule(
-    lambda x, y, d, p, t, s: reshape(dot_general(x, y, d, p, t), s),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def push_reshape_into_dot(
-    x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Shape
-) -> Any:
-    """reshape(x · y, s) = reshape(x) · reshape(y) if s splits dimensions of the result"""
-    labels = einsum_of(d, x.rank, y.rank)
-    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
-    pairs = blocks([size[label] for label in labels.result], s)
-    need(pairs is not None)
-    assert pairs is not None
-    finer: dict[Hashable, Labels] = {}
-    for block in pairs:
-        need(len(block.source) == 1 and len(block.target) >= 1)
-        parts = tuple(("part", i) for i in block.target)
-        finer[labels.result[block.source[0]]] = parts
-        size |= dict(zip(parts, picked(s, block.target), strict=True))
-    x_labels, y_labels, result = (
-        tuple(new for label in own for new in finer.get(label, (label,))) for own in labels
-    )
-    left = reshape(x, [size[label] for label in x_labels])
-    right = reshape(y, [size[label] for label in y_labels])
-    return contract(left, right, Einsum(x_labels, y_labels, result), p, t)
+def _is_within(part: Labels, whole: Labels) -> bool:
+    """Whether the labels of `part` are neighbours in `whole`, in their order."""
+    place = whole.index(part[0]) if part and part[0] in whole else len(whole)
+    return whole[place : place + len(part)] == part
 
 
 # Slices, concatenations and reversals.
@@ -282,12 +282,11 @@ def slice_before_dot(
     labels = einsum_of(d, x.rank, y.rank)
     bounds = dict(zip(labels.result, zip(a, b, c, strict=True), strict=True))
 
-    def cut(operand: Value, own: Labels) -> Any:
+    def part(operand: Value, own: Labels) -> Any:
         whole = [(0, n, 1) for n in operand.shape]
-        cuts = [bounds.get(label, w) for label, w in zip(own, whole, strict=True)]
-        return slice_(operand, *zip(*cuts, strict=True)) if cuts else operand
+        return cut(operand, (bounds.get(label, w) for label, w in zip(own, whole, strict=True)))
 
-    return dot_general(cut(x, labels.x), cut(y, labels.y), d, p, t)
+    return dot_general(part(x, labels.x), part(y, labels.y), d, p, t)
 
 
 @rule(
@@ -301,7 +300,7 @@ def split_dot_of_concatenated_left(
     """[x, y] · z = x·z + y·z, in parts of z, along a contracted dimension, else [x·z, y·z]"""
     size = x.shape[i]
     if i in d.lhs_contract:
-        need(size > 0 and y.shape[i] > 0)
+        need(_is_balanced(size, y.shape[i]))
         at = d.rhs_contract[d.lhs_contract.index(i)]
         first, second = _cut(z, at, size)
         return add(dot_general(x, first, d, p, t), dot_general(y, second, d, p, t))
@@ -325,7 +324,7 @@ def split_dot_of_concatenated_right(
     """z · [x, y] = z·x + z·y, in parts of z, along a contracted dimension, else [z·x, z·y]"""
     size = x.shape[i]
     if i in d.rhs_contract:
-        need(size > 0 and y.shape[i] > 0)
+        need(_is_balanced(size, y.shape[i]))
         first, second = _cut(z, d.lhs_contract[d.rhs_contract.index(i)], size)
         return add(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t))
     if i in d.rhs_batch:
@@ -335,6 +334,11 @@ def split_dot_of_concatenated_right(
         place = z.rank - len(d.lhs_contract) + d.rhs_free(x.rank).index(i)
         first = second = z
     return concatenate(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t), place)
+
+
+def _is_balanced(first: int, second: int) -> bool:
+    """Whether neither part is less than a third: long chains, as of im2col, stay whole."""
+    return 3 * min(first, second) >= first + second > 0
 
 
 def _cut(z: Value, dimension: int, size: int) -> tuple[Any, Any]:

@@ -155,6 +155,11 @@ def compare_indicator(p: Value, t: Any, c: Literal, d: Any, k: Any) -> Value | N
 # ------------------------------------------------------------------ complex numbers
 
 
+def _complex_part(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["complex<f32>", "complex<f64>"])))
+    return {"f": str(rng.choice(["real", "imag"])), "z": type}
+
+
 @rule(lambda x, y: unary("real", binary("complex", x, y)), numerics=BITWISE, source=COMPLEX)
 def real_of_complex(x: Value, y: Value) -> Value | None:
     """re(x + iy) = x"""
@@ -178,24 +183,25 @@ def complex_of_parts(z: Value) -> Value | None:
     return z
 
 
-@rule(lambda f, z: unary(f, negate(z)), numerics=BITWISE, source=COMPLEX)
+@rule(
+    lambda f, z: unary(f, negate(z)), numerics=BITWISE, source=COMPLEX, examples=_complex_part
+)
 def part_of_negated(f: Any, z: Value) -> Value | None:
     """re(-z) = -re z and im(-z) = -im z, z complex"""
     need(f in ("real", "imag") and is_complex(z.dtype))
     return negate(unary(f, z))
 
 
-def _complex_sums(rng: np.random.Generator) -> dict[str, Any]:
-    type = TensorType((2, 3), str(rng.choice(["complex<f32>", "complex<f64>"])))
-    f, g = str(rng.choice(["real", "imag"])), str(rng.choice(["add", "subtract"]))
-    return {"f": f, "g": g, "z": type, "w": type}
+def _complex_sum(rng: np.random.Generator) -> dict[str, Any]:
+    part = _complex_part(rng)
+    return {**part, "g": str(rng.choice(["add", "subtract"])), "w": part["z"]}
 
 
 @rule(
     lambda f, g, z, w: unary(f, binary(g, z, w)),
     numerics=BITWISE,
     source=COMPLEX,
-    examples=_complex_sums,
+    examples=_complex_sum,
 )
 def part_of_sum(f: Any, g: Any, z: Value, w: Value) -> Value | None:
     """re(z ± w) = re z ± re w; imaginary parts too; z and w complex"""

@@ -25,16 +25,14 @@ from saturax.graph.ops import (
     reshape,
     reverse,
     slice_dimension,
-    transpose,
 )
-from saturax.graph.types import TensorType
 from saturax.rules.arithmetic import accumulation_dtype, converts_exactly, is_uniform
 from saturax.rules.einsum import Einsum, contract
+from saturax.rules.moves import transposed
 from saturax.rules.permutations import is_identity, replaced
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.windows import (
     OUTPUT_FEATURE,
-    channels_first,
     channels_last,
     is_undilated,
     kernel_labels,
@@ -79,9 +77,7 @@ def _seen_by_unit_window(x: Value, w: Window, d: ConvDimensions) -> Any:
     return x
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def pointwise_convolution_as_dot(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -93,9 +89,7 @@ def pointwise_convolution_as_dot(
     return contract(_seen_by_unit_window(x, w, d), kernel_matrix(k, d), labels, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def pointwise_convolution_as_batched_dot(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -116,7 +110,9 @@ def pointwise_convolution_as_batched_dot(
     result = output_labels(d)
     labels = Einsum(x_labels, k_labels, (*result[:at], "group", *result[at:]))
     product = contract(grouped_x, grouped_k, labels, p, t)
-    return reshape(product, replaced(_output_shape(x, k, w, d), at, k.shape[d.kernel_output_feature]))
+    return reshape(
+        product, replaced(_output_shape(x, k, w, d), at, k.shape[d.kernel_output_feature])
+    )
 
 
 def _grouped(shape: tuple[int, ...], dimension: int, groups: int) -> tuple[int, ...]:
@@ -135,9 +131,7 @@ def _output_shape(x: Value, k: Value, w: Window, d: ConvDimensions) -> tuple[int
     return tuple(shape)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def whole_window_convolution_as_dot(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -145,7 +139,9 @@ def whole_window_convolution_as_dot(
     need(g == (1, 1) and is_undilated(w) and not any(map(any, w.padding)))
     need(window_shape(k, d) == tuple(x.shape[i] for i in d.input_spatial))
     need(0 not in window_shape(k, d))
-    flipped = [i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed]
+    flipped = [
+        i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed
+    ]
     result = tuple(i for i in output_labels(d) if i not in d.input_spatial)
     labels = Einsum(tuple(range(x.rank)), kernel_labels(d), result)
     product = contract(x, reverse(k, flipped), labels, p, t)
@@ -173,7 +169,7 @@ def depthwise_convolution_as_products(
         seen = shifted_input(padded, w, d, position, sizes)
         row = reshape(kernel_slice(kernel, w, d, position), (k.shape[d.kernel_output_feature],))
         products.append(multiply(seen, broadcast_in_dim(row, seen.shape, (d.input_feature,))))
-    return transpose(convert(reduce(add, products), t), output_permutation(d))
+    return transposed(convert(reduce(add, products), t), output_permutation(d))
 
 
 def _repeated(x: Value, d: ConvDimensions, k: Value) -> Any:
@@ -187,9 +183,7 @@ def _repeated(x: Value, d: ConvDimensions, k: Value) -> Any:
     return reshape(repeated, replaced(x.shape, feature, x.shape[feature] * times))
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def split_feature_groups(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -208,9 +202,7 @@ def split_feature_groups(
     return concatenate_all(parts, d.output_feature)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def split_batch_groups(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -238,6 +230,8 @@ def small_convolution_as_dot(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
     """x ∗ k = [shift(x, i)]ᵢ·[k[i]]ᵢ if 1 < window ≤ 9 places, output ≤ 1024 positions and g = 1"""
+    # Convolutions in other layouts have been given this one.
+    need(d.input_feature == x.rank - 1)
     sizes, places = output_sizes(x, k, w, d), prod(window_shape(k, d))
     need(g == (1, 1) and 1 < places <= MAX_DENSE_WINDOW)
     need(0 < prod(sizes) <= MAX_IM2COL_POSITIONS)
@@ -246,15 +240,15 @@ def small_convolution_as_dot(
         [shifted_input(padded, w, d, position, sizes) for position in positions(k, d)],
         d.input_feature,
     )
-    flipped = [i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed]
+    flipped = [
+        i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed
+    ]
     order = (*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)
     rows = places * k.shape[d.kernel_input_feature]
     matrix = reshape(
-        transpose(reverse(k, flipped), order), (rows, k.shape[d.kernel_output_feature])
+        transposed(reverse(k, flipped), order), (rows, k.shape[d.kernel_output_feature])
     )
-    labels = Einsum(
-        tuple(range(x.rank)), (d.input_feature, OUTPUT_FEATURE), output_labels(d)
-    )
+    labels = Einsum(tuple(range(x.rank)), (d.input_feature, OUTPUT_FEATURE), output_labels(d))
     return contract(patches, matrix, labels, p, t)
 
 
@@ -287,7 +281,7 @@ def convolution_as_sum_over_depth(
     shape = _output_shape(x, k, w, d)
     order = (d.output_batch, d.output_spatial[0], *rest)
     unmerged = reshape(total, [shape[i] for i in order])
-    return transpose(unmerged, [order.index(i) for i in range(x.rank)])
+    return transposed(unmerged, [order.index(i) for i in range(x.rank)])
 
 
 def _only_first(w: Window) -> Window:
@@ -320,7 +314,7 @@ def _depth_as_batch(padded: Value, w: Window, d: ConvDimensions, j: int, depth: 
     limit = start + (depth - 1) * w.strides[0] + 1
     planes = slice_dimension(padded, dimension, start, limit, w.strides[0])
     rest = [i for i in range(padded.rank) if i not in (d.input_batch, dimension)]
-    ordered = transpose(planes, (d.input_batch, dimension, *rest))
+    ordered = transposed(planes, (d.input_batch, dimension, *rest))
     return reshape(ordered, (ordered.shape[0] * depth, *ordered.shape[2:]))
 
 
@@ -332,24 +326,12 @@ def _kernel_at_depth(k: Value, w: Window, d: ConvDimensions, j: int) -> Any:
     return reshape(plane, [n for i, n in enumerate(k.shape) if i != dimension])
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def convolution_in_channels_last(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
     """x ∗ k = (xᵖ ∗ kᑫ)ʳ with features last (NHWC, HWIO)"""
     return _in_layout(x, k, w, d, channels_last(len(d.input_spatial)), g, p, t)
-
-
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
-def convolution_in_channels_first(
-    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
-) -> Any:
-    """x ∗ k = (xᵖ ∗ kᑫ)ʳ with features before space (NCHW, OIHW)"""
-    return _in_layout(x, k, w, d, channels_first(len(d.input_spatial)), g, p, t)
 
 
 def _in_layout(
@@ -364,7 +346,5 @@ def _in_layout(
 ) -> Any:
     input_order, kernel_order, output_order = layout_permutations(d, layout)
     need(not all(map(is_identity, (input_order, kernel_order, output_order))))
-    moved = convolution(
-        transpose(x, input_order), transpose(k, kernel_order), w, layout, g, p, t
-    )
-    return transpose(moved, output_order)
+    moved = convolution(transposed(x, input_order), transposed(k, kernel_order), w, layout, g, p, t)
+    return transposed(moved, output_order)

@@ -243,8 +243,8 @@ def split_convolution_of_concatenated_kernels(
 ) -> Any:  # fmt: skip
     """x ∗ concatenate(k, y) = concatenate(x ∗ k, x ∗ y) along output features, in one group"""
     need(i == d.kernel_output_feature and g == (1, 1))
-    parts = (convolution(x, part, w, d, g, p, t) for part in (k, y))
-    return concatenate(*parts, d.output_feature)
+    first, second = (convolution(x, part, w, d, g, p, t) for part in (k, y))
+    return concatenate(first, second, d.output_feature)
 
 
 @rule(
@@ -278,6 +278,4 @@ def split_convolution_of_concatenated_features(
     at, size = d.kernel_input_feature, x.shape[i]
     left = slice_dimension(k, at, 0, size)
     right = slice_dimension(k, at, size, k.shape[at])
-    return binary(
-        "add", convolution(x, left, w, d, g, p, t), convolution(y, right, w, d, g, p, t)
-    )
+    return binary("add", convolution(x, left, w, d, g, p, t), convolution(y, right, w, d, g, p, t))

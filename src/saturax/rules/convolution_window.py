@@ -1,6 +1,8 @@
 """Convolutions that absorb transposes, padding, slices and reversals around them.
 
 Letters as in `convolution`: window w, dimension numbers d, groups g, precision p, result type t.
+Transposes are absorbed where that brings features last: every convolution has that form, and each
+layout more would multiply the forms of its neighbours.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.rules.convolution import SPEC
-from saturax.rules.permutations import Permutation, invert, replaced
+from saturax.rules.permutations import Permutation, invert
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.windows import (
     normalised,
@@ -47,8 +49,10 @@ def absorb_transpose_into_convolution_input(
     x: Value, q: Permutation, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision,
     t: str,
 ) -> Any:  # fmt: skip
-    """xᑫ ∗ k = x ∗ k with the input's dimension numbers permuted by q"""
-    return convolution(x, k, w, with_input(d, q), g, p, t)
+    """xᑫ ∗ k = x ∗ k with the input's dimension numbers permuted by q, if x has features last"""
+    new = with_input(d, q)
+    need(new.input_feature == x.rank - 1 and new.input_batch == 0)
+    return convolution(x, k, w, new, g, p, t)
 
 
 @rule(
@@ -60,8 +64,10 @@ def absorb_transpose_into_convolution_kernel(
     x: Value, k: Value, q: Permutation, w: Window, d: ConvDimensions, g: Groups, p: Precision,
     t: str,
 ) -> Any:  # fmt: skip
-    """x ∗ kᑫ = x ∗ k with the kernel's dimension numbers permuted by q"""
-    return convolution(x, k, w, with_kernel(d, q), g, p, t)
+    """x ∗ kᑫ = x ∗ k with the kernel's dimension numbers permuted by q, if k has features last"""
+    new = with_kernel(d, q)
+    need((new.kernel_input_feature, new.kernel_output_feature) == (k.rank - 2, k.rank - 1))
+    return convolution(x, k, w, new, g, p, t)
 
 
 @rule(
@@ -73,13 +79,13 @@ def absorb_transpose_into_convolution_output(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
     q: Permutation,
 ) -> Any:  # fmt: skip
-    """(x ∗ k)ᑫ = x ∗ k with the output's dimension numbers permuted by q⁻¹"""
-    return convolution(x, k, w, with_output(d, invert(q)), g, p, t)
+    """(x ∗ k)ᑫ = x ∗ k with the output's dimension numbers permuted by q⁻¹, if features get last"""
+    new = with_output(d, invert(q))
+    need(new.output_feature == x.rank - 1 and new.output_batch == 0)
+    return convolution(x, k, w, new, g, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def normalise_convolution_window(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -119,13 +125,12 @@ def absorb_pad_into_convolution(
     return convolution(x, k, merged, d, g, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
-def convolution_padding_as_pad(
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
+def convolution_dilation_as_pad(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
-    """x ∗ k with padding and dilation of x = pad(x, 0) ∗ k without"""
+    """x ∗ k with x dilated = pad(x, 0) ∗ k without padding and dilation"""
+    need(any(spread > 1 for spread in w.lhs_dilation))
     plain = w._replace(
         padding=tuple((0, 0) for _ in w.padding), lhs_dilation=tuple(1 for _ in w.lhs_dilation)
     )
@@ -162,9 +167,7 @@ def absorb_slice_into_unit_window(
     return convolution(slice_(x, *whole), k, merged, d, g, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def slice_before_unit_window(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -194,7 +197,7 @@ def slice_before_convolution(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
     start: tuple[int, ...], limit: tuple[int, ...], stride: tuple[int, ...],
 ) -> Any:  # fmt: skip
-    """(x ∗ k)[n, o, s] = x[n] ∗ k[o] with stride and padding so that only positions s are computed"""
+    """(x ∗ k)[n, o, s] = x[n] ∗ k[o] with stride and padding that leave positions s"""
     need(g == (1, 1))
     n, o = d.output_batch, d.output_feature
     seen = slice_dimension(x, d.input_batch, start[n], limit[n], stride[n])
@@ -226,15 +229,11 @@ def absorb_reverse_into_convolution(
 ) -> Any:  # fmt: skip
     """x ∗ reverse(k) = x ∗ k with the window's reversal flipped"""
     need(all(i in d.kernel_spatial for i in q))
-    flips = tuple(
-        flag != (i in q) for flag, i in zip(w.reversal, d.kernel_spatial, strict=True)
-    )
+    flips = tuple(flag != (i in q) for flag, i in zip(w.reversal, d.kernel_spatial, strict=True))
     return convolution(x, k, w._replace(reversal=flips), d, g, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def window_reversal_as_reverse(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -245,9 +244,7 @@ def window_reversal_as_reverse(
     return convolution(x, reverse(k, flipped), plain, d, g, p, t)
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def drop_unit_spatial_dimension(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
@@ -269,9 +266,7 @@ def drop_unit_spatial_dimension(
     return None
 
 
-@rule(
-    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC
-)
+@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
 def convolution_1d_as_2d(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:

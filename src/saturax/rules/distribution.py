@@ -79,15 +79,6 @@ def factor_sum_around(x: Value, y: Value, z: Value, w: Value) -> Value | None:
 
 
 @rule(
-    lambda g, x, y, c: multiply(binary(g, x, y), constant(c)), numerics=ROUNDING, source=RING
-)
-def distribute_scale(g: Any, x: Value, y: Value, c: Literal) -> Value | None:
-    """(x ± y) · c = x · c ± y · c for a splat c: either may absorb the scale"""
-    need(g in ("add", "subtract") and c.is_splat and x.dtype in REALS)
-    return binary(g, multiply(x, constant(c)), multiply(y, constant(c)))
-
-
-@rule(
     lambda x, c, d: multiply(add(x, constant(c)), constant(d)),
     numerics=ROUNDING,
     source=RING,

@@ -14,9 +14,9 @@ from saturax.graph.ops import (
     dot_general,
     multiply,
     reduce_,
-    transpose,
 )
 from saturax.rules.arithmetic import accumulation_dtype
+from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to
 
 Labels = tuple[Hashable, ...]
@@ -31,15 +31,13 @@ class Einsum(NamedTuple):
 
 
 def einsum_of(d: DotDimensions, x_rank: int, y_rank: int) -> Einsum:
-    """The labels of a `dot_general`: x's dimensions are numbered, y's free ones go on from there."""
+    """The labels of a `dot_general`: x's dimensions are numbered, y's free ones after them."""
     y_labels = list(range(x_rank, x_rank + y_rank))
     shared = zip(d.lhs_batch + d.lhs_contract, d.rhs_batch + d.rhs_contract, strict=True)
     for left, right in shared:
         y_labels[right] = left
     y_free = tuple(y_labels[i] for i in d.rhs_free(y_rank))
-    return Einsum(
-        tuple(range(x_rank)), tuple(y_labels), d.lhs_batch + d.lhs_free(x_rank) + y_free
-    )
+    return Einsum(tuple(range(x_rank)), tuple(y_labels), d.lhs_batch + d.lhs_free(x_rank) + y_free)
 
 
 def dot_dimensions(x: Labels, y: Labels, result: Labels) -> DotDimensions:
@@ -71,9 +69,7 @@ def is_swappable(precision: Precision) -> bool:
     return not precision.algorithm
 
 
-def contract(
-    x: Value, y: Value, labels: Einsum, precision: Precision, dtype: str
-) -> Any:
+def contract(x: Value, y: Value, labels: Einsum, precision: Precision, dtype: str) -> Any:
     """The contraction with these labels, in the operand order that leaves nothing to transpose.
 
     Labels of one operand only must be in the result: a `dot_general` cannot sum over them.
@@ -85,7 +81,7 @@ def contract(
         return dot_general(y, x, d, swapped(precision), dtype)
     d = dot_dimensions(labels.x, labels.y, labels.result)
     result = dot_general(x, y, d, precision, dtype)
-    return transpose(result, permutation_to(order, labels.result))
+    return transposed(result, permutation_to(order, labels.result))
 
 
 def sizes(labels: Sequence[Hashable], shape: Sequence[int]) -> dict[Hashable, int]:

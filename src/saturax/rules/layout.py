@@ -29,6 +29,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
+from saturax.rules.moves import transposed
 from saturax.rules.permutations import (
     Permutation,
     compose,
@@ -55,7 +56,7 @@ def drop_identity_transpose(x: Value, p: Permutation) -> Any:
 @rule(lambda x, p, q: transpose(transpose(x, p), q), numerics=BITWISE, source=SPEC)
 def merge_transposes(x: Value, p: Permutation, q: Permutation) -> Any:
     """(xᵖ)ᑫ = x^(p∘q)"""
-    return transpose(x, compose(p, q))
+    return transposed(x, compose(p, q))
 
 
 @rule(lambda x, p: transpose(x, p), numerics=BITWISE, source=SPEC)
@@ -65,52 +66,37 @@ def transpose_as_reshape(x: Value, p: Permutation) -> Any:
     return reshape(x, picked(x.shape, p))
 
 
-@rule(lambda x, s: reshape(x, s), numerics=BITWISE, source=SPEC)
-def reshape_as_transpose(x: Value, s: Shape) -> Any:
-    """reshape(x, s) = xᵖ if s is the shape of x with dimensions of size 1 moved"""
-    need(len(s) == x.rank and s != x.shape and 0 not in s)
-    order = sorted(range(x.rank), key=lambda i: (x.shape[i] == 1, i))
-    places = sorted(range(x.rank), key=lambda i: (s[i] == 1, i))
-    need(picked(x.shape, order) == picked(s, places))
-    p = [0] * x.rank
-    for dimension, place in zip(order, places, strict=True):
-        p[place] = dimension
-    return transpose(x, p)
-
-
 # Elementwise operations.
 
 
 @rule(lambda f, x, p: transpose(unary(f, x), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_unary(f: Any, x: Value, p: Permutation) -> Any:
     """f(x)ᵖ = f(xᵖ)"""
-    return unary(f, transpose(x, p))
+    return unary(f, transposed(x, p))
 
 
 @rule(lambda f, x, p: unary(f, transpose(x, p)), numerics=BITWISE, source=SPEC)
 def pull_transpose_out_of_unary(f: Any, x: Value, p: Permutation) -> Any:
     """f(xᵖ) = f(x)ᵖ"""
-    return transpose(unary(f, x), p)
+    return transposed(unary(f, x), p)
 
 
 @rule(lambda f, x, y, p: transpose(binary(f, x, y), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_binary(f: Any, x: Value, y: Value, p: Permutation) -> Any:
     """f(x, y)ᵖ = f(xᵖ, yᵖ)"""
-    return binary(f, transpose(x, p), transpose(y, p))
+    return binary(f, transposed(x, p), transposed(y, p))
 
 
-@rule(
-    lambda f, x, y, p: binary(f, transpose(x, p), transpose(y, p)), numerics=BITWISE, source=SPEC
-)
+@rule(lambda f, x, y, p: binary(f, transpose(x, p), transpose(y, p)), numerics=BITWISE, source=SPEC)
 def pull_transpose_out_of_binary(f: Any, x: Value, y: Value, p: Permutation) -> Any:
     """f(xᵖ, yᵖ) = f(x, y)ᵖ"""
-    return transpose(binary(f, x, y), p)
+    return transposed(binary(f, x, y), p)
 
 
 @rule(lambda f, x, y, z, p: transpose(ternary(f, x, y, z), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_ternary(f: str, x: Value, y: Value, z: Value, p: Permutation) -> Any:
     """f(x, y, z)ᵖ = f(xᵖ, yᵖ, zᵖ)"""
-    return ternary(f, transpose(x, p), transpose(y, p), transpose(z, p))
+    return ternary(f, transposed(x, p), transposed(y, p), transposed(z, p))
 
 
 @rule(
@@ -120,7 +106,7 @@ def push_transpose_through_ternary(f: str, x: Value, y: Value, z: Value, p: Perm
 )
 def pull_transpose_out_of_ternary(f: str, x: Value, y: Value, z: Value, p: Permutation) -> Any:
     """f(xᵖ, yᵖ, zᵖ) = f(x, y, z)ᵖ"""
-    return transpose(ternary(f, x, y, z), p)
+    return transposed(ternary(f, x, y, z), p)
 
 
 @rule(
@@ -132,7 +118,7 @@ def pull_transpose_over_broadcast(
     f: Any, x: Value, p: Permutation, y: Value, s: Shape, d: Dimensions
 ) -> Any:
     """f(xᵖ, broadcast(y)) = f(x, broadcast'(y))ᵖ"""
-    return transpose(binary(f, x, _broadcast_before(y, s, d, p)), p)
+    return transposed(binary(f, x, _broadcast_before(y, s, d, p)), p)
 
 
 @rule(
@@ -144,7 +130,7 @@ def pull_transpose_over_broadcast_on_the_left(
     f: Any, x: Value, p: Permutation, y: Value, s: Shape, d: Dimensions
 ) -> Any:
     """f(broadcast(y), xᵖ) = f(broadcast'(y), x)ᵖ"""
-    return transpose(binary(f, _broadcast_before(y, s, d, p), x), p)
+    return transposed(binary(f, _broadcast_before(y, s, d, p), x), p)
 
 
 def _broadcast_before(y: Value, s: Shape, d: Dimensions, p: Permutation) -> Any:
@@ -156,14 +142,14 @@ def _broadcast_before(y: Value, s: Shape, d: Dimensions, p: Permutation) -> Any:
 def pull_transpose_over_constant(f: Any, x: Value, p: Permutation, c: Literal) -> Any:
     """f(xᵖ, c) = f(x, c)ᵖ if all elements of c are equal"""
     need(c.is_splat)
-    return transpose(binary(f, x, full(c.value, _like(x, c))), p)
+    return transposed(binary(f, x, full(c.value, _like(x, c))), p)
 
 
 @rule(lambda f, x, p, c: binary(f, constant(c), transpose(x, p)), numerics=BITWISE, source=SPEC)
 def pull_transpose_over_constant_on_the_left(f: Any, x: Value, p: Permutation, c: Literal) -> Any:
     """f(c, xᵖ) = f(c, x)ᵖ if all elements of c are equal"""
     need(c.is_splat)
-    return transpose(binary(f, full(c.value, _like(x, c)), x), p)
+    return transposed(binary(f, full(c.value, _like(x, c)), x), p)
 
 
 def _like(x: Value, c: Literal) -> TensorType:
@@ -201,7 +187,7 @@ def transpose_before_reshape(x: Value, s: Shape, p: Permutation) -> Any:
         need(p[place : place + len(block.target)] == block.target)
         order.extend(block.source)
         place += len(block.target)
-    return reshape(transpose(x, order), picked(s, p))
+    return reshape(transposed(x, order), picked(s, p))
 
 
 @rule(lambda x, p, s: reshape(transpose(x, p), s), numerics=BITWISE, source=SPEC)
@@ -213,7 +199,7 @@ def reshape_before_transpose(x: Value, p: Permutation, s: Shape) -> Any:
     need(all(is_run(picked(p, block.source)) for block in pairs))
     placed = sorted(pairs, key=lambda b: p[b.source[0]] if b.source else -1)
     order = [dimension for block in placed for dimension in block.target]
-    return transpose(reshape(x, picked(s, order)), invert(order))
+    return transposed(reshape(x, picked(s, order)), invert(order))
 
 
 @rule(lambda x, v, a, b, c, p: transpose(pad(x, v, a, b, c), p), numerics=BITWISE, source=SPEC)
@@ -221,7 +207,7 @@ def push_transpose_through_pad(
     x: Value, v: Value, a: Dimensions, b: Dimensions, c: Dimensions, p: Permutation
 ) -> Any:
     """pad(x, v, a, b, c)ᵖ = pad(xᵖ, v, a∘p, b∘p, c∘p)"""
-    return pad(transpose(x, p), v, picked(a, p), picked(b, p), picked(c, p))
+    return pad(transposed(x, p), v, picked(a, p), picked(b, p), picked(c, p))
 
 
 @rule(lambda x, p, v, a, b, c: pad(transpose(x, p), v, a, b, c), numerics=BITWISE, source=SPEC)
@@ -230,7 +216,7 @@ def pull_transpose_out_of_pad(
 ) -> Any:
     """pad(xᵖ, v, a, b, c) = pad(x, v, a∘p⁻¹, b∘p⁻¹, c∘p⁻¹)ᵖ"""
     q = invert(p)
-    return transpose(pad(x, v, picked(a, q), picked(b, q), picked(c, q)), p)
+    return transposed(pad(x, v, picked(a, q), picked(b, q), picked(c, q)), p)
 
 
 @rule(lambda x, a, b, c, p: transpose(slice_(x, a, b, c), p), numerics=BITWISE, source=SPEC)
@@ -238,7 +224,7 @@ def push_transpose_through_slice(
     x: Value, a: Dimensions, b: Dimensions, c: Dimensions, p: Permutation
 ) -> Any:
     """x[a:b:c]ᵖ = xᵖ[a∘p : b∘p : c∘p]"""
-    return slice_(transpose(x, p), picked(a, p), picked(b, p), picked(c, p))
+    return slice_(transposed(x, p), picked(a, p), picked(b, p), picked(c, p))
 
 
 @rule(lambda x, p, a, b, c: slice_(transpose(x, p), a, b, c), numerics=BITWISE, source=SPEC)
@@ -247,13 +233,13 @@ def pull_transpose_out_of_slice(
 ) -> Any:
     """xᵖ[a:b:c] = x[a∘p⁻¹ : b∘p⁻¹ : c∘p⁻¹]ᵖ"""
     q = invert(p)
-    return transpose(slice_(x, picked(a, q), picked(b, q), picked(c, q)), p)
+    return transposed(slice_(x, picked(a, q), picked(b, q), picked(c, q)), p)
 
 
 @rule(lambda x, y, i, p: transpose(concatenate(x, y, i), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_concatenate(x: Value, y: Value, i: int, p: Permutation) -> Any:
     """[x, y]ᵖ = [xᵖ, yᵖ]"""
-    return concatenate(transpose(x, p), transpose(y, p), p.index(i))
+    return concatenate(transposed(x, p), transposed(y, p), p.index(i))
 
 
 @rule(
@@ -263,19 +249,19 @@ def push_transpose_through_concatenate(x: Value, y: Value, i: int, p: Permutatio
 )
 def pull_transpose_out_of_concatenate(x: Value, y: Value, p: Permutation, i: int) -> Any:
     """[xᵖ, yᵖ] = [x, y]ᵖ"""
-    return transpose(concatenate(x, y, p[i]), p)
+    return transposed(concatenate(x, y, p[i]), p)
 
 
 @rule(lambda x, d, p: transpose(reverse(x, d), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_reverse(x: Value, d: Dimensions, p: Permutation) -> Any:
     """reverse(x, d)ᵖ = reverse(xᵖ, p⁻¹(d))"""
-    return reverse(transpose(x, p), sorted(picked(invert(p), d)))
+    return reverse(transposed(x, p), sorted(picked(invert(p), d)))
 
 
 @rule(lambda x, p, d: reverse(transpose(x, p), d), numerics=BITWISE, source=SPEC)
 def pull_transpose_out_of_reverse(x: Value, p: Permutation, d: Dimensions) -> Any:
     """reverse(xᵖ, d) = reverse(x, p(d))ᵖ"""
-    return transpose(reverse(x, sorted(picked(p, d))), p)
+    return transposed(reverse(x, sorted(picked(p, d))), p)
 
 
 @rule(lambda i, t, p: transpose(iota(i, t), p), numerics=BITWISE, source=SPEC)
@@ -292,31 +278,28 @@ def push_transpose_through_reduce(f: str, x: Value, d: Dimensions, p: Permutatio
     """reduce(x, d)ᵖ = reduce(xᑫ, d), where q moves the dimensions that are left as p does"""
     kept = [i for i in range(x.rank) if i not in d]
     moved = iter(picked(kept, p))
-    return reduce_(f, transpose(x, [i if i in d else next(moved) for i in range(x.rank)]), d)
+    return reduce_(f, transposed(x, [i if i in d else next(moved) for i in range(x.rank)]), d)
 
 
 @rule(lambda f, x, p, d: reduce_(f, transpose(x, p), d), numerics=ROUNDING, source=SPEC)
 def pull_transpose_out_of_reduce(f: str, x: Value, p: Permutation, d: Dimensions) -> Any:
     """reduce(xᵖ, d) = reduce(x, p(d))ᑫ"""
     kept = [dimension for place, dimension in enumerate(p) if place not in d]
-    return transpose(reduce_(f, x, sorted(picked(p, d))), rank_order(kept))
+    return transposed(reduce_(f, x, sorted(picked(p, d))), rank_order(kept))
 
 
 @rule(lambda f, x, w, p: transpose(reduce_window(f, x, w), p), numerics=ROUNDING, source=SPEC)
-def push_transpose_through_reduce_window(
-    f: str, x: Value, w: ReduceWindow, p: Permutation
-) -> Any:
+def push_transpose_through_reduce_window(f: str, x: Value, w: ReduceWindow, p: Permutation) -> Any:
     """reduce_window(x, w)ᵖ = reduce_window(xᵖ, w∘p)"""
-    return reduce_window(f, transpose(x, p), _permuted(w, p))
+    return reduce_window(f, transposed(x, p), _permuted(w, p))
 
 
 @rule(lambda f, x, p, w: reduce_window(f, transpose(x, p), w), numerics=ROUNDING, source=SPEC)
-def pull_transpose_out_of_reduce_window(
-    f: str, x: Value, p: Permutation, w: ReduceWindow
-) -> Any:
+def pull_transpose_out_of_reduce_window(f: str, x: Value, p: Permutation, w: ReduceWindow) -> Any:
     """reduce_window(xᵖ, w) = reduce_window(x, w∘p⁻¹)ᵖ"""
-    return transpose(reduce_window(f, x, _permuted(w, invert(p))), p)
+    return transposed(reduce_window(f, x, _permuted(w, invert(p))), p)
 
 
 def _permuted(w: ReduceWindow, p: Permutation) -> ReduceWindow:
-    return ReduceWindow(*(tuple(field[i] for i in p) for field in w))
+    fields: list[Any] = [tuple(field[i] for i in p) for field in w]
+    return ReduceWindow(*fields)

@@ -1,4 +1,4 @@
-"""Reversals and padding: they merge, cancel, and move through operations that keep elements apart."""
+"""Reversals and padding: they merge, cancel, and move through elementwise work."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from saturax.graph.ops import (
     constant,
     full,
     pad,
-    reduce_,
     reverse,
     slice_,
     ternary,
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, need, rule
 from saturax.rules.shapes import Shape, symmetric_difference
 
 SPEC = "StableHLO spec, `pad`"
@@ -106,13 +105,6 @@ def push_reverse_through_pad(
     return pad(reverse(x, d), v, low, high, c)
 
 
-@rule(lambda f, x, d, e: reduce_(f, reverse(x, d), e), numerics=ROUNDING, source=REVERSE_SPEC)
-def reduce_before_reverse(f: str, x: Value, d: Dimensions, e: Dimensions) -> Any:
-    """reduce(reverse(x, d), e) = reverse(reduce(x, e), d - e)"""
-    kept = [i for i in range(x.rank) if i not in e]
-    return reverse(reduce_(f, x, e), [place for place, i in enumerate(kept) if i in d])
-
-
 # Padding.
 
 
@@ -196,21 +188,3 @@ def binary_with_constant_before_pad(
     inside = full(k.value, TensorType(x.shape, k.type.dtype))
     outside = full(k.value, TensorType((), k.type.dtype))
     return pad(binary(f, x, inside), binary(f, v, outside), a, b, c)
-
-
-@rule(lambda x, k, a, b, c: pad(x, constant(k), a, b, c), numerics=BITWISE, source=SPEC)
-def pad_as_concatenate(
-    x: Value, k: Literal, a: Dimensions, b: Dimensions, c: Dimensions
-) -> Any:
-    """pad(x, v) = [v…, x, v…] if it pads one dimension, outside only"""
-    padded = [i for i in range(x.rank) if a[i] or b[i] or c[i]]
-    need(len(padded) == 1)
-    (i,) = padded
-    need(a[i] >= 0 and b[i] >= 0 and not c[i])
-    result = x
-    for size, is_low in ((a[i], True), (b[i], False)):
-        if size:
-            shape = (*x.shape[:i], size, *x.shape[i + 1 :])
-            edge = full(k.value, TensorType(shape, x.dtype))
-            result = concatenate(edge, result, i) if is_low else concatenate(result, edge, i)
-    return result

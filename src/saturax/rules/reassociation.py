@@ -11,7 +11,6 @@ from saturax.graph.literal import Literal
 from saturax.graph.ops import add, binary, constant, divide, multiply, subtract
 from saturax.graph.types import is_complex
 from saturax.rules.conditions import (
-    INTEGERS,
     REALS,
     double_constants,
     exactly,
@@ -55,14 +54,17 @@ merge_constants_exactly = exactly(merge_constants, lambda f, x, c, d: is_exact(f
 
 
 @rule(
-    lambda f, x, y, c: binary(f, binary(f, x, constant(c)), y),
+    lambda f, x, y, c, d: binary(f, binary(f, x, constant(c)), binary(f, y, constant(d))),
     numerics=ROUNDING,
     source=ASSOCIATIVITY,
+    examples=double_constants("c", "d"),
 )
-def move_constant_outward(f: Any, x: Value, y: Value, c: Literal) -> Value | None:
-    """f(f(x, c), y) = f(f(x, y), c) for f = + and ·"""
-    need(f in ("add", "multiply") and (x.dtype in REALS or x.dtype in INTEGERS))
-    return binary(f, binary(f, x, y), constant(c))
+def merge_constants_of_operands(
+    f: Any, x: Value, y: Value, c: Literal, d: Literal
+) -> Value | None:
+    """f(f(x, c), f(y, d)) = f(f(x, y), f(c, d)) for f = + and ·, real"""
+    need(f in ("add", "multiply") and x.dtype in REALS)
+    return binary(f, binary(f, x, y), _ordinary(f, c, d))
 
 
 @rule(

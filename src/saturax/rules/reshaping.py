@@ -16,14 +16,14 @@ from saturax.graph.ops import (
     concatenate,
     constant,
     full,
-    reduce_,
     reshape,
     ternary,
-    transpose,
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.moves import transposed
+from saturax.rules.permutations import moves_only_units
+from saturax.rules.rule import BITWISE, need, rule
 from saturax.rules.shapes import Shape, blocks, large_dimensions, picked, squeezed
 
 SPEC = "StableHLO spec, `reshape`"
@@ -45,22 +45,10 @@ def merge_reshapes(x: Value, s: Shape, t: Shape) -> Any:
     return reshape(x, t)
 
 
-@rule(lambda f, x, s: reshape(unary(f, x), s), numerics=BITWISE, source=SPEC)
-def push_reshape_through_unary(f: Any, x: Value, s: Shape) -> Any:
-    """reshape(f(x)) = f(reshape(x))"""
-    return unary(f, reshape(x, s))
-
-
 @rule(lambda f, x, s: unary(f, reshape(x, s)), numerics=BITWISE, source=SPEC)
 def pull_reshape_out_of_unary(f: Any, x: Value, s: Shape) -> Any:
     """f(reshape(x)) = reshape(f(x))"""
     return reshape(unary(f, x), s)
-
-
-@rule(lambda f, x, y, s: reshape(binary(f, x, y), s), numerics=BITWISE, source=SPEC)
-def push_reshape_through_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
-    """reshape(f(x, y)) = f(reshape(x), reshape(y))"""
-    return binary(f, reshape(x, s), reshape(y, s))
 
 
 @rule(lambda f, x, y, s: binary(f, reshape(x, s), reshape(y, s)), numerics=BITWISE, source=SPEC)
@@ -68,12 +56,6 @@ def pull_reshape_out_of_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
     """f(reshape(x), reshape(y)) = reshape(f(x, y)) if x and y have one shape"""
     need(x.shape == y.shape)
     return reshape(binary(f, x, y), s)
-
-
-@rule(lambda f, x, y, z, s: reshape(ternary(f, x, y, z), s), numerics=BITWISE, source=SPEC)
-def push_reshape_through_ternary(f: str, x: Value, y: Value, z: Value, s: Shape) -> Any:
-    """reshape(f(x, y, z)) = f(reshape(x), reshape(y), reshape(z))"""
-    return ternary(f, reshape(x, s), reshape(y, s), reshape(z, s))
 
 
 @rule(
@@ -118,23 +100,7 @@ def push_reshape_through_concatenate(x: Value, y: Value, i: int, s: Shape) -> An
         size, rest = part.size // prod(whole[:i]), prod(s[at + 1 :])
         need(size % rest == 0 and part.size == prod(s[:at]) * (size // rest) * rest)
         parts.append(reshape(part, (*s[:at], size // rest, *s[at + 1 :])))
-    return concatenate(*parts, at)
-
-
-@rule(lambda f, x, s, d: reduce_(f, reshape(x, s), d), numerics=ROUNDING, source=SPEC)
-def reduce_before_reshape(f: str, x: Value, s: Shape, d: Dimensions) -> Any:
-    """reduce(reshape(x)) = reshape(reduce(x)) if whole dimensions of x are reduced"""
-    pairs = blocks(x.shape, s)
-    need(pairs is not None and d)
-    assert pairs is not None
-    reduced: list[int] = []
-    for block in pairs:
-        inside = [i for i in block.target if i in d]
-        need(not inside or all(i in d or s[i] == 1 for i in block.target))
-        if inside:
-            reduced.extend(block.source)
-    kept = tuple(n for i, n in enumerate(s) if i not in d)
-    return reshape(reduce_(f, x, reduced), kept)
+    return concatenate(parts[0], parts[1], at)
 
 
 # Broadcasts and reshapes as one another.
@@ -171,8 +137,8 @@ def drop_unit_dimensions_before_broadcast(x: Value, s: Shape, d: Dimensions) -> 
 def broadcast_out_of_order_as_transpose(x: Value, s: Shape, d: Dimensions) -> Any:
     """broadcast(x, s, d) = broadcast(xᵖ, s, d∘p) with d∘p ascending"""
     order = sorted(range(x.rank), key=d.__getitem__)
-    need(order != list(range(x.rank)))
-    return broadcast_in_dim(transpose(x, order), s, picked(d, order))
+    need(not moves_only_units(x.shape, order))
+    return broadcast_in_dim(transposed(x, order), s, picked(d, order))
 
 
 @rule(lambda x, s, d, t: reshape(broadcast_in_dim(x, s, d), t), numerics=BITWISE, source=SPEC)
@@ -212,13 +178,6 @@ def unary_before_broadcast(f: Any, x: Value, s: Shape, d: Dimensions) -> Any:
     return broadcast_in_dim(unary(f, x), s, d)
 
 
-@rule(lambda f, x, s, d: broadcast_in_dim(unary(f, x), s, d), numerics=BITWISE,
-      source=BROADCAST_SPEC)  # fmt: skip
-def broadcast_before_unary(f: Any, x: Value, s: Shape, d: Dimensions) -> Any:
-    """broadcast(f(x)) = f(broadcast(x))"""
-    return unary(f, broadcast_in_dim(x, s, d))
-
-
 @rule(
     lambda f, x, y, s, d, e: binary(f, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e)),
     numerics=BITWISE,
@@ -238,16 +197,6 @@ def binary_before_broadcast(
     need(x_places <= y_places and set(d) <= set(e))
     x = broadcast_in_dim(x, y.shape, [e.index(place) for place in d])
     return broadcast_in_dim(binary(f, x, y), s, e)
-
-
-@rule(
-    lambda f, x, y, s, d: broadcast_in_dim(binary(f, x, y), s, d),
-    numerics=BITWISE,
-    source=BROADCAST_SPEC,
-)
-def broadcast_before_binary(f: Any, x: Value, y: Value, s: Shape, d: Dimensions) -> Any:
-    """broadcast(f(x, y)) = f(broadcast(x), broadcast(y))"""
-    return binary(f, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, d))
 
 
 @rule(
@@ -285,9 +234,7 @@ def constant_with_binary_before_broadcast(
     numerics=BITWISE,
     source=BROADCAST_SPEC,
 )
-def ternary_before_broadcast(
-    f: str, x: Value, y: Value, z: Value, s: Shape, d: Dimensions
-) -> Any:
+def ternary_before_broadcast(f: str, x: Value, y: Value, z: Value, s: Shape, d: Dimensions) -> Any:
     """f(broadcast(x), broadcast(y), broadcast(z)) = broadcast(f(x, y, z)) if all have one shape"""
     need(x.shape == y.shape == z.shape)
     return broadcast_in_dim(ternary(f, x, y, z), s, d)

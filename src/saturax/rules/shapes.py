@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def blocks(s: Sequence[int], t: Sequence[int]) -> tuple[Block, ...] | None:
 
 def is_run(dimensions: Sequence[int]) -> bool:
     """Whether the numbers are consecutive and ascending."""
-    return all(b == a + 1 for a, b in zip(dimensions, dimensions[1:], strict=False))
+    return all(b == a + 1 for a, b in pairwise(dimensions))
 
 
 def squeezed(shape: Sequence[int]) -> Shape:

@@ -129,9 +129,7 @@ def _output_places(d: ConvDimensions) -> tuple[int, ...]:
     return (d.output_batch, d.output_feature, *d.output_spatial)
 
 
-def without_spatial(
-    w: Window, d: ConvDimensions, i: int
-) -> tuple[Window, ConvDimensions]:
+def without_spatial(w: Window, d: ConvDimensions, i: int) -> tuple[Window, ConvDimensions]:
     """Window and dimension numbers after dropping spatial dimension number i everywhere."""
 
     def drop(items: Sequence[Any]) -> tuple[Any, ...]:

@@ -71,6 +71,8 @@ def _integers(type: TensorType, draw: Draw) -> Array:
         low = 0 if is_unsigned(type.dtype) else -3
         return draw.rng.integers(low, 8 if width >= 8 else 2, type.shape).astype(kind)
     low = 0 if is_unsigned(type.dtype) else -(1 << (width - 1))
-    values = draw.rng.integers(low, low + (1 << width) - 1, type.shape, np.int64 if low else np.uint64, True)
+    values = draw.rng.integers(
+        low, low + (1 << width) - 1, type.shape, np.int64 if low else np.uint64, True
+    )
     extreme = draw.rng.random(type.shape) < 0.2
     return np.where(extreme, low, values).astype(kind)

@@ -81,7 +81,11 @@ def instances(
 
 
 def _admitted(pattern: PatternNode, dtypes: Sequence[str]) -> Sequence[str]:
-    """The element types that the functions named in a pattern take; all if there are none."""
+    """The element types that the functions named in a pattern take; all if there are none, or
+    if the pattern changes between types.
+    """
+    if any(_changes_type(node) for _, node in pattern.walk()):
+        return dtypes
 
     def takes(dtype: str) -> bool:
         for _, node in pattern.walk():
@@ -95,6 +99,12 @@ def _admitted(pattern: PatternNode, dtypes: Sequence[str]) -> Sequence[str]:
         return True
 
     return [dtype for dtype in dtypes if takes(dtype)] or dtypes
+
+
+def _changes_type(node: PatternNode) -> bool:
+    f = node.attributes[0] if node.attributes else None
+    changing = ("is_finite", "real", "imag", "complex")
+    return node.op in ("unary", "binary") and (not isinstance(f, str) or f in changing)
 
 
 class _Assignment:
@@ -207,9 +217,7 @@ def _assign(rule: Rule, draw: Draw) -> _Assignment | None:
     return assignment
 
 
-def _instantiate(
-    rule: Rule, assignment: _Assignment, draw: Draw, attempt: int
-) -> Instance | None:
+def _instantiate(rule: Rule, assignment: _Assignment, draw: Draw, attempt: int) -> Instance | None:
     names = rule.pattern.variables
     literals = {name: assignment.literals[name] for name in names if name in assignment.literals}
     free = [name for name in names if name not in literals]

@@ -105,7 +105,7 @@ def _compare(instance: Instance, inputs: list[Array], kind: Inputs, reals: bool)
         f"({kind.value}):\n" + "\n".join(_shown(i, x) for i, x in enumerate(inputs))
     )
     names = {Inputs.ADVERSARIAL: "bits", Inputs.INTEGERS: "integers"}
-    return names.get(kind, "values"), text
+    return names.get(kind, "values") if _has_floats(instance.left) else "integers", text
 
 
 def _shown(index: int, x: Array) -> str:
@@ -121,9 +121,7 @@ def _largest(x: Array) -> float:
     return float(np.max(magnitudes, initial=0.0, where=np.isfinite(magnitudes)))
 
 
-def _differing(
-    instance: Instance, left: Array, right: Array, kind: Inputs, scale: float
-) -> Array:
+def _differing(instance: Instance, left: Array, right: Array, kind: Inputs, scale: float) -> Array:
     """Where the sides differ by more than they may."""
     if left.shape != right.shape:
         return np.ones((1,) * left.ndim, np.bool_)

@@ -14,7 +14,13 @@ import numpy as np
 from saturax.graph.ops.contraction import ConvDimensions, DotDimensions, Groups, Window
 from saturax.graph.ops.reduction import REDUCERS, ReduceWindow, identity_value
 from saturax.graph.reference.movement import pad
-from saturax.graph.reference.numbers import Array, UnsupportedError, arithmetic_dtype, is_real, widen
+from saturax.graph.reference.numbers import (
+    Array,
+    UnsupportedError,
+    arithmetic_dtype,
+    is_real,
+    widen,
+)
 from saturax.graph.types import mlir_dtype
 
 SMALL = 1 << 16
@@ -72,8 +78,8 @@ def _dilated(x: Array, value: Any, padding: Any, dilation: Any) -> Array:
     low, high = [], []
     for n, i, (a, b) in zip(x.shape, interior, padding, strict=True):
         spread = n + max(n - 1, 0) * i
-        low.append(max(a, -spread))
-        high.append(max(b, -spread - low[-1]))
+        low.append(a)
+        high.append(max(b, -spread - a))
     return pad((low, high, interior), [x, np.asarray(value, x.dtype)], x.dtype)
 
 
@@ -94,9 +100,9 @@ def convolution(attributes: Any, operands: list[Array], result: np.dtype) -> Arr
     w, d, g = Window(*window), ConvDimensions(*dimensions), Groups(*groups)
     wide = _accumulation(operands, result)
     x = x.transpose((*d.input_spatial, d.input_batch, d.input_feature)).astype(wide)
-    k = k.transpose(
-        (*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)
-    ).astype(wide)
+    k = k.transpose((*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)).astype(
+        wide
+    )
     k = np.flip(k, [i for i, flag in enumerate(w.reversal) if flag])
     rest = ((0, 0), (0, 0))
     x = _dilated(x, 0, (*w.padding, *rest), (*w.lhs_dilation, 1, 1))

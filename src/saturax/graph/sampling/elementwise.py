@@ -116,6 +116,13 @@ def _name(partial: Any) -> str | None:
     return None if name is FREE else str(name)
 
 
+def _operand_dtype(draw: Draw, f: Any) -> str:
+    """The usual element type, or another one if a fully known function does not take that."""
+    if not is_fixed(f) or admits(f, draw.dtype):
+        return draw.dtype
+    return draw.pick([dtype for dtype in DTYPES if admits(f, dtype)] or DTYPES)
+
+
 def _converted_dtype(draw: Draw) -> str:
     """The other element type of a conversion: any, but often the usual one or one of its kind."""
     if draw.chance(0.3):
@@ -149,7 +156,7 @@ def unary(goal: Goal) -> Proposal | None:
     elif name in ("convert", "bitcast_convert"):
         dtype = _converted_dtype(draw)
     elif goal.result is None or (goal.result.dtype == "i1" and name not in _LOGICAL):
-        dtype = draw.dtype
+        dtype = _operand_dtype(draw, f)
     else:
         target = goal.result.dtype
         dtype = f"complex<{target}>" if name in ("real", "imag") else target
@@ -175,7 +182,7 @@ def binary(goal: Goal) -> Proposal | None:
     if first is not None:
         dtype = first.dtype
     elif goal.result is None or (goal.result.dtype == "i1" and name == "compare"):
-        dtype = draw.dtype
+        dtype = _operand_dtype(draw, ("compare", "EQ", part(f, 2)) if name == "compare" else f)
     else:
         dtype = goal.result.dtype[8:-1] if name == "complex" else goal.result.dtype
     candidates: tuple[Any, ...] = _BINARY

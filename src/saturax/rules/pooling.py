@@ -1,0 +1,207 @@
+"""Windowed reductions: as reductions, as narrower windows, as shifted slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.operation import infer
+from saturax.graph.ops import (
+    ReduceWindow,
+    binary,
+    constant,
+    full,
+    identity_value,
+    multiply,
+    negate,
+    pad,
+    reduce_,
+    reduce_window,
+    reshape,
+    slice_,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.conditions import INCREASING, REALS, exactly, is_exact
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+
+WINDOW = "StableHLO spec, `reduce_window`"
+MONOTONE = "monotone functions preserve order"
+
+SHIFT_LIMIT = 16
+"""Most elements of a window that is written as shifted slices: 3×3 and 4×4 ones gain on XLA:CPU."""
+
+
+def _is_exact(**arguments: Any) -> bool:
+    return is_exact(arguments["f"], arguments["x"].dtype)
+
+
+def _is_idle(w: ReduceWindow, i: int) -> bool:
+    """Whether the window leaves dimension i as it is."""
+    return (
+        w.size[i] == w.strides[i] == w.base_dilation[i] == 1 and tuple(w.padding[i]) == (0, 0)
+    )
+
+
+def _is_plain(w: ReduceWindow, i: int) -> bool:
+    """Whether nothing is padded or dilated in dimension i."""
+    dilation = w.base_dilation[i], w.window_dilation[i] if w.size[i] > 1 else 1
+    return dilation == (1, 1) and tuple(w.padding[i]) == (0, 0)
+
+
+def _only(w: ReduceWindow, dimensions: Sequence[int]) -> ReduceWindow:
+    """The window that moves in these dimensions only."""
+
+    def chosen(field: Sequence[Any], idle: Any) -> tuple[Any, ...]:
+        return tuple(entry if i in dimensions else idle for i, entry in enumerate(field))
+
+    return ReduceWindow(
+        chosen(w.size, 1),
+        chosen(w.strides, 1),
+        chosen(w.base_dilation, 1),
+        chosen(w.window_dilation, 1),
+        chosen(w.padding, (0, 0)),
+    )
+
+
+@rule(lambda f, x, w: reduce_window(f, x, w), numerics=ROUNDING, source=WINDOW)
+def window_as_reduction(f: Any, x: Value, w: Any) -> Value | None:
+    """A window over whole dimensions is a reduction along them"""
+    w = ReduceWindow(*w)
+    whole = [i for i, n in enumerate(x.shape) if w.size[i] == n and _is_plain(w, i)]
+    need(whole and all(i in whole or _is_idle(w, i) for i in range(x.rank)))
+    shape = [1 if i in whole else n for i, n in enumerate(x.shape)]
+    return reshape(reduce_(f, x, whole), shape)
+
+
+window_as_reduction_exactly = exactly(window_as_reduction, _is_exact)
+
+
+def _tiles(rng: np.random.Generator) -> dict[str, Any]:
+    rank = int(rng.integers(1, 4))
+    size = rng.integers(1, 4, rank)
+    window = ReduceWindow(
+        *(tuple(field) for field in (size.tolist(), size.tolist(), [1] * rank, [1] * rank)),
+        ((0, 0),) * rank,
+    )
+    dtype = str(rng.choice(["f32", "f64", "i32"]))
+    type = TensorType(tuple((size * rng.integers(1, 4, rank)).tolist()), dtype)
+    return {"f": str(rng.choice(["add", "maximum", "minimum"])), "x": type, "w": window}
+
+
+@rule(lambda f, x, w: reduce_window(f, x, w), numerics=ROUNDING, source=WINDOW, examples=_tiles)
+def tiles_as_reduction(f: Any, x: Value, w: Any) -> Value | None:
+    """Windows side by side are a reduction of x, reshaped into tiles"""
+    w = ReduceWindow(*w)
+    tiled = [i for i in range(x.rank) if not _is_idle(w, i)]
+    need(tiled and x.size > 0 and prod(w.size) > 1)
+    need(all(_is_plain(w, i) and w.strides[i] == w.size[i] for i in tiled))
+    need(all(x.shape[i] % w.size[i] == 0 for i in tiled))
+    shape: list[int] = []
+    inner: list[int] = []
+    for i, n in enumerate(x.shape):
+        shape.append(n // w.size[i])
+        if i in tiled:
+            inner.append(len(shape))
+            shape.append(w.size[i])
+    return reduce_(f, reshape(x, shape), inner)
+
+
+tiles_as_reduction_exactly = exactly(tiles_as_reduction, _is_exact, examples=_tiles)
+
+
+@rule(lambda f, x, w: reduce_window(f, x, w), numerics=ROUNDING, source=WINDOW)
+def separate_window(f: Any, x: Value, w: Any) -> Value | None:
+    """A window is one along its first dimension that moves, then one along the others"""
+    w = ReduceWindow(*w)
+    moving = [i for i in range(x.rank) if not _is_idle(w, i)]
+    need(len(moving) > 1)
+    first = reduce_window(f, x, _only(w, moving[:1]))
+    return reduce_window(f, first, _only(w, moving[1:]))
+
+
+separate_window_exactly = exactly(separate_window, _is_exact)
+
+
+@rule(lambda f, x, w: reduce_window(f, x, w), numerics=ROUNDING, source=WINDOW)
+def window_as_shifts(f: Any, x: Value, w: Any) -> Value | None:
+    """A window of at most 16 elements is f of as many shifted slices of the padded x"""
+    w = ReduceWindow(*w)
+    neutral = identity_value(f, x.dtype)
+    result: Any = infer("reduce_window", (f, w), [x.type])
+    need(0 < prod(w.size) <= SHIFT_LIMIT and neutral is not None and result.size > 0 and x.size > 0)
+    padded = pad(
+        x,
+        full(neutral, TensorType((), x.dtype)),
+        [low for low, _ in w.padding],
+        [high for _, high in w.padding],
+        [n - 1 for n in w.base_dilation],
+    )
+    shifts = []
+    for offset in product(*map(range, w.size)):
+        start = [o * n for o, n in zip(offset, w.window_dilation, strict=True)]
+        bounds = zip(start, result.shape, w.strides, strict=True)
+        limit = [first + (n - 1) * stride + 1 for first, n, stride in bounds]
+        shifts.append(slice_(padded, start, limit, w.strides))
+    return reduce(lambda total, shift: binary(f, total, shift), shifts)
+
+
+window_as_shifts_exactly = exactly(window_as_shifts, _is_exact)
+
+
+def _always_meets_data(w: ReduceWindow, shape: Sequence[int]) -> bool:
+    """Whether each position of the window covers an element: padding is narrower than it."""
+    return all(
+        w.base_dilation[i] == w.window_dilation[i] == 1
+        and 0 < size <= n
+        and max(w.padding[i]) < size
+        and min(w.padding[i]) >= 0
+        for i, (size, n) in enumerate(zip(w.size, shape, strict=True))
+    )
+
+
+@rule(lambda f, g, x, w: reduce_window(f, unary(g, x), w), numerics=ROUNDING, source=MONOTONE)
+def window_before_increasing(f: Any, g: Any, x: Value, w: Any) -> Value | None:
+    """Greatest g(x) in each window = g(greatest x) for increasing g; the least too; real"""
+    need(f in ("maximum", "minimum") and g in INCREASING and x.dtype in REALS)
+    need(_always_meets_data(ReduceWindow(*w), x.shape))
+    return unary(g, reduce_window(f, x, w))
+
+
+@rule(lambda f, x, w: reduce_window(f, negate(x), w), numerics=BITWISE, source=MONOTONE)
+def window_before_negate(f: Any, x: Value, w: Any) -> Value | None:
+    """Greatest -x in each window = -(least x), and the reverse; real"""
+    need(f in ("maximum", "minimum") and x.dtype in REALS)
+    return negate(reduce_window("minimum" if f == "maximum" else "maximum", x, w))
+
+
+@rule(
+    lambda f, x, c, w: reduce_window(f, binary(f, x, constant(c)), w),
+    numerics=BITWISE,
+    source="lattice axioms",
+)
+def window_before_bound(f: Any, x: Value, c: Literal, w: Any) -> Value | None:
+    """Greatest max(x, c) in each window = max(greatest x, c) for a splat c; the least too"""
+    need(f in ("maximum", "minimum") and is_exact(f, x.dtype) and c.is_splat)
+    need(_always_meets_data(ReduceWindow(*w), x.shape))
+    result = reduce_window(f, x, w)
+    return binary(f, result, constant(Literal(c.data, result.shape)))
+
+
+@rule(
+    lambda x, c, w: reduce_window("add", multiply(x, constant(c)), w),
+    numerics=ROUNDING,
+    source="ring axioms",
+)
+def window_before_scale(x: Value, c: Literal, w: Any) -> Value | None:
+    """Sums of x · c in each window = sums of x, times c, for a splat c"""
+    need(c.is_splat and x.dtype in REALS and bool(np.isfinite(c.value)))
+    result = reduce_window("add", x, w)
+    return multiply(result, constant(Literal(c.data, result.shape)))
