@@ -6,6 +6,7 @@ original, with the reason in the report.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -45,18 +46,22 @@ from saturax.rules.rule import Numerics, Rule
 from saturax.stablehlo import emit_module, to_bytecode
 from saturax.versions import versions
 
+logger = logging.getLogger("saturax")
+
 OnProgress = Callable[[str, str], None]
 """Called with a stage's name and a detail whenever there is something new to show."""
 
 # Shares of the time limit. What a stage leaves over goes to the stages after it.
-_SATURATION_SHARE, _PRICE_SHARE, _EXTRACTION_SHARE = 0.1, 0.35, 0.12
+_SATURATION_SHARE, _PRICE_SHARE, _EXTRACTION_SHARE = 0.1, 0.3, 0.1
 _LONGEST_SATURATION_S, _LONGEST_EXTRACTION_S = 4.0, 8.0
 _CONFIRMATION_S = 4.0
+# Compiling candidates may take this share of the time limit on top of it.
+_COMPILATION_ALLOWANCE = 0.5
 _LONGEST_CALIBRATION_S = 30.0
 _PRICING_ROUNDS = 12
 _SHARING_S = 1.0
 # Rounds of search: how many, and the least gain and time for which another one is begun.
-_SEARCH_ROUNDS, _LEAST_PROGRESS, _SEARCH_SHARE = 4, 0.01, 0.6
+_SEARCH_ROUNDS, _LEAST_PROGRESS, _SEARCH_SHARE = 4, 0.01, 0.4
 _ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
 # Index operands without known values: small enough to be in bounds of almost anything.
 _INDEX_RANGE = (0, 2)
@@ -86,6 +91,22 @@ class _Run:
         """Seconds left of the limit, XLA's compilations not counted."""
         spent = time.monotonic() - self.started - self.excluded_s
         return max(0.0, self.options.time_limit_s - spent)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time set aside for searching by prediction is over."""
+        return self.remaining_s < (1 - _SEARCH_SHARE) * self.options.time_limit_s
+
+    def time_left_for(self, contest: Contest, prepared_s: float) -> Callable[[], float]:
+        """Seconds left while candidates compile: compiling is free, but not without end."""
+        limit_s = self.options.time_limit_s
+
+        def left() -> float:
+            compiled_s = min(contest.compile_s - prepared_s, _COMPILATION_ALLOWANCE * limit_s)
+            spent_s = time.monotonic() - self.started - self.excluded_s
+            return max(0.0, limit_s + compiled_s - spent_s)
+
+        return left
 
     def share_s(self, share: float) -> float:
         """Seconds that a stage may take: a share of the limit, no more than what is left."""
@@ -129,6 +150,10 @@ def optimize_program(
     except SaturaxError as error:
         report.warnings.append(str(error))
         report.reason = report.reason or f"a stage failed: {error}"
+    except Exception as error:  # a defect of ours must not stop the user's program
+        logger.exception("optimising %s failed", program.name)
+        report.warnings.append(f"internal error, please report it: {error!r}")
+        report.reason = report.reason or f"internal error: {error!r}"
     if run.best is None:
         report.outcome, report.rules, report.changes = "original", {}, []
         report.reason = report.reason or "no candidate was faster than the original"
@@ -187,15 +212,20 @@ class _Pricing:
 
     counts: Counter[str] = field(default_factory=Counter)
 
-    def complete(self, kernels: Sequence[Kernel], time_limit_s: float) -> bool:
+    spent_s: float = 0.0
+
+    def complete(self, kernels: Sequence[Kernel]) -> bool:
         """Look up or measure the prices of `kernels`; return whether any price is new."""
         wanted = self.model.unmeasured(kernels)
         known = self.database.get_many(self.device.key, [kernel.key for kernel in wanted])
         self.model.measured.update({key: price.time_us for key, price in known.items()})
         missing = [kernel for kernel in wanted if kernel.key not in known]
         measured = 0
-        if missing and self.run.options.measure and time_limit_s > 0:
-            measured = self._measure(missing, time_limit_s)
+        left_s = min(_PRICE_SHARE * self.run.options.time_limit_s - self.spent_s, self.run.remaining_s)
+        if missing and self.run.options.measure and left_s > 0:
+            started = time.monotonic()
+            measured = self._measure(missing, left_s)
+            self.spent_s += time.monotonic() - started
         self.counts.update(
             {"known": len(known), "measured": measured, "predicted": len(missing) - measured}
         )
@@ -283,7 +313,7 @@ def _search(
             usual = frozenset(signatures[node] for node in original.values())
         found = _Found(formulation, best, tuple(rounds), Counter(applied), usual)
         is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= _SEARCH_ROUNDS
-        if is_done or run.remaining_s < _SEARCH_SHARE * run.options.time_limit_s:
+        if is_done or run.is_late:
             return found
         extracted = read_program(formulation, best)
         applied += rules_of(formulation, extracted)
@@ -308,17 +338,21 @@ def _priced(
     Predictions are optimistic, so an alternative that could win is chosen, measured, and stays
     chosen only if it is as good as it seemed; until the choice holds nothing unmeasured.
     """
-    until = run.remaining_s - run.share_s(_PRICE_SHARE)
     pricing.counts.clear()
     with run.stage("price") as notes:
         formulation = formulate(represented, pricing.model)
         initial = formulation.original()
-        for round_number in range(_PRICING_ROUNDS):
-            best = _extract_quickly(formulation, thoroughly=round_number > 0)
-            used = formulation.used_kernels([initial, best])
-            if not pricing.complete(used, run.remaining_s - until):
+        thoroughly = False
+        for _ in range(_PRICING_ROUNDS):
+            best = _extract_quickly(formulation, thoroughly)
+            is_new = pricing.complete(formulation.used_kernels([initial, best]))
+            if is_new:
+                formulation = formulate(represented, pricing.model)
+            elif thoroughly or run.is_late:
                 break
-            formulation = formulate(represented, pricing.model)
+            thoroughly = not is_new and not run.is_late
+        if not thoroughly:
+            best = _extract_quickly(formulation, True)
         original = formulation.original()
         best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
         notes |= pricing.counts
@@ -411,7 +445,7 @@ def _select_by_measuring(
         found.rules,
         found.usual,
         run.report.candidates,
-        lambda: run.remaining_s + contest.compile_s - prepared_s,
+        run.time_left_for(contest, prepared_s),
         lambda detail: run.on_progress("select", detail),
     )
     try:

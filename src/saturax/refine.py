@@ -67,7 +67,7 @@ class MeasuredSearch:
         selection: Selection | None = None,
     ) -> _Entry | None:
         """Compile and check a program; without its selection it cannot be varied later."""
-        if self.remaining_s() <= 0:
+        if self.remaining_s() <= 0 and self.entries:  # one is always tried
             return None
         self.on_progress(f"compiling and checking: {name}")
         rules = Counter(self.base_rules)
@@ -90,6 +90,7 @@ class MeasuredSearch:
             return
         self.on_progress(f"timing {len(self.entries)} programs against the original")
         limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(self.entries)))
+        limit_s = max(limit_s, 2 * _SHORTEST_RACE_S)
         result = self.contest.race([entry.candidate for entry in self.entries], limit_s)
         for entry, timed in zip(self.entries, result.entries, strict=True):
             report = entry.candidate.report

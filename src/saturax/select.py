@@ -28,8 +28,9 @@ _ALPHA_SHARE = 0.15
 _FINALISTS = 3
 _FIRST_ROUNDS = 4
 _CLEARLY_SLOWER = 0.8  # a candidate this slow (speed relative to the original) is dropped at once
+_HOPELESS = 20.0  # times the original's time: not worth another call
 _THINNING_SHARE = 0.5  # of the time limit
-_SHORTEST_RUN_S = 5e-4  # shorter programs run several times in a row
+_SHORTEST_RUN_S = 5e-4  # of the original: shorter ones run several times in a row
 _MOST_CALLS = 1000
 _RESAMPLES = 1000
 _SHORTEST_CONFIRMATION_S = 0.25  # a state of the machine that favours one program may last 0.1 s
@@ -73,17 +74,16 @@ class RaceResult:
 
 @dataclass
 class _Runner:
-    """A program in the race and its times per call, in seconds, since `restart`."""
+    """A program in the race and its times per call, in seconds, in the current stage."""
 
     call: Call
-    calls: int = 1
     times: list[float] = field(default_factory=list)
 
-    def run(self, clock: Callable[[], float]) -> float:
+    def run(self, clock: Callable[[], float], calls: int) -> float:
         started = clock()
-        for _ in range(self.calls):
+        for _ in range(calls):
             self.call()
-        return (clock() - started) / self.calls
+        return (clock() - started) / calls
 
 
 def race(
@@ -132,6 +132,8 @@ class _Race:
         self.error_probability = error_probability
         self.random = np.random.default_rng(seed)
         self.original = _Runner(original)
+        self.original_s = 0.0
+        self.calls = 1
         self.runners = [_Runner(call) for call in candidates]
         self.entries = [RaceEntry(index) for index in range(len(candidates))]
         self.all_original_times: list[float] = []
@@ -141,7 +143,7 @@ class _Race:
 
     def run(self, time_limit_s: float) -> None:
         """Warm up, thin out, then confirm the best of those that are left."""
-        self._warm_up(self.original)
+        self._warm_up_original()
         alive = [index for index in range(len(self.runners)) if self._warm_up_candidate(index)]
         alive = self._thin_out(alive, self.started + _THINNING_SHARE * time_limit_s)
         finalists = alive[:_FINALISTS]
@@ -170,19 +172,32 @@ class _Race:
             stop_reason=self.stop_reason,
         )
 
-    def _warm_up(self, runner: _Runner) -> None:
-        runner.run(self.clock)
-        once = runner.run(self.clock)
-        runner.calls = max(1, min(_MOST_CALLS, math.ceil(_SHORTEST_RUN_S / max(once, 1e-9))))
+    def _warm_up(self, runner: _Runner) -> float:
+        """Seconds of a call that is not the first."""
+        runner.run(self.clock, 1)
+        return runner.run(self.clock, 1)
+
+    def _warm_up_original(self) -> None:
+        self.original_s = self._warm_up(self.original)
+        # All programs make the same number of calls in a row: the first, after another program has
+        # had the caches, is the slowest, and a different share of it would look like a gain.
+        self.calls = max(
+            1, min(_MOST_CALLS, math.ceil(_SHORTEST_RUN_S / max(self.original_s, 1e-9)))
+        )
 
     def _warm_up_candidate(self, index: int) -> bool:
         if self.clock() >= self.deadline:
             self._reject(index, "time limit reached before it was run")
             return False
         try:
-            self._warm_up(self.runners[index])
+            seconds = self._warm_up(self.runners[index])
+            if seconds > _HOPELESS * self.original_s:  # or it was interrupted: once more
+                seconds = min(seconds, self.runners[index].run(self.clock, 1))
         except Exception as error:
             self._reject(index, f"it failed: {type(error).__name__}: {error}")
+            return False
+        if seconds > _HOPELESS * self.original_s:
+            self._reject(index, f"a call took {1e6 * seconds:.0f} µs, hopelessly more")
             return False
         return True
 
@@ -192,10 +207,10 @@ class _Race:
         times: dict[int, float] = {}
         for index in order.tolist():
             if index < 0:
-                times[index] = self.original.run(self.clock)
+                times[index] = self.original.run(self.clock, self.calls)
                 continue
             try:
-                times[index] = self.runners[index].run(self.clock)
+                times[index] = self.runners[index].run(self.clock, self.calls)
             except Exception as error:
                 self._reject(index, f"it failed: {type(error).__name__}: {error}")
         self.original.times.append(times[-1])

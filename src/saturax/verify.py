@@ -35,6 +35,12 @@ class OutputError:
     candidate: float
     allowed: float
 
+    def severity(self) -> float:
+        """Error as a multiple of what is allowed."""
+        if self.allowed > 0:
+            return self.candidate / self.allowed
+        return np.inf if self.candidate > 0 else 0.0
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -48,7 +54,7 @@ class Verdict:
     @property
     def worst(self) -> OutputError | None:
         """The comparison that came closest to its limit."""
-        return max(self.errors, key=lambda e: e.candidate / e.allowed, default=None)
+        return max(self.errors, key=OutputError.severity, default=None)
 
 
 @dataclass(frozen=True)

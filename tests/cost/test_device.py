@@ -65,7 +65,7 @@ def test_no_time_gives_defaults(database: PriceDatabase) -> None:
     assert calibration.device_key == identify().key
     assert set(calibration.defaulted) == set(default_calibration().defaulted)
     assert "bandwidth_gb_s" in calibration.defaulted
-    assert "default, not measured" in calibration_table(calibration)
+    assert "not completely, measured" in calibration_table(calibration)
     # Nothing was stored: a later call with time measures.
     assert database.get_document(identify().key, module._DOCUMENT) is None
 
@@ -99,6 +99,16 @@ def test_failing_probe_keeps_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
     calibration = calibrate()
     assert "parallel_gain" in calibration.defaulted
     assert calibration.parallel_gain == default_calibration().parallel_gain
+
+
+def test_time_limit_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object) -> float:
+        raise module._TimeIsUpError(7.0)
+
+    monkeypatch.setattr(module, "_STEPS", {"parallel_gain": cut})
+    calibration = calibrate()
+    assert calibration.parallel_gain == 7.0
+    assert "parallel_gain" in calibration.defaulted
 
 
 def test_json_round_trip() -> None:

@@ -155,42 +155,46 @@ def check_invariants(egraph: EGraph) -> None:
     assert len(egraph._hashcons) == egraph.node_count
 
 
+GROWTH = st.tuples(st.lists(TERMS, max_size=2), UNIONS)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(TERMS, min_size=1, max_size=4),
     UNIONS,
-    st.lists(TERMS, max_size=2),
-    UNIONS,
+    st.lists(GROWTH, min_size=1, max_size=3),
     st.one_of(PATTERNS, st.sampled_from([rule.pattern for rule in [*RULES, DEEP]])),
     st.sampled_from([1, 2, 1000]),
+    st.booleans(),
 )
-@example([leaf("a")], [], [NEGATED_TWICE], [], NEGATED_TWICE_PATTERN, 1000).via(
+@example([leaf("a")], [], [([NEGATED_TWICE], [])], NEGATED_TWICE_PATTERN, 1000, False).via(
     "both e-nodes of a match are new"
 )
 @example(
     [NEGATED_TWICE, unary("negate", leaf("b"))],
     [],
-    [],
-    [(0, 4)],
+    [([], [(0, 4)])],
     unary("negate", NEGATED_TWICE_PATTERN),
     1000,
+    False,
 ).via("only the e-node two levels below the root is new")
 @example(
     [*(unary(f, leaf(x)) for f, x in [("negate", "a"), ("negate", "b"), ("f", "c"), ("g", "c")])],
     [(1, 3)],
-    [],
-    [(0, 4)],
+    [([], [(0, 4)])],
     unary("negate", "x"),
     1000,
+    False,
 ).via("of two e-nodes in a class the first is renewed")
 def test_incremental_search_finds_every_new_match_once(
     terms: list[PatternNode],
     unions: list[tuple[int, int]],
-    later_terms: list[PatternNode],
-    later_unions: list[tuple[int, int]],
+    growth: list[tuple[list[PatternNode], list[tuple[int, int]]]],
     pattern: PatternNode,
     capacity: int,
+    is_begun: bool,
 ) -> None:
+    """The rule looks at the start and after all growth; if `is_begun`, partly in between too."""
     egraph = random_egraph(terms, unions)
     rule = TemplateRule("pattern", pattern, PatternVar("x"))
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
@@ -200,25 +204,30 @@ def test_incremental_search_finds_every_new_match_once(
     old = searched(egraph, state, capacity)
     assert set(old) == set(state.matcher.all_matches(egraph))
 
-    since = egraph.clock
-    egraph.clock += 1
-    grow(egraph, later_terms, later_unions)
-    run._schedule(since)
-    new = searched(egraph, state, capacity)
+    start = egraph.clock
+    for later_terms, later_unions in growth:
+        if is_begun:
+            state.search(egraph, 1, lambda: 1 << 62)
+        since = egraph.clock
+        egraph.clock += 1
+        grow(egraph, later_terms, later_unions)
+        run._schedule(since)
+    new = state.found + searched(egraph, state, capacity)
     everything = state.matcher.all_matches(egraph)
     nodes = len(state.matcher.levels)
-    expected = {m for m in everything if any(egraph.stamp[n] > since for n in m[:nodes])}
-    assert set(new) == expected
-    if capacity == 1000:
-        assert len(new) == len(expected)
-    classes = {(m[:nodes], tuple(map(egraph.find, m[nodes:]))) for m in old + new}
-    assert classes >= {(m[:nodes], m[nodes:]) for m in everything}
+    expected = {m for m in everything if any(egraph.stamp[n] > start for n in m[:nodes])}
+    if not is_begun:
+        assert set(new) == expected
+        assert capacity < 1000 or len(new) == len(expected)
+    found = {(m[:nodes], tuple(map(egraph.find, m[nodes:]))) for m in old + new}
+    assert found >= {(m[:nodes], m[nodes:]) for m in everything}
 
 
 def searched(egraph: EGraph, state: _RuleState, capacity: int) -> list[Match]:
     """Search with a cap until no work is left; the cap doubles as back-off would do."""
     found: list[Match] = []
-    while state.segments:
+    state.found = []
+    while state.has_work:
         state.search(egraph, capacity, lambda: 1 << 62)
         assert len(state.found) <= capacity
         found += state.found
@@ -246,9 +255,11 @@ def rematching_saturate(egraph: EGraph, rules: list[TemplateRule], node_limit: i
                     children = tuple(built[o] for o in step.operands)
                     built[index] = egraph.add(step.op, step.attributes, children, step.type)
                 egraph.union(match[0], built[recipe.result], rule.name)
+                if egraph.node_count > 4 * node_limit:
+                    return False
             egraph.rebuild()
-        if egraph.node_count > node_limit:
-            return False
+            if egraph.node_count > node_limit:
+                return False
         if before == (egraph.node_count, egraph.class_count) and unions == egraph.union_count:
             return True
 
@@ -274,8 +285,12 @@ def test_dirty_worklist_misses_nothing(
     if not rematching_saturate(slow, rules, 300):
         return
     fast = random_egraph(terms, unions)
-    limits = Limits(matches_per_rule=cap, ban_length=1, node_limit=100_000)
+    limits = Limits(matches_per_rule=cap, ban_length=1, node_limit=3_000)
     report = saturate(fast, rules, limits)
+    if report.stop_reason is StopReason.NODE_LIMIT:
+        # Where 0·x = 0 follows from other rules, sums of it grow until that is found, and a cap
+        # can put it off for long.
+        return
     assert report.stop_reason is StopReason.SATURATED
     assert canonical_form(fast, terms) == canonical_form(slow, terms)
     check_invariants(fast)

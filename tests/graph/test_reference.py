@@ -15,7 +15,7 @@ from saturax.graph.operation import TABLE
 from saturax.graph.reference import evaluate
 from saturax.graph.sampling import DTYPES, FREE, Draw, admits, complete
 from saturax.graph.sampling.elementwise import comparison_kinds
-from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
+from saturax.graph.types import TensorType, is_float, numpy_dtype
 from saturax.jaxlib_compat import compile_module
 from saturax.stablehlo import emit_module
 from saturax.testing.inputs import Inputs, draw_inputs
@@ -114,7 +114,7 @@ def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
         node = graph.nodes[output]
         operands = [inputs[graph.nodes[i].attributes[0]] for i in node.operands]
         text = f"{node.op}{node.attributes} of {operands} : {node.type}, output {index}"
-        assert want.shape == have.shape and want.dtype == have.dtype, text
+        assert (want.shape, want.dtype) == (have.shape, have.dtype), text
         if want.dtype.kind in "iub" or "int" in str(want.dtype):
             np.testing.assert_array_equal(want, have, err_msg=text)
             continue
@@ -163,3 +163,30 @@ def test_functions_agree_with_xla(dtype: str) -> None:
         for exponent, mantissa in ((5, 10), (8, 7), (4, 3), (5, 2), (8, 23)):
             instances.add("unary", (("reduce_precision", exponent, mantissa),), (x,))
     assert_agrees(instances.graph(), draw)
+
+
+def test_zeros_are_signed_as_in_xla() -> None:
+    special = np.array([-0.0, 0.0, np.nan, np.inf, -np.inf, 1.0, -1.0])
+    first, second = np.repeat(special, 7), np.tile(special, 7)
+    instances = batch()
+    inputs = []
+    exact = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "remainder", "negate")
+    for dtype in ("f32", "f64", "bf16", "f16"):
+        x, y = (array.astype(numpy_dtype(dtype)) for array in (first, second))
+        type = TensorType((49,), dtype)
+        for f in (*exact, "abs", "sign", "floor", "ceil", "round_nearest_afz", "sqrt", "clamp"):
+            op = next(op for op, functions in FUNCTIONS.items() if f in functions)
+            operands = [x, y, x][: OPERANDS.get(op, 1)]
+            instances.add(op, (f,), (type,) * len(operands))
+            inputs += operands
+        for f in ("add", "multiply", "maximum", "minimum"):
+            instances.add("reduce", (f, (0,)), (type.with_shape((2, 49)),))
+            inputs.append(np.stack([x, y]))
+    graph = instances.graph()
+    for output, want, have in zip(
+        graph.outputs, evaluate(graph, inputs), run_xla(graph, inputs), strict=True
+    ):
+        wide, other = want.astype(np.float64), have.astype(np.float64)
+        number = ~np.isnan(wide)
+        np.testing.assert_array_equal(wide, other, err_msg=str(graph.nodes[output]))
+        np.testing.assert_array_equal(np.signbit(wide)[number], np.signbit(other)[number])

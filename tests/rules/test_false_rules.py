@@ -6,7 +6,8 @@ import pytest
 
 from saturax.errors import RuleError
 from saturax.testing import check
-from tests.rules.false_rules import FALSE_RULES
+
+from .false_rules import FALSE_RULES
 
 
 @pytest.mark.parametrize("name", FALSE_RULES)

@@ -151,6 +151,7 @@ def contractions(x: Any, y: Any, a: Any, b: Any) -> Any:
     return (
         x @ y.T,
         jnp.einsum("bij,bjk->bki", a, b),
+        lax.dot_general(a, b.transpose(1, 2, 0), (((2,), (0,)), ((0,), (2,)))),
         jnp.dot(x, y.T, precision="highest"),
         lax.dot_general(x, y.T, (((1,), (0,)), ((), ())), preferred_element_type=jnp.float32),
         jnp.vdot(x, y),

@@ -115,6 +115,24 @@ def test_older_dot_is_a_dot_general():
     assert _operations(text) == ["dot_general"]
 
 
+_ALGORITHM = (
+    "algorithm = <lhs_precision_type = tf32, rhs_precision_type = tf32, accumulation_type = f32, "
+    "lhs_component_count = 1, rhs_component_count = 1, num_primitive_operations = 1, "
+    "allow_imprecise_accumulation = false>"
+)
+
+
+@pytest.mark.parametrize("precision", ["precision = [HIGH, HIGHEST]", _ALGORITHM])
+def test_precision_survives(precision):
+    text = _main(
+        f"%0 = stablehlo.dot_general %x, %y, contracting_dims = [0] x [0], {precision} : "
+        "(tensor<4xf32>, tensor<4xf32>) -> tensor<f32> return %0 : tensor<f32>",
+        result="tensor<f32>",
+    )
+    assert _operations(text) == ["dot_general"]
+    assert precision in to_text(emit_module(import_module(text)))
+
+
 def test_missing_comparison_type_is_the_default_one():
     text = _main(
         "%0 = stablehlo.compare LT, %x, %y : (tensor<4xi32>, tensor<4xi32>) -> tensor<4xi1> "
@@ -215,6 +233,15 @@ def test_only_pure_calls_are_shared(effect, count):
     assert to_text(emit_module(import_module(_main(f"{calls} return %x : tensor<4xf32>")))).count(
         "custom_call"
     ) == (2 if effect == "true" else 0)
+
+
+def test_each_call_of_a_function_has_its_effects():
+    function = "func.func private @f(%x: tensor<4xf32>) -> tensor<4xf32> {{ {} {} }}".format(
+        _CALL.format("a", "true"), "return %a : tensor<4xf32>"
+    )
+    calls = " ".join(f"%{i} = call @f(%x) : (tensor<4xf32>) -> tensor<4xf32>" for i in range(3))
+    program = import_module(function + _main(f"{calls} return %2 : tensor<4xf32>"))
+    assert len(program.graph.effects) == 3
 
 
 def test_effects_inside_regions_and_composites():

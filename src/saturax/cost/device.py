@@ -31,7 +31,7 @@ _DOCUMENT = f"calibration {CALIBRATION_VERSION}"
 _IRRELEVANT_FLAGS = re.compile(r"--?xla_(dump|hlo_dump|hlo_profile|gpu_dump|vlog|log|flags)")
 # Instruction sets that decide the width and the kind of vector code.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
-_WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 25, 26, 27))
+_WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 26, 27))
 _OTHER_FUNCTIONS = ("arithmetic", "add", "divide", "sqrt", "exponential", "log", "tanh")
 _DOT_SIDES = {"f32": 512, "f64": 512, "bf16": 512, "f16": 512, "i32": 256, "i8": 256}
 
@@ -74,7 +74,7 @@ class Calibration:
             function is alone in its fusion (`add`: the cheapest kernel there is).
         dot_gflop_s: dtype → rate of a large matrix product on the whole device.
         parallel_gain: all cores against one, for a large elementwise kernel (1.0 = no gain).
-        defaulted: names of the attributes that were not measured.
+        defaulted: names of the attributes that were not measured, or not completely.
         measured_at, seconds: when, and how long it took.
     """
 
@@ -225,13 +225,14 @@ def calibrate(
             if time.perf_counter() - started >= time_limit_s:
                 break
             progress(name)
-            deadline = started + time_limit_s
+            changes: dict[str, Any] = {}
             try:
-                value = step(bench, calibration, deadline)
-            except (_TimeIsUpError, ModuleError, jax.errors.JaxRuntimeError, MemoryError):
+                changes[name] = step(bench, calibration, started + time_limit_s)
+                changes["defaulted"] = tuple(x for x in calibration.defaulted if x != name)
+            except _TimeIsUpError as error:
+                changes[name] = error.partial
+            except (ModuleError, jax.errors.JaxRuntimeError, MemoryError):
                 continue
-            missing = tuple(each for each in calibration.defaulted if each != name)
-            changes: dict[str, Any] = {name: value, "defaulted": missing}
             calibration = replace(calibration, **changes)
     return replace(
         calibration,
@@ -269,7 +270,11 @@ def load_or_calibrate(
 
 
 class _TimeIsUpError(Exception):
-    """The time limit was reached in the middle of a step."""
+    """The time limit was reached in the middle of a step; `partial` is mostly defaults."""
+
+    def __init__(self, partial: object) -> None:
+        super().__init__()
+        self.partial = partial
 
 
 _Step = Callable[[probes.Bench, Calibration, float], object]
@@ -292,7 +297,7 @@ def _elements_per_us(
     for dtype, names in functions.items():
         for name in names:
             if time.perf_counter() >= deadline:
-                raise _TimeIsUpError
+                raise _TimeIsUpError(rates)
             rates[dtype][name] = round(probes.elementwise_rate(bench, name, dtype, pin=pin), 2)
     return rates
 
@@ -338,7 +343,11 @@ def calibration_table(calibration: Calibration) -> str:
         lines.append(f"measured {calibration.measured_at} in {calibration.seconds:.1f} s")
     for name in _MEASURED_FIELDS:
         value = getattr(calibration, name)
-        note = "   (default, not measured)" if name in calibration.defaulted else ""
+        note = (
+            "   (default: not, or not completely, measured)"
+            if name in calibration.defaulted
+            else ""
+        )
         if isinstance(value, float):
             lines.append(f"{name:28}{value:12.3f}{note}")
         elif name == "bandwidth_gb_s":

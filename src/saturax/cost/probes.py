@@ -48,6 +48,9 @@ _STREAM = (
     "%half = stablehlo.constant dense<5.0e-01> : T\n"
     "%a = stablehlo.add %v, %p : T\n%r = stablehlo.multiply %a, %half : T"
 )
+_TURNS = 3  # short and long programs alternate; the best turn of each counts
+_SHORT_RUN_S = 3e-4  # long against the call itself, which takes some 10 µs
+_MOST_PASSES = 1 << 16
 FLOAT_FUNCTIONS = tuple(_STEPS)
 INTEGER_FUNCTIONS = tuple(_INTEGER_STEPS)
 
@@ -72,27 +75,33 @@ class Bench:
 
     def seconds(self, module: str, arrays: Sequence[np.ndarray]) -> float:
         """Seconds of one call of a module."""
-        return self._timed(compile_module(module, self.device), arrays)
+        program = self._program(compile_module(module, self.device), arrays)
+        return min(self._turn(program) for _ in range(_TURNS))
 
-    def seconds_per_pass(self, module: str, arrays: Sequence[np.ndarray], passes: int) -> float:
-        """Seconds of one pass of a loop whose count is the module's first argument.
+    def seconds_per_pass(self, module: str, arrays: Sequence[np.ndarray]) -> float:
+        """Seconds of one pass of a loop whose count is the module's first argument."""
+        executable = compile_module(module, self.device)
 
-        `passes` is how many the shorter of two runs makes.
-        """
-        program = compile_module(module, self.device)
-        short_s, long_s = (
-            self._timed(program, [np.array(count, np.int32), *arrays])
-            for count in (passes, 4 * passes)
-        )
-        return max(long_s - short_s, 1e-9) / (3 * passes)
+        def program(passes: int) -> TimedProgram:
+            return self._program(executable, [np.array(passes, np.int32), *arrays])
 
-    def _timed(self, executable: Executable, arrays: Sequence[np.ndarray]) -> float:
-        program = TimedProgram(
-            executable, [[put_on_device(array, self.device) for array in arrays]]
-        )
-        # Two runs, each with its own warm-up, so that one bad moment is outvoted.
-        program.run(self.milliseconds / 2e3)
-        program.run(self.milliseconds / 2e3)
+        passes = 2
+        while program(passes).once() < _SHORT_RUN_S and passes < _MOST_PASSES:
+            passes *= 4
+        short, long = program(passes), program(4 * passes)
+        turns = [(self._turn(short), self._turn(long)) for _ in range(_TURNS)]
+        short_s, long_s = min(each[0] for each in turns), min(each[1] for each in turns)
+        # What a call costs besides is a small part of either run: on a busy machine, where a slow
+        # spell can hit all short runs, the difference is not believed to be less than this.
+        return max((long_s - short_s) / (3 * passes), 0.5 * long_s / (4 * passes))
+
+    def _program(self, executable: Executable, arrays: Sequence[np.ndarray]) -> TimedProgram:
+        return TimedProgram(executable, [[put_on_device(array, self.device) for array in arrays]])
+
+    def _turn(self, program: TimedProgram) -> float:
+        """Seconds of a call, timed for a part of the budget; forgets earlier turns."""
+        program.restart()
+        program.run(self.milliseconds / 1e3 / _TURNS)
         timing = program.timing()
         assert timing is not None  # it has just run
         return timing.seconds
@@ -107,13 +116,15 @@ def elementwise_rate(bench: Bench, function: str, dtype: str, *, pin: bool) -> f
     """
     type_ = TensorType((bench.elements,), dtype)
     arrays = _chain_inputs(type_)
-    # About 0.2 ms at a rate of 5000 elements per microsecond, at least two passes.
-    passes = max(2, 1_000_000 // type_.size)
+    # One step adds and multiplies. Chains of half-precision numbers take long to compile.
+    few, many = 0, 1
+    if function == "arithmetic":
+        few, many = (9, 65) if type_.bytes >= 4 * type_.size else (1, 17)
     with pinned_to_one_core(pin):
-        step_s = bench.seconds_per_pass(_repeated(function, type_, 1), arrays, passes)
-        if function == "arithmetic":
-            long_s = bench.seconds_per_pass(_repeated(function, type_, 17), arrays, passes)
-            step_s = max(long_s - step_s, 1e-9) / (2 * 16)
+        step_s = bench.seconds_per_pass(_repeated(function, type_, many), arrays)
+        if few:
+            short_s = bench.seconds_per_pass(_repeated(function, type_, few), arrays)
+            step_s = max(step_s - short_s, 0.1 * step_s) / (2 * (many - few))
     return type_.size / (step_s * 1e6)
 
 
@@ -121,19 +132,16 @@ def parallel_gain(bench: Bench, function: str) -> float:
     """How many times faster a long elementwise kernel is on all cores than on one."""
     type_ = TensorType((8 * bench.elements,), "f32")
     module, arrays = _repeated(function, type_, 1), _chain_inputs(type_)
-    all_cores_s = bench.seconds_per_pass(module, arrays, 4)
+    all_cores_s = bench.seconds_per_pass(module, arrays)
     with pinned_to_one_core() as pinned:
-        return bench.seconds_per_pass(module, arrays, 4) / all_cores_s if pinned else 1.0
+        return bench.seconds_per_pass(module, arrays) / all_cores_s if pinned else 1.0
 
 
 def bandwidth(bench: Bench, working_set_bytes: int) -> float:
     """GB/s of v := (v + p)·½ repeated on two arrays that fill the working set together."""
     type_ = TensorType((max(64, working_set_bytes // 8),), "f32")
-    bytes_moved = 3 * type_.bytes
-    # About a millisecond at 50 GB/s for the short run; at least two passes over large arrays.
-    passes = max(2, int(1e-3 * 50e9 / bytes_moved))
-    module = _repeated("stream", type_, 1)
-    return bytes_moved / bench.seconds_per_pass(module, _chain_inputs(type_), passes) / 1e9
+    pass_s = bench.seconds_per_pass(_repeated("stream", type_, 1), _chain_inputs(type_))
+    return 3 * type_.bytes / pass_s / 1e9
 
 
 def fresh_memory_seconds_per_byte(bench: Bench, memory_gb_s: float, empty_call_s: float) -> float:
@@ -165,7 +173,7 @@ def parallel_start_seconds(bench: Bench, empty_call_s: float) -> float:
     """Seconds lost, once in a call, when work goes to the thread pool rather than runs at once."""
     type_ = TensorType((1 << 14,), "f32")
     module, arrays = _chain("tanh", type_, 1), _chain_inputs(type_)
-    work_s = bench.seconds_per_pass(_repeated("tanh", type_, 1), arrays, 16)
+    work_s = bench.seconds_per_pass(_repeated("tanh", type_, 1), arrays)
     return max(bench.seconds(module, arrays) - empty_call_s - work_s, 0.0)
 
 

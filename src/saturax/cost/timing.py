@@ -69,10 +69,18 @@ class TimedProgram:
             return None
         return _summary(self._batch_minima, self._repetitions)
 
+    def restart(self) -> None:
+        """Forget what was measured."""
+        self._batch_minima, self._repetitions = [], 0
+
+    def once(self) -> float:
+        """Seconds of a single call after a warm-up; recorded nowhere."""
+        self._seconds_per_call()
+        return self._seconds_per_call()
+
     def _queue_short_calls(self) -> None:
         # Waiting for an accelerator costs more than a short kernel: queue about 1 ms of calls.
-        self._seconds_per_call()
-        seconds = self._seconds_per_call()
+        seconds = self.once()
         self._calls_per_wait = max(1, min(_MAX_CALLS_PER_WAIT, int(1e-3 / max(seconds, 1e-7))))
 
     def _seconds_per_call(self) -> float:

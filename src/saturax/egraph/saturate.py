@@ -98,8 +98,8 @@ def _collector_paused() -> Iterator[None]:
 class _Segment:
     """Roots at which a rule has still to look: variant `variant`, for matches newer than `since`.
 
-    Segments are processed as they are and never merged: a match whose e-nodes became new at
-    different times is found by exactly one of them.
+    A segment whose search has begun is never merged with later ones: a match whose e-nodes became
+    new at different times is found by exactly one of them.
     """
 
     __slots__ = ("roots", "since", "variant")
@@ -118,15 +118,32 @@ class _RuleState:
         self.application = RuleApplication(rule, self.matcher, egraph)
         roots = egraph.classes_of_group(self.matcher.root_group)
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
+        # Roots by variant of what changed while the rule could not look; merged, since a search
+        # of all variants from the earliest time on finds each match once.
+        self.waiting: dict[int, list[int]] = {}
+        self.waiting_since = 0
         self.found: list[Match] = []
         self.matches = 0
         self.seconds = 0.0
         self.times_banned = 0
         self.banned_until = 0
 
+    @property
+    def has_work(self) -> bool:
+        return bool(self.segments or self.waiting)
+
+    def schedule(self, variant: int, since: int, roots: list[int]) -> None:
+        """Note roots at which the variant may have matches newer than `since`."""
+        if not self.waiting:
+            self.waiting_since = since
+        self.waiting[variant] = self.waiting.get(variant, []) + roots
+
     def search(self, egraph: EGraph, capacity: int, refuel: Callable[[], int]) -> None:
         """Work off segments until they are finished, `capacity` is reached or fuel is denied."""
         find = egraph.find
+        for variant, roots in sorted(self.waiting.items()):
+            self.segments.append(_Segment(variant, self.waiting_since, roots))
+        self.waiting = {}
         left: list[_Segment] = []
         for position, segment in enumerate(self.segments):
             roots = list(dict.fromkeys([find(root) for root in segment.roots]))
@@ -196,7 +213,7 @@ class _Run:
             self.states.append(_RuleState(rule, egraph))
             if self.should_stop():
                 return StopReason.TIME_LIMIT
-        while any(state.segments for state in self.states):
+        while any(state.has_work for state in self.states):
             reason = self._limit_reached() or self._iterate()
             if reason is not None:
                 return reason
@@ -233,13 +250,13 @@ class _Run:
 
     def _lift_bans(self) -> None:
         """If only banned rules have work left, let the first of them run now."""
-        waiting = [state for state in self.states if state.segments]
+        waiting = [state for state in self.states if state.has_work]
         first = min(state.banned_until for state in waiting)
         for state in waiting:
             state.banned_until -= max(0, first - self.iteration)
 
     def _search(self, state: _RuleState) -> None:
-        if state.banned_until > self.iteration or not state.segments:
+        if state.banned_until > self.iteration or not state.has_work:
             return
         start = self.clock()
         capacity = self.limits.matches_per_rule << state.times_banned
@@ -291,7 +308,7 @@ class _Run:
             for variant, level in enumerate(matcher.levels):
                 roots = by_level[level].get(matcher.root_group)
                 if roots:
-                    state.segments.append(_Segment(variant, since, roots))
+                    state.schedule(variant, since, roots)
 
     def _iteration_report(self) -> IterationReport:
         egraph = self.egraph

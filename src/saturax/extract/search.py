@@ -29,8 +29,8 @@ from saturax.extract.switches import (
     Evaluate,
     Pool,
     SearchResult,
+    Switches,
     draw_prices,
-    switch_search,
 )
 
 # Free nodes of a neighbourhood: at first, and its growth while the solver finds them easy (few
@@ -38,14 +38,18 @@ from saturax.extract.switches import (
 _FIRST_SIZE = 150
 _EASY_WORK, _HARD_WORK = 300, 2_000
 _GROW, _SHRINK = 1.25, 0.7
+_LEAST_SIZE = 20.0
 _NODE_LIMIT = 40
-_SOLVE_LIMIT_S = 2.0
+_SOLVE_LIMIT_S = 0.5
 # Spread of the random price factors (standard deviation of their logarithm).
 _PRICE_SPREAD = 0.3
+# As in `switches`: kicks that the prices see lose more are not shown to the arbiter.
+_WORTH_ASKING = 0.02
 # Kicks per exact solve; nodes whose prices change, and how much (as _PRICE_SPREAD).
-_KICKS = 10
+_KICKS = 200
+_OPEN_SHARE = 0.3
 _KICK_SIZES = (10, 30, 100)
-_KICK_SPREAD = 1.0
+_KICK_SPREAD = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,12 @@ class _Neighbourhoods:
                 for cost, children in zip(problem.cost_us, problem.children, strict=True)
             ]
         )
+        self.shareable = [
+            owner
+            for owner, parents in enumerate(problem.parents)
+            if owner in self.fallback
+            and len({problem.node_class[parent] for parent in parents}) > 1
+        ]
         self.inner: dict[int, list[int]] = {}  # node of a cyclic class → children in its component
         self.inner_parents: dict[int, list[int]] = {owner: [] for owner in cyclic}
         for owner in sorted(cyclic):
@@ -129,7 +139,7 @@ class _Neighbourhoods:
         admitted[self.edge_node[late]] = False
         return _Order(admitted, choice)
 
-    def ball(self, seeds: list[int], size: int) -> set[int]:
+    def ball(self, seeds: Sequence[int], size: int) -> list[int]:
         """Classes around the seeds, breadth first both ways, until they have `size` nodes."""
         problem = self.problem
         free = set(seeds)
@@ -144,35 +154,48 @@ class _Neighbourhoods:
             self.draw.shuffle(near)
             free.update(near)
             queue.extend(near)
-        return free.difference(queue)
+        return sorted(free.difference(queue))
 
-    def kick(
-        self, incumbent: Selection, deadline: float, evaluate: Evaluate | None
-    ) -> SearchResult:
-        """What switches make of the incumbent after a random change of prices around a class."""
-        problem, draw = self.problem, self.draw
-        seed = draw.choice(list(incumbent))
-        around = sorted(self.ball([seed], draw.choice(_KICK_SIZES)))
-        costs = list(problem.cost_us)
+    def kick(self, state: Switches, deadline: float, judge: Callable[[float], bool]) -> None:
+        """Change prices somewhere, follow them, return to the true ones; undo if in vain."""
+        costs = list(self.problem.cost_us)
+        if self.shareable and self.draw.random() < _OPEN_SHARE:
+            around = self._open(state, self.draw.choice(self.shareable), costs)
+        else:
+            around = self._shake(state, costs)
+        changes = state.descend(costs, around, deadline)
+        touched = [owner for change in changes for owner in (change.owner, *change.added)]
+        true_costs = self.problem.cost_us
+        changes += state.descend(true_costs, touched, deadline)
+        if changes and not judge(math.fsum(change.cost_us(true_costs) for change in changes)):
+            for change in reversed(changes):
+                state.undo(change)
+
+    def _shake(self, state: Switches, costs: list[float]) -> list[int]:
+        """Random price factors around a class; the classes concerned."""
+        draw = self.draw
+        around = self.ball([draw.choice(list(state.chosen))], draw.choice(_KICK_SIZES))
         for owner in around:
-            for node in problem.members[owner]:
+            for node in self.problem.members[owner]:
                 costs[node] *= math.exp(_KICK_SPREAD * draw.gauss(0, 1))
-        moved = switch_search(
-            problem.with_costs(costs),
-            incumbent,
-            deadline=deadline,
-            fallback=self.fallback,
-            among=around,
-        ).selection
-        differ = [owner for owner, node in moved.items() if incumbent.get(owner) != node]
-        return switch_search(
-            problem,
-            moved,
-            deadline=deadline,
-            evaluate=evaluate,
-            fallback=self.fallback,
-            among=dict.fromkeys([*differ, *around]),
-        )
+        return around
+
+    def _open(self, state: Switches, owner: int, costs: list[float]) -> list[int]:
+        """Make a class free, with what only it would need; the classes that could share it.
+
+        A merged kernel pays off only if several classes switch to it: here they all may, and what
+        it really costs is told afterwards.
+        """
+        problem = self.problem
+        stack, seen = [owner], {owner}
+        while stack:
+            node = self.fallback[stack.pop()]
+            costs[node] = 0.0
+            for child in problem.children[node]:
+                if child not in seen and not state.count.get(child):
+                    seen.add(child)
+                    stack.append(child)
+        return list(dict.fromkeys(problem.node_class[parent] for parent in problem.parents[owner]))
 
     def draw_free(self, incumbent: Selection, pool: Pool, size: int) -> set[int]:
         """Classes to set free: around a needed class, or where another solution differs."""
@@ -184,8 +207,10 @@ class _Neighbourhoods:
             differ = [c for c in incumbent if other.get(c) != incumbent[c]]
             differ += [c for c in other if c not in incumbent]
             if differ:
-                return self.ball(self.draw.sample(differ, min(len(differ), 1 + size // 8)), size)
-        return self.ball([self.draw.choice(list(incumbent))], size)
+                return set(
+                    self.ball(self.draw.sample(differ, min(len(differ), 1 + size // 8)), size)
+                )
+        return set(self.ball([self.draw.choice(list(incumbent))], size))
 
     def subproblem(
         self, costs: Sequence[float], order: _Order, free: set[int]
@@ -227,60 +252,110 @@ def neighbourhood_search(
     pool: Pool | None = None,
     on_improvement: Callable[[Selection, float], None] | None = None,
 ) -> SearchResult:
-    """Improve the incumbent by exact solves of neighbourhoods until time or `iterations` run out.
+    """Improve the incumbent until time or `iterations` run out, or for `patience` without effect.
 
-    Stops also after `patience` solves in a row without improvement, or when the solver fails for
-    good. Deterministic for a seed when `deadline` does not cut it off.
+    An iteration is a round of kicks and one exact solve; without a working solver only kicks are
+    left. Deterministic for a seed when `deadline` does not cut it off.
     """
-    draw = random.Random(seed)
-    neighbourhoods = _Neighbourhoods(problem, draw)
-    pool = Pool() if pool is None else pool
-    objective = evaluate or (lambda selection: dag_cost(problem, selection))
-    best, best_us = dict(incumbent), objective(incumbent)
-    pool.add(best, best_us)
-    size = float(_FIRST_SIZE)
-    done = idle = 0
+    search = _Search(problem, incumbent, seed, evaluate, pool, on_improvement)
+    done = 0
     while True:
         if time.monotonic() >= deadline:
-            return SearchResult(best, best_us, done, "time limit")
-        if iterations is not None and done >= iterations:
-            return SearchResult(best, best_us, done, "iteration limit")
-        if patience is not None and idle >= patience:
-            return SearchResult(best, best_us, done, f"no improvement in {patience} neighbourhoods")
-        done += 1
-        idle += 1
+            reason = "time limit"
+        elif iterations is not None and done >= iterations:
+            reason = "iteration limit"
+        elif patience is not None and search.idle >= patience:
+            reason = f"no improvement in {patience} rounds"
+        else:
+            done += 1
+            search.idle += 1
+            search.kick(deadline)
+            if solver.is_usable:
+                search.solve(solver, deadline, is_timed=iterations is None)
+            continue
+        return SearchResult(search.best, search.best_us, done, reason)
+
+
+class _Search:
+    """The incumbent of a search, and the two ways to improve it."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        incumbent: Selection,
+        seed: int,
+        evaluate: Evaluate | None,
+        pool: Pool | None,
+        on_improvement: Callable[[Selection, float], None] | None,
+    ) -> None:
+        self.problem = problem
+        self.draw = random.Random(seed)
+        self.neighbourhoods = _Neighbourhoods(problem, self.draw)
+        self.pool = Pool() if pool is None else pool
+        self.evaluate = evaluate
+        self.on_improvement = on_improvement
+        self.best = dict(incumbent)
+        self.best_us = self.objective(self.best)
+        self.pool.add(self.best, self.best_us)
+        self.size = float(_FIRST_SIZE)
+        self.idle = 0
+        self.solves = 0
+
+    def objective(self, selection: Selection) -> float:
+        """Cost by the arbiter, or by the prices."""
+        return (
+            dag_cost(self.problem, selection) if self.evaluate is None else self.evaluate(selection)
+        )
+
+    def offer(self, selection: Selection) -> None:
+        """Take a selection as incumbent unless it is worse."""
+        cost_us = self.objective(selection)
+        self.pool.add(selection, cost_us)
+        is_better = cost_us < self.best_us * (1 - IMPROVEMENT)
+        if cost_us <= self.best_us:
+            self.best, self.best_us = selection, cost_us
+        if is_better:
+            self.idle = 0
+            if self.on_improvement is not None:
+                self.on_improvement(selection, cost_us)
+
+    def kick(self, deadline: float) -> None:
+        """A round of kicks, each kept if it is no loss."""
+        state = Switches(self.problem, self.best, self.neighbourhoods.fallback)
+
+        def judge(change_us: float) -> bool:
+            if self.evaluate is None and abs(change_us) <= state.rounding_us:
+                return True  # sideways: another optimum of the same height to start from
+            if change_us > (0.0 if self.evaluate is None else _WORTH_ASKING * self.best_us):
+                return False
+            candidate = state.selection()
+            self.offer(candidate)
+            return self.best is candidate
+
+        for _ in range(_KICKS):
+            if time.monotonic() > deadline:
+                break
+            self.neighbourhoods.kick(state, deadline, judge)
+        self.offer(state.selection())
+
+    def solve(self, solver: SolverProcess, deadline: float, is_timed: bool) -> None:
+        """Solve a neighbourhood exactly; its size adapts to the solver's effort."""
+        self.solves += 1
         # Prices that merely repeat themselves would propose the same selection forever; an
         # arbiter that disagrees with them needs varied proposals.
-        costs: Sequence[float] = problem.cost_us
-        if evaluate is not None and done % 2 == 0:
-            costs = draw_prices(problem, draw, _PRICE_SPREAD)
-        for _ in range(_KICKS):
-            kicked = neighbourhoods.kick(best, deadline, evaluate)
-            pool.add(kicked.selection, kicked.cost_us)
-            if kicked.cost_us < best_us * (1 - IMPROVEMENT):
-                idle = 0
-                if on_improvement is not None:
-                    on_improvement(kicked.selection, kicked.cost_us)
-            if kicked.cost_us <= best_us:
-                best, best_us = kicked.selection, kicked.cost_us
-        free = neighbourhoods.draw_free(best, pool, int(size))
-        sub, nodes = neighbourhoods.subproblem(costs, neighbourhoods.draw_order(best), free)
-        found, answer = _solve_subproblem(sub, nodes, best, solver, deadline, iterations is None)
-        if not solver.is_usable:
-            return SearchResult(best, best_us, done, answer.status)
+        costs: Sequence[float] = self.problem.cost_us
+        if self.evaluate is not None and self.solves % 2 == 0:
+            costs = draw_prices(self.problem, self.draw, _PRICE_SPREAD)
+        free = self.neighbourhoods.draw_free(self.best, self.pool, int(self.size))
+        order = self.neighbourhoods.draw_order(self.best)
+        sub, nodes = self.neighbourhoods.subproblem(costs, order, free)
+        found, answer = _solve_subproblem(sub, nodes, self.best, solver, deadline, is_timed)
         is_easy = answer.status == "optimal" and answer.work < _EASY_WORK
         is_hard = answer.status != "optimal" or answer.work > _HARD_WORK
-        size *= _GROW if is_easy else _SHRINK if is_hard else 1.0
-        size = min(max(size, 20.0), 2.0 * problem.node_count)
-        if found is None or found == best:
-            continue
-        found_us = objective(found)
-        pool.add(found, found_us)
-        if found_us < best_us * (1 - IMPROVEMENT):
-            idle = 0
-            best, best_us = found, found_us
-            if on_improvement is not None:
-                on_improvement(best, best_us)
+        self.size *= _GROW if is_easy else _SHRINK if is_hard else 1.0
+        self.size = min(max(self.size, _LEAST_SIZE), 2.0 * self.problem.node_count)
+        if found is not None and found != self.best:
+            self.offer(found)
 
 
 def _solve_subproblem(

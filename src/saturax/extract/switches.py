@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saturax.extract.greedy import tree_choices
@@ -80,84 +80,128 @@ def switch_search(
     deadline: float = math.inf,
     evaluate: Evaluate | None = None,
     pool: Pool | None = None,
-    fallback: Mapping[int, int] | None = None,
-    among: Iterable[int] | None = None,
 ) -> SearchResult:
-    """Switch one class at a time to another node while that helps; deterministic if not cut off.
-
-    Classes that become needed take their node of `fallback`, an acyclic choice for all feasible
-    classes (default: `tree_choices`). With `among`, only these classes are tried at first; a
-    switch then adds its neighbours.
-    """
-    state = _Switches(problem, incumbent, tree_choices(problem) if fallback is None else fallback)
+    """Switch one class at a time to another node while that helps; deterministic if not cut off."""
+    state = Switches(problem, incumbent)
     best_us = dag_cost(problem, incumbent) if evaluate is None else evaluate(dict(incumbent))
-    queue = deque(state.chosen if among is None else among)
-    queued = set(queue)
-    tried = 0
-    while queue:
-        if time.monotonic() > deadline:
-            break
-        owner = queue.popleft()
-        queued.discard(owner)
-        if not state.count.get(owner):
-            continue
-        for node in problem.members[owner]:
-            old = state.chosen[owner]
-            if node == old or not state.admits(owner, node):
-                continue
-            tried += 1
-            change_us, undo = state.switch(owner, node)
-            if evaluate is not None:
-                change_us = _ask(state, change_us, best_us, evaluate, pool)
-            if change_us >= -IMPROVEMENT * best_us:
-                state.switch(owner, old, undo)
-                continue
-            best_us += change_us
-            for neighbour in state.neighbours(owner, (node, old)):
-                if neighbour not in queued:
-                    queued.add(neighbour)
-                    queue.append(neighbour)
+    judge = None if evaluate is None else _Judge(state, best_us, evaluate, pool)
+    state.descend(problem.cost_us, list(state.chosen), deadline, judge)
     best = state.selection()
-    best_us = dag_cost(problem, best) if evaluate is None else evaluate(best)
-    return SearchResult(best, best_us, tried, "time limit" if queue else "no switch helps")
+    best_us = dag_cost(problem, best) if judge is None else judge.best_us
+    reason = "time limit" if time.monotonic() > deadline else "no switch helps"
+    return SearchResult(best, best_us, state.tried, reason)
 
 
-def _ask(
-    state: _Switches, change_us: float, best_us: float, evaluate: Evaluate, pool: Pool | None
-) -> float:
-    """Change of the true cost by the switch just made, if the prices think it worth asking."""
-    if change_us > _WORTH_ASKING * best_us:
-        return math.inf
-    candidate = state.selection()
-    cost_us = evaluate(candidate)
-    if pool is not None:
-        pool.add(candidate, cost_us)
-    return cost_us - best_us
+@dataclass(eq=False)
+class _Judge:
+    """Asks the arbiter about switches that the prices think worth asking about."""
+
+    state: Switches
+    best_us: float
+    evaluate: Evaluate
+    pool: Pool | None
+
+    def __call__(self, change_us: float) -> bool:
+        """Whether the switch just made, of this change of price, is an improvement."""
+        if change_us > _WORTH_ASKING * self.best_us:
+            return False
+        candidate = self.state.selection()
+        cost_us = self.evaluate(candidate)
+        if self.pool is not None:
+            self.pool.add(candidate, cost_us)
+        if not cost_us < self.best_us * (1 - IMPROVEMENT):
+            return False
+        self.best_us = cost_us
+        return True
 
 
-class _Switches:
-    """A selection with reference counts, so that a switch costs only what it changes."""
+@dataclass(frozen=True)
+class Change:
+    """A switch of a class from node `old` to `new`, and the choices that came and went with it."""
+
+    owner: int
+    old: int
+    new: int
+    added: Selection
+    released: Selection
+
+    def cost_us(self, cost: Sequence[float]) -> float:
+        """Change of the DAG cost at these prices per node."""
+        change = cost[self.new] - cost[self.old]
+        for node in self.added.values():
+            change += cost[node]
+        for node in self.released.values():
+            change -= cost[node]
+        return change
+
+
+class Switches:
+    """A selection with reference counts, so that a switch costs only what it changes.
+
+    Classes that become needed take their tree-cheapest node: those choices are acyclic together,
+    so that a new cycle could only run through the switched class.
+    """
 
     def __init__(
-        self, problem: Problem, incumbent: Mapping[int, int], fallback: Mapping[int, int]
+        self,
+        problem: Problem,
+        incumbent: Mapping[int, int],
+        fallback: Mapping[int, int] | None = None,
     ) -> None:
         self.problem = problem
-        needed = restrict(problem, incumbent)
-        self.fallback = fallback
-        self.chosen: Selection = dict(needed)
+        self.fallback = tree_choices(problem) if fallback is None else fallback
+        self.chosen = restrict(problem, incumbent)
         self.count: dict[int, int] = {}
+        self.tried = 0
+        self.rounding_us = IMPROVEMENT * sum(problem.cost_us[n] for n in self.chosen.values())
+        wish = dict(self.chosen)
         for root in problem.roots:
-            self._require(root, needed)
+            self._require(root, wish, {})
 
     def selection(self) -> Selection:
+        """The choices of the needed classes."""
         return {owner: self.chosen[owner] for owner, count in self.count.items() if count}
 
-    def neighbours(self, owner: int, nodes: Iterable[int]) -> list[int]:
-        """Needed classes next to the class: its users, and the children of these nodes."""
+    def descend(
+        self,
+        cost: Sequence[float],
+        among: Iterable[int],
+        deadline: float = math.inf,
+        judge: Callable[[float], bool] | None = None,
+    ) -> list[Change]:
+        """Switch classes of `among`, and neighbours of what changed, while that helps.
+
+        A switch helps if it lowers the DAG cost at `cost` per node, or if `judge` says so.
+        """
+        done: list[Change] = []
+        queue = deque(dict.fromkeys(among))
+        queued = set(queue)
+        while queue and time.monotonic() <= deadline:
+            owner = queue.popleft()
+            queued.discard(owner)
+            if not self.count.get(owner):
+                continue
+            for node in self.problem.members[owner]:
+                if node == self.chosen[owner] or not self.admits(owner, node):
+                    continue
+                self.tried += 1
+                change = self.apply(owner, node)
+                change_us = change.cost_us(cost)
+                if not (change_us < -self.rounding_us if judge is None else judge(change_us)):
+                    self.undo(change)
+                    continue
+                done.append(change)
+                near = [n for n in self._neighbours(change) if n not in queued]
+                queued.update(near)
+                queue.extend(near)
+        return done
+
+    def _neighbours(self, change: Change) -> list[int]:
+        """Needed classes next to a switched one: its users, its old and new children, itself."""
         problem = self.problem
-        near = [child for node in nodes for child in problem.children[node]]
-        near += [problem.node_class[parent] for parent in problem.parents[owner]]
-        return [neighbour for neighbour in (*near, owner) if self.count.get(neighbour)]
+        near = [change.owner, *problem.children[change.new], *problem.children[change.old]]
+        near += [problem.node_class[parent] for parent in problem.parents[change.owner]]
+        return [owner for owner in dict.fromkeys(near) if self.count.get(owner)]
 
     def admits(self, owner: int, node: int) -> bool:
         """Whether the node is usable and does not need its own class under current choices."""
@@ -180,44 +224,42 @@ class _Switches:
                 stack += fresh
         return True
 
-    def switch(
-        self, owner: int, node: int, wish: Mapping[int, int] | None = None
-    ) -> tuple[float, Selection]:
-        """Choose the node for a needed class; classes that become needed follow `wish`.
+    def apply(self, owner: int, node: int) -> Change:
+        """Choose another node for a needed class."""
+        return self._switch(owner, node, self.fallback)
 
-        Returns the change of cost in microseconds, and the choices of classes no longer needed,
-        which is the wish that takes the switch back.
-        """
+    def undo(self, change: Change) -> None:
+        """Take back the last change that is not yet taken back."""
+        self._switch(change.owner, change.old, change.released)
+
+    def _switch(self, owner: int, node: int, wish: Mapping[int, int]) -> Change:
         old = self.chosen[owner]
         self.chosen[owner] = node
-        change_us = self.problem.cost_us[node] - self.problem.cost_us[old]
-        for child in self.problem.children[node]:
-            change_us += self._require(child, wish or {})
+        added: Selection = {}
         released: Selection = {}
+        for child in self.problem.children[node]:
+            self._require(child, wish, added)
         for child in self.problem.children[old]:
             self._release(child, released)
-        change_us -= sum(self.problem.cost_us[gone] for gone in released.values())
-        return change_us, released
+        return Change(owner, old, node, added, released)
 
-    def _require(self, owner: int, wish: Mapping[int, int]) -> float:
-        added_us = 0.0
+    def _require(self, owner: int, wish: Mapping[int, int], added: Selection) -> None:
+        count = self.count
         stack = [owner]
         while stack:
             current = stack.pop()
-            count = self.count.get(current, 0)
-            self.count[current] = count + 1
-            if not count:
-                node = wish[current] if current in wish else self.fallback[current]
-                self.chosen[current] = node
-                added_us += self.problem.cost_us[node]
-                stack.extend(self.problem.children[node])
-        return added_us
+            uses = count.get(current, 0)
+            count[current] = uses + 1
+            if not uses:
+                node = self.chosen[current] = added[current] = wish[current]
+                stack += self.problem.children[node]
 
     def _release(self, owner: int, released: Selection) -> None:
+        count = self.count
         stack = [owner]
         while stack:
             current = stack.pop()
-            self.count[current] -= 1
-            if not self.count[current]:
-                released[current] = self.chosen[current]
-                stack.extend(self.problem.children[self.chosen[current]])
+            count[current] -= 1
+            if not count[current]:
+                node = released[current] = self.chosen[current]
+                stack += self.problem.children[node]

@@ -14,7 +14,6 @@ from saturax.graph.ops import (
     constant,
     full,
     pad,
-    reduce_,
     reshape,
     slice_,
     unary,
@@ -164,20 +163,6 @@ def constant_with_binary_before_concatenate(f: Any, x: Value, y: Value, i: int, 
 def _equal(c: Literal, x: Value) -> Any:
     """The constant whose elements are those of the splat c, in the shape of x."""
     return full(c.value, TensorType(x.shape, c.type.dtype))
-
-
-@rule(
-    lambda f, x, y, i, d: reduce_(f, concatenate(x, y, i), d),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def reduce_before_concatenate(f: str, x: Value, y: Value, i: int, d: Dimensions) -> Any:
-    """reduce([x, y]) = f(reduce(x), reduce(y)) along the dimension, else [reduce(x), reduce(y)]"""
-    need(d and accumulation_dtype(x.dtype) == x.dtype)
-    left, right = reduce_(f, x, d), reduce_(f, y, d)
-    if i in d:
-        return binary(f, left, right)
-    return concatenate(left, right, i - sum(k < i for k in d))
 
 
 @rule(lambda x, c, i: concatenate(x, constant(c), i), numerics=BITWISE, source=SPEC)

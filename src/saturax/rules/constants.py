@@ -118,9 +118,7 @@ def fold_pad(c: Literal, e: Literal, low: Any, high: Any, inside: Any) -> Value 
     return _moved("pad", (low, high, inside), c, e)
 
 
-@rule(
-    lambda c, x, d, n, b: gather(constant(c), x, d, n, b), numerics=BITWISE, source=SPEC
-)
+@rule(lambda c, x, d, n, b: gather(constant(c), x, d, n, b), numerics=BITWISE, source=SPEC)
 def fold_gather_of_splat(c: Literal, x: Value, d: Any, n: Any, b: Any) -> Value | None:
     """Whatever is gathered from equal elements is that element"""
     need(c.is_splat and c.type.size > 0)
@@ -198,9 +196,7 @@ def _same_numbers(a: Any, b: Any) -> bool:
     return bool(np.all(same & np.isfinite(b.astype(np.float64))))
 
 
-@rule(
-    lambda c, t: convert(constant(c), t), numerics=ROUNDING, source="StableHLO spec, `convert`"
-)
+@rule(lambda c, t: convert(constant(c), t), numerics=ROUNDING, source="StableHLO spec, `convert`")
 def fold_rounding_convert(c: Literal, t: Any) -> Value | None:
     """A constant converted to a float is a constant"""
     need(is_small(c) and not is_complex(c.type.dtype) and t in REALS)
@@ -243,9 +239,7 @@ def fold_rounded_binary(c: Literal, e: Literal, f: Any) -> Value | None:
     return constant(result)
 
 
-@rule(
-    lambda p, c, e: select(constant(p), constant(c), constant(e)), numerics=BITWISE, source=SPEC
-)
+@rule(lambda p, c, e: select(constant(p), constant(c), constant(e)), numerics=BITWISE, source=SPEC)
 def fold_select(p: Literal, c: Literal, e: Literal) -> Value | None:
     """A choice between constants by a constant is a constant"""
     return constant(folded("select", p, c, e))

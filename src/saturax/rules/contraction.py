@@ -6,7 +6,7 @@ x · y is the contraction. Dimensions are followed by label (`saturax.rules.eins
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from math import prod
 from typing import Any
 
@@ -14,13 +14,8 @@ from saturax.graph.build import Value
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
-    add,
-    concatenate,
     dot_general,
     reshape,
-    reverse,
-    slice_,
-    slice_dimension,
     transpose,
 )
 from saturax.rules.einsum import (
@@ -33,11 +28,10 @@ from saturax.rules.einsum import (
     sizes,
     swapped,
 )
-from saturax.rules.moves import cut, transposed
+from saturax.rules.moves import transposed
 from saturax.rules.permutations import (
     Permutation,
     invert,
-    is_identity,
     moves_only_units,
     permutation_to,
 )
@@ -172,34 +166,6 @@ def _joint_runs(labels: Einsum) -> list[list[Hashable]]:
 
 
 @rule(
-    lambda x, s, y, d, p, t: dot_general(reshape(x, s), y, d, p, t),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def absorb_reshape_of_left_operand(
-    x: Value, s: Shape, y: Value, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """reshape(x) · y = reshape(x · reshape(y)) if s merges contracted or batch dimensions of x"""
-    labels = einsum_of(d, len(s), y.rank)
-    return _without_reshape(x, range(x.rank), s, y, labels, p, t)
-
-
-@rule(
-    lambda x, y, s, d, p, t: dot_general(x, reshape(y, s), d, p, t),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def absorb_reshape_of_right_operand(
-    x: Value, y: Value, s: Shape, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """x · reshape(y) = reshape(reshape(x) · y) if s merges contracted or batch dimensions of y"""
-    need(is_swappable(p))
-    labels = einsum_of(d, x.rank, len(s))
-    flipped = Einsum(labels.y, labels.x, labels.result)
-    return _without_reshape(y, range(y.rank), s, x, flipped, swapped(p), t)
-
-
-@rule(
     lambda x, q, s, y, d, p, t: dot_general(reshape(transpose(x, q), s), y, d, p, t),
     numerics=ROUNDING,
     source=SPEC,
@@ -227,7 +193,7 @@ def absorb_reshaped_transpose_of_right_operand(
 
 
 def _without_reshape(
-    x: Value, q: Sequence[int], s: Shape, y: Value, labels: Einsum, p: Precision, t: str
+    x: Value, q: Permutation, s: Shape, y: Value, labels: Einsum, p: Precision, t: str
 ) -> Any:
     """The contraction of reshape(xᑫ, s) and y by one of x and a reshaped y."""
     large = [i for i in q if x.shape[i] != 1]
@@ -236,18 +202,16 @@ def _without_reshape(
     assert pairs is not None
     size = sizes(labels.x, s) | sizes(labels.y, y.shape)
     finer: dict[Hashable, Labels] = {}
-    merges = not is_identity(q) and any(len(block.source) > 1 for block in pairs)
+    need(any(len(block.source) > 1 for block in pairs))
     for block in pairs:
         own = tuple(large[i] for i in block.source)
         old = tuple(labels.x[i] for i in block.target)
         # Dimensions that the reshape splits must be free, and together in the result.
         need(len(old) == 1 or not any(label in labels.y for label in old))
         need(len(old) == 1 or _is_within(old, labels.result))
-        merges = merges or (len(own) > 1 and old[0] in labels.y)
         parts = tuple(("part", i) for i in own)
         finer |= {label: parts if label == old[0] else () for label in old}
         size |= dict(zip(parts, picked(x.shape, own), strict=True))
-    need(merges)
     y_labels, result = (
         tuple(new for label in own for new in finer.get(label, (label,)))
         for own in (labels.y, labels.result)
@@ -264,139 +228,3 @@ def _is_within(part: Labels, whole: Labels) -> bool:
     """Whether the labels of `part` are neighbours in `whole`, in their order."""
     place = whole.index(part[0]) if part and part[0] in whole else len(whole)
     return whole[place : place + len(part)] == part
-
-
-# Slices, concatenations and reversals.
-
-
-@rule(
-    lambda x, y, d, p, t, a, b, c: slice_(dot_general(x, y, d, p, t), a, b, c),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def slice_before_dot(
-    x: Value, y: Value, d: DotDimensions, p: Precision, t: str,
-    a: Dimensions, b: Dimensions, c: Dimensions,
-) -> Any:  # fmt: skip
-    """(x · y)[a:b:c] = x[a:b:c] · y[a:b:c] in the dimensions of either"""
-    labels = einsum_of(d, x.rank, y.rank)
-    bounds = dict(zip(labels.result, zip(a, b, c, strict=True), strict=True))
-
-    def part(operand: Value, own: Labels) -> Any:
-        whole = [(0, n, 1) for n in operand.shape]
-        return cut(operand, (bounds.get(label, w) for label, w in zip(own, whole, strict=True)))
-
-    return dot_general(part(x, labels.x), part(y, labels.y), d, p, t)
-
-
-@rule(
-    lambda x, y, i, z, d, p, t: dot_general(concatenate(x, y, i), z, d, p, t),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def split_dot_of_concatenated_left(
-    x: Value, y: Value, i: int, z: Value, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """[x, y] · z = x·z + y·z, in parts of z, along a contracted dimension, else [x·z, y·z]"""
-    size = x.shape[i]
-    if i in d.lhs_contract:
-        need(_is_balanced(size, y.shape[i]))
-        at = d.rhs_contract[d.lhs_contract.index(i)]
-        first, second = _cut(z, at, size)
-        return add(dot_general(x, first, d, p, t), dot_general(y, second, d, p, t))
-    if i in d.lhs_batch:
-        place = d.lhs_batch.index(i)
-        first, second = _cut(z, d.rhs_batch[place], size)
-    else:
-        place = (d.lhs_batch + d.lhs_free(x.rank)).index(i)
-        first = second = z
-    return concatenate(dot_general(x, first, d, p, t), dot_general(y, second, d, p, t), place)
-
-
-@rule(
-    lambda z, x, y, i, d, p, t: dot_general(z, concatenate(x, y, i), d, p, t),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def split_dot_of_concatenated_right(
-    z: Value, x: Value, y: Value, i: int, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """z · [x, y] = z·x + z·y, in parts of z, along a contracted dimension, else [z·x, z·y]"""
-    size = x.shape[i]
-    if i in d.rhs_contract:
-        need(_is_balanced(size, y.shape[i]))
-        first, second = _cut(z, d.lhs_contract[d.rhs_contract.index(i)], size)
-        return add(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t))
-    if i in d.rhs_batch:
-        place = d.rhs_batch.index(i)
-        first, second = _cut(z, d.lhs_batch[place], size)
-    else:
-        place = z.rank - len(d.lhs_contract) + d.rhs_free(x.rank).index(i)
-        first = second = z
-    return concatenate(dot_general(first, x, d, p, t), dot_general(second, y, d, p, t), place)
-
-
-def _is_balanced(first: int, second: int) -> bool:
-    """Whether neither part is less than a third: long chains, as of im2col, stay whole."""
-    return 3 * min(first, second) >= first + second > 0
-
-
-def _cut(z: Value, dimension: int, size: int) -> tuple[Any, Any]:
-    """z in two parts along a dimension, the first of `size`."""
-    first = slice_dimension(z, dimension, 0, size)
-    return first, slice_dimension(z, dimension, size, z.shape[dimension])
-
-
-@rule(
-    lambda x, y, z, d, p, t, i: concatenate(
-        dot_general(x, z, d, p, t), dot_general(y, z, d, p, t), i
-    ),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def merge_dots_of_one_right_operand(
-    x: Value, y: Value, z: Value, d: DotDimensions, p: Precision, t: str, i: int
-) -> Any:
-    """[x·z, y·z] = [x, y] · z along a free dimension of x"""
-    place = i - len(d.lhs_batch)
-    free = d.lhs_free(x.rank)
-    need(0 <= place < len(free) and x.dtype == y.dtype)
-    return dot_general(concatenate(x, y, free[place]), z, d, p, t)
-
-
-@rule(
-    lambda x, y, z, d, p, t, i: concatenate(
-        dot_general(z, x, d, p, t), dot_general(z, y, d, p, t), i
-    ),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def merge_dots_of_one_left_operand(
-    x: Value, y: Value, z: Value, d: DotDimensions, p: Precision, t: str, i: int
-) -> Any:
-    """[z·x, z·y] = z · [x, y] along a free dimension of x"""
-    place = i - (z.rank - len(d.lhs_contract))
-    free = d.rhs_free(x.rank)
-    need(0 <= place < len(free) and x.dtype == y.dtype)
-    return dot_general(z, concatenate(x, y, free[place]), d, p, t)
-
-
-@rule(
-    lambda x, e, y, u, d, p, t: dot_general(reverse(x, e), reverse(y, u), d, p, t),
-    numerics=ROUNDING,
-    source=SPEC,
-)
-def cancel_reversed_contraction(
-    x: Value, e: Dimensions, y: Value, u: Dimensions, d: DotDimensions, p: Precision, t: str
-) -> Any:
-    """reverse(x) · reverse(y) = x · y along contracted dimensions that both reverse"""
-    pairs = zip(d.lhs_contract, d.rhs_contract, strict=True)
-    both = [(i, j) for i, j in pairs if i in e and j in u]
-    need(both)
-    left = reverse(x, _dropped(e, [i for i, _ in both]))
-    right = reverse(y, _dropped(u, [j for _, j in both]))
-    return dot_general(left, right, d, p, t)
-
-
-def _dropped(items: Sequence[int], dropped: Sequence[int]) -> tuple[int, ...]:
-    return tuple(item for item in items if item not in dropped)

@@ -92,7 +92,13 @@ def keep_excess_precision(x: Value, s: Any, t: Any) -> Value | None:
     return x
 
 
-@rule(lambda f, x, t: convert(unary(f, x), t), numerics=BITWISE, source=CONVERT)
+def _widening(rng: np.random.Generator) -> dict[str, Any]:
+    source, target = rng.choice([("bf16", "f32"), ("f16", "f64"), ("f32", "f64")])
+    type = TensorType((2, 3), str(source))
+    return {"f": str(rng.choice(["negate", "abs"])), "x": type, "t": str(target)}
+
+
+@rule(lambda f, x, t: convert(unary(f, x), t), numerics=BITWISE, source=CONVERT, examples=_widening)
 def convert_before_sign_change(f: Any, x: Value, t: Any) -> Value | None:
     """t(-x) = -t(x) and t(|x|) = |t(x)| for floats that t holds"""
     need(f in ("negate", "abs") and is_float(x.dtype) and holds_every_value(x.dtype, t))
@@ -183,9 +189,7 @@ def complex_of_parts(z: Value) -> Value | None:
     return z
 
 
-@rule(
-    lambda f, z: unary(f, negate(z)), numerics=BITWISE, source=COMPLEX, examples=_complex_part
-)
+@rule(lambda f, z: unary(f, negate(z)), numerics=BITWISE, source=COMPLEX, examples=_complex_part)
 def part_of_negated(f: Any, z: Value) -> Value | None:
     """re(-z) = -re z and im(-z) = -im z, z complex"""
     need(f in ("real", "imag") and is_complex(z.dtype))

@@ -159,9 +159,7 @@ def divide_by_constant(x: Value, c: Literal) -> Value | None:
     return multiply(x, constant(reciprocal(c)))
 
 
-@rule(
-    lambda x, y, s, d: divide(x, broadcast_in_dim(y, s, d)), numerics=ROUNDING, source=FIELD
-)
+@rule(lambda x, y, s, d: divide(x, broadcast_in_dim(y, s, d)), numerics=ROUNDING, source=FIELD)
 def divide_by_broadcast(x: Value, y: Value, s: Any, d: Any) -> Value | None:
     """x / bcast(y) = x · bcast(1/y), y smaller than x and real"""
     need(x.dtype in REALS and y.size < x.size)

@@ -33,6 +33,7 @@ UPDATE = "StableHLO spec, `dynamic_update_slice`"
 RANKS = (1, 2, 3, 4)
 """Ranks that rules are made for; images have rank 4."""
 
+
 def _of_ranks(
     left: Callable[..., Any], names: str, source: str
 ) -> Callable[[Callable[..., Value | None]], tuple[Rule, ...]]:
@@ -149,9 +150,7 @@ def _update_everything(i: list[Value], x: Value, u: Value) -> Value | None:
     return u
 
 
-@_of_ranks(
-    lambda i, x, u, n: dynamic_slice(dynamic_update_slice(x, u, i), i, n), "x u n", SLICE
-)
+@_of_ranks(lambda i, x, u, n: dynamic_slice(dynamic_update_slice(x, u, i), i, n), "x u n", SLICE)
 def _slice_of_update(i: list[Value], x: Value, u: Value, n: Any) -> Value | None:
     """What is read where u was written is u"""
     need(tuple(n) == u.shape)
@@ -169,9 +168,7 @@ def _update_twice(i: list[Value], x: Value, u: Value, v: Value) -> Value | None:
     return dynamic_update_slice(x, v, i)
 
 
-@_of_ranks(
-    lambda i, x, n: dynamic_update_slice(x, dynamic_slice(x, i, n), i), "x n", UPDATE
-)
+@_of_ranks(lambda i, x, n: dynamic_update_slice(x, dynamic_slice(x, i, n), i), "x n", UPDATE)
 def _update_with_own_slice(i: list[Value], x: Value, n: Any) -> Value | None:
     """x, updated with its own slice at the same indices, is x"""
     return x

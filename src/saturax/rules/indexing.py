@@ -32,6 +32,7 @@ from saturax.rules.rule import BITWISE, need, rule
 
 GATHER = "StableHLO spec, `gather`"
 
+
 def _component(indices: np.ndarray[Any, Any], d: GatherDimensions, k: int) -> Any:
     """Start index number k at each position of the batch."""
     if d.index_vector_dim == indices.ndim:
@@ -93,9 +94,7 @@ def _arranged(x: Value, axis: int | None, d: GatherDimensions, batch: tuple[int,
     return transpose(first, [places.index(i) for i in range(rank)])
 
 
-@rule(
-    lambda x, c, d, n, b: gather(x, constant(c), d, n, b), numerics=BITWISE, source=GATHER
-)
+@rule(lambda x, c, d, n, b: gather(x, constant(c), d, n, b), numerics=BITWISE, source=GATHER)
 def gather_at_constants(x: Value, c: Literal, d: Any, n: Any, b: Any) -> Value | None:
     """x at constant indices in equal steps = a slice of x, rearranged; where none is clamped"""
     d = GatherDimensions(*d)
@@ -106,9 +105,7 @@ def gather_at_constants(x: Value, c: Literal, d: Any, n: Any, b: Any) -> Value |
     return _read(x, starts, d, n, batch)
 
 
-@rule(
-    lambda x, e, t, d, n, b: gather(x, iota(e, t), d, n, b), numerics=BITWISE, source=GATHER
-)
+@rule(lambda x, e, t, d, n, b: gather(x, iota(e, t), d, n, b), numerics=BITWISE, source=GATHER)
 def gather_at_iota(x: Value, e: Any, t: TensorType, d: Any, n: Any, b: Any) -> Value | None:
     """x at indices 0, 1, 2, … = a slice of x, rearranged"""
     d = GatherDimensions(*d)

@@ -17,7 +17,6 @@ from saturax.graph.ops import (
     concatenate,
     constant,
     full,
-    iota,
     pad,
     reduce_,
     reduce_window,
@@ -36,10 +35,9 @@ from saturax.rules.permutations import (
     invert,
     is_identity,
     moves_only_units,
-    rank_order,
 )
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
-from saturax.rules.shapes import Shape, blocks, is_run, picked
+from saturax.rules.shapes import Shape, blocks, picked
 
 SPEC = "StableHLO spec, `transpose`"
 
@@ -190,18 +188,6 @@ def transpose_before_reshape(x: Value, s: Shape, p: Permutation) -> Any:
     return reshape(transposed(x, order), picked(s, p))
 
 
-@rule(lambda x, p, s: reshape(transpose(x, p), s), numerics=BITWISE, source=SPEC)
-def reshape_before_transpose(x: Value, p: Permutation, s: Shape) -> Any:
-    """reshape(xᵖ, s) = reshape(x, s∘q⁻¹)ᑫ if p keeps together what becomes one dimension"""
-    pairs = blocks(picked(x.shape, p), s)
-    need(pairs is not None)
-    assert pairs is not None
-    need(all(is_run(picked(p, block.source)) for block in pairs))
-    placed = sorted(pairs, key=lambda b: p[b.source[0]] if b.source else -1)
-    order = [dimension for block in placed for dimension in block.target]
-    return transposed(reshape(x, picked(s, order)), invert(order))
-
-
 @rule(lambda x, v, a, b, c, p: transpose(pad(x, v, a, b, c), p), numerics=BITWISE, source=SPEC)
 def push_transpose_through_pad(
     x: Value, v: Value, a: Dimensions, b: Dimensions, c: Dimensions, p: Permutation
@@ -264,12 +250,6 @@ def pull_transpose_out_of_reverse(x: Value, p: Permutation, d: Dimensions) -> An
     return transposed(reverse(x, sorted(picked(p, d))), p)
 
 
-@rule(lambda i, t, p: transpose(iota(i, t), p), numerics=BITWISE, source=SPEC)
-def merge_transpose_into_iota(i: int, t: TensorType, p: Permutation) -> Any:
-    """iota(i)ᵖ = iota(p⁻¹(i))"""
-    return iota(p.index(i), t.with_shape(picked(t.shape, p)))
-
-
 # Reductions.
 
 
@@ -279,13 +259,6 @@ def push_transpose_through_reduce(f: str, x: Value, d: Dimensions, p: Permutatio
     kept = [i for i in range(x.rank) if i not in d]
     moved = iter(picked(kept, p))
     return reduce_(f, transposed(x, [i if i in d else next(moved) for i in range(x.rank)]), d)
-
-
-@rule(lambda f, x, p, d: reduce_(f, transpose(x, p), d), numerics=ROUNDING, source=SPEC)
-def pull_transpose_out_of_reduce(f: str, x: Value, p: Permutation, d: Dimensions) -> Any:
-    """reduce(xᵖ, d) = reduce(x, p(d))ᑫ"""
-    kept = [dimension for place, dimension in enumerate(p) if place not in d]
-    return transposed(reduce_(f, x, sorted(picked(p, d))), rank_order(kept))
 
 
 @rule(lambda f, x, w, p: transpose(reduce_window(f, x, w), p), numerics=ROUNDING, source=SPEC)

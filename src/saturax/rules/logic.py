@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     binary,
@@ -19,7 +19,7 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.types import is_complex, is_float, is_unsigned, numpy_dtype
+from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned, numpy_dtype
 from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all
 from saturax.rules.rule import BITWISE, FINITE, need, rule
 
@@ -170,9 +170,7 @@ def compare_negated(x: Value, y: Value, d: Any, k: Any) -> Value | None:
     numerics=FINITE,
     source="ordered field",
 )
-def compare_difference_with_zero(
-    x: Value, y: Value, c: Literal, d: Any, k: Any
-) -> Value | None:
+def compare_difference_with_zero(x: Value, y: Value, c: Literal, d: Any, k: Any) -> Value | None:
     """(x - y < 0) = (x < y) and so on, real"""
     need(x.dtype in REALS and k == "FLOAT" and is_all(c, 0.0))
     return compare(x, y, d, k)
@@ -240,6 +238,11 @@ def remainder_by_mask(x: Value, c: Literal) -> Value | None:
     return binary("and", x, full_like(x, (1 << _exponent_of_two(c)) - 1))
 
 
+def _powers_of_two(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
+    return {"x": type, "c": splat(1 << rng.integers(0, 7), type), "d": splat(0, type)}
+
+
 @rule(
     lambda x, c, d, k: select(
         compare(binary("remainder", x, constant(c)), constant(d), "LT", k),
@@ -248,6 +251,7 @@ def remainder_by_mask(x: Value, c: Literal) -> Value | None:
     ),
     numerics=BITWISE,
     source=BITS,
+    examples=_powers_of_two,
 )
 def floored_remainder_by_mask(x: Value, c: Literal, d: Literal, k: Any) -> Value | None:
     """(r + 2ᵏ where r < 0, else r) = x ∧ (2ᵏ - 1) with r = x rem 2ᵏ, signed integers"""
@@ -255,10 +259,17 @@ def floored_remainder_by_mask(x: Value, c: Literal, d: Literal, k: Any) -> Value
     return binary("and", x, full_like(x, (1 << _exponent_of_two(c)) - 1))
 
 
+def _shifts(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "ui8", "i32", "ui32"])))
+    f = str(rng.choice(["shift_left", "shift_right_logical"]))
+    return {"f": f, "c": splat(rng.integers(0, 9), type), "d": splat(rng.integers(0, 9), type)}
+
+
 @rule(
     lambda f, x, c, d: binary(f, binary(f, x, constant(c)), constant(d)),
     numerics=BITWISE,
     source=BITS,
+    examples=_shifts,
 )
 def merge_shifts(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """(x « k) « m = x « (k + m), logical right shifts too, integers, 0 ≤ k, m"""

@@ -45,9 +45,7 @@ def _is_exact(**arguments: Any) -> bool:
 
 def _is_idle(w: ReduceWindow, i: int) -> bool:
     """Whether the window leaves dimension i as it is."""
-    return (
-        w.size[i] == w.strides[i] == w.base_dilation[i] == 1 and tuple(w.padding[i]) == (0, 0)
-    )
+    return w.size[i] == w.strides[i] == w.base_dilation[i] == 1 and tuple(w.padding[i]) == (0, 0)
 
 
 def _is_plain(w: ReduceWindow, i: int) -> bool:
@@ -87,10 +85,8 @@ window_as_reduction_exactly = exactly(window_as_reduction, _is_exact)
 def _tiles(rng: np.random.Generator) -> dict[str, Any]:
     rank = int(rng.integers(1, 4))
     size = rng.integers(1, 4, rank)
-    window = ReduceWindow(
-        *(tuple(field) for field in (size.tolist(), size.tolist(), [1] * rank, [1] * rank)),
-        ((0, 0),) * rank,
-    )
+    sizes, ones = tuple(size.tolist()), (1,) * rank
+    window = ReduceWindow(sizes, sizes, ones, ones, ((0, 0),) * rank)
     dtype = str(rng.choice(["f32", "f64", "i32"]))
     type = TensorType(tuple((size * rng.integers(1, 4, rank)).tolist()), dtype)
     return {"f": str(rng.choice(["add", "maximum", "minimum"])), "x": type, "w": window}

@@ -59,10 +59,20 @@ merge_constants_exactly = exactly(merge_constants, lambda f, x, c, d: is_exact(f
     source=ASSOCIATIVITY,
     examples=double_constants("c", "d"),
 )
-def merge_constants_of_operands(
-    f: Any, x: Value, y: Value, c: Literal, d: Literal
-) -> Value | None:
+def merge_constants_of_operands(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(x, c), f(y, d)) = f(f(x, y), f(c, d)) for f = + and ·, real"""
+    need(f in ("add", "multiply") and x.dtype in REALS)
+    return binary(f, binary(f, x, y), _ordinary(f, c, d))
+
+
+@rule(
+    lambda f, x, y, c, d: binary(f, binary(f, binary(f, x, constant(c)), y), constant(d)),
+    numerics=ROUNDING,
+    source=ASSOCIATIVITY,
+    examples=double_constants("c", "d"),
+)
+def merge_constants_around(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
+    """f(f(f(x, c), y), d) = f(f(x, y), f(c, d)) for f = + and ·, real"""
     need(f in ("add", "multiply") and x.dtype in REALS)
     return binary(f, binary(f, x, y), _ordinary(f, c, d))
 

@@ -83,26 +83,6 @@ def pull_reshape_over_constant_on_the_left(f: Any, x: Value, s: Shape, c: Litera
     return reshape(binary(f, full(c.value, TensorType(x.shape, c.type.dtype)), x), s)
 
 
-@rule(lambda x, y, i, s: reshape(concatenate(x, y, i), s), numerics=BITWISE, source=SPEC)
-def push_reshape_through_concatenate(x: Value, y: Value, i: int, s: Shape) -> Any:
-    """reshape([x, y]) = [reshape(x), reshape(y)] if the dimension stays first in its block"""
-    whole = (*x.shape[:i], x.shape[i] + y.shape[i], *x.shape[i + 1 :])
-    pairs = blocks(whole, s)
-    need(pairs is not None and 0 not in (x.shape[i], y.shape[i]))
-    assert pairs is not None
-    (block,) = (b for b in pairs if i in b.source)
-    need(block.source and block.target and len(large_dimensions(picked(whole, block.source))) > 0)
-    first = next((n for n in block.source if whole[n] != 1), i)
-    need(first == i)
-    at = next((n for n in block.target if s[n] != 1), block.target[0])
-    parts = []
-    for part in (x, y):
-        size, rest = part.size // prod(whole[:i]), prod(s[at + 1 :])
-        need(size % rest == 0 and part.size == prod(s[:at]) * (size // rest) * rest)
-        parts.append(reshape(part, (*s[:at], size // rest, *s[at + 1 :])))
-    return concatenate(parts[0], parts[1], at)
-
-
 # Broadcasts and reshapes as one another.
 
 

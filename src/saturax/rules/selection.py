@@ -148,13 +148,12 @@ def recognize_clamp(x: Value, y: Value, z: Value) -> Value | None:
     return _clamp(x, y, z)
 
 
-@rule(
-    lambda x, c, d: maximum(minimum(x, constant(c)), constant(d)), numerics=BITWISE, source=CLAMP
-)
+@rule(lambda x, c, d: maximum(minimum(x, constant(c)), constant(d)), numerics=BITWISE, source=CLAMP)
 def swap_bounds(x: Value, c: Literal, d: Literal) -> Value | None:
     """max(min(x, c), d) = min(max(x, d), c) where d ≤ c, not complex"""
     need(is_small(c) and is_small(d) and not is_complex(x.dtype))
-    need(bool(np.all(d.array <= c.array)) and not _is_zero_twice(c, d))
+    with np.errstate(invalid="ignore"):
+        need(bool(np.all(d.array <= c.array)) and not _is_zero_twice(c, d))
     return minimum(maximum(x, constant(d)), constant(c))
 
 

@@ -11,14 +11,10 @@ from typing import Any
 
 from saturax.graph.build import Value
 from saturax.graph.ops import (
-    add,
     binary,
     broadcast_in_dim,
     broadcast_scalar,
     concatenate,
-    full,
-    iota,
-    multiply,
     pad,
     reduce_,
     reshape,
@@ -27,7 +23,6 @@ from saturax.graph.ops import (
     ternary,
     unary,
 )
-from saturax.graph.types import TensorType, is_integer, numpy_dtype
 from saturax.rules.moves import count, cut
 from saturax.rules.permutations import replaced
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
@@ -264,24 +259,6 @@ def _padded(size: int, low: int, high: int, inner: int) -> int:
 def _spread(size: int, inner: int) -> int:
     """Length of `size` elements with `inner` others between any two."""
     return max(size - 1, 0) * (inner + 1) + min(size, 1)
-
-
-@rule(lambda i, t, a, b, c: slice_(iota(i, t), a, b, c), numerics=BITWISE, source=SPEC)
-def slice_of_iota(i: int, t: TensorType, a: Dimensions, b: Dimensions, c: Dimensions) -> Any:
-    """iota(i)[a:b:c] = c·iota(i) + a, if all numbers are exact in its type"""
-    need(t.shape[i] <= _largest_exact(t.dtype))
-    counted = iota(i, TensorType(tuple(map(count, a, b, c)), t.dtype))
-    if c[i] != 1:
-        counted = multiply(counted, full(c[i], counted.tensor))
-    return add(counted, full(a[i], counted.tensor)) if a[i] else counted
-
-
-def _largest_exact(dtype: str) -> int:
-    """All integers from 0 to this one are exact in `dtype`; 0 where unknown."""
-    if dtype in ("f32", "f64"):
-        return 1 << 24
-    wide = is_integer(dtype) and dtype not in ("i2", "i4", "ui2", "ui4")
-    return 1 << (8 * numpy_dtype(dtype).itemsize - 1) if wide else 0
 
 
 @rule(lambda f, x, d, a, b, c: slice_(reduce_(f, x, d), a, b, c), numerics=ROUNDING, source=SPEC)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from saturax.errors import RuleError, SaturaxError
-from saturax.rules.rule import Rule
 from saturax.graph.sampling import Draw
+from saturax.rules.rule import Numerics, Rule
 from saturax.testing.engine import check_engine
 from saturax.testing.instances import Instance, budget, instances
+from saturax.testing.precision import check_precision
 from saturax.testing.values import check_values
 
 ENGINE_INSTANCES = 4
@@ -22,8 +23,8 @@ class RuleReport:
     """The outcome of checking a rule.
 
     It was applied to `applied` of `drawn` random left sides. Each failure is a text of several
-    lines; its first word says what went wrong (`types:`, `bits:`, `integers:`, `values:`, `raised:`,
-    `engine:`, `explosive:`, `vacuous:`).
+    lines; its first word says what went wrong (`types:`, `bits:`, `integers:`, `values:`,
+    `precision:`, `raised:`, `engine:`, `explosive:`, `vacuous:`).
     """
 
     rule: str
@@ -77,6 +78,8 @@ def _check_instance(instance: Instance, draw: Draw, with_engine: bool) -> list[s
         return [describe("types", instance, f"the left side is {left}, the right side {right}")]
     try:
         reason = check_values(instance, draw)
+        if reason is None and instance.rule.numerics in (Numerics.ROUNDING, Numerics.FINITE):
+            reason = check_precision(instance)
         if reason is None and with_engine and instance.is_reproducible:
             reason = check_engine(instance)
     except SaturaxError as error:

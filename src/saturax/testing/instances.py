@@ -71,6 +71,7 @@ def instances(
     found = 0
     for attempt in range(1, budget(count) + 1):
         draw.dtype = draw.pick(admitted)
+        draw.recent_slice = None
         assignment = _assign(rule, draw)
         instance = None if assignment is None else _instantiate(rule, assignment, draw, attempt)
         if instance is not None:

@@ -44,7 +44,7 @@ def _matmul(x: Array, y: Array) -> Array:
     n = y.shape[2]
     exact = x.dtype.kind in "iub"
     if exact or batch * m * n * k > SMALL:
-        return np.matmul(x, y)
+        return np.asarray(np.matmul(x, y))
     total = np.zeros((batch, m, n), x.dtype)
     for i in range(k):
         total += x[:, :, i, None] * y[:, None, i, :]
@@ -89,9 +89,10 @@ def _windows(x: Array, sizes: Any, strides: Any, dilations: Any, shape: Any) -> 
         return np.zeros((*shape, *x.shape[len(sizes) :], *sizes), x.dtype)
     extent = [(k - 1) * d + 1 for k, d in zip(sizes, dilations, strict=True)]
     view = np.lib.stride_tricks.sliding_window_view(x, extent, axis=tuple(range(len(extent))))
-    positions = tuple(slice(None, None, s) for s in strides)
-    offsets = tuple(slice(None, None, d) for d in dilations)
-    return view[(*positions, ..., *offsets)]
+    positions = [slice(None, None, s) for s in strides]
+    offsets = [slice(None, None, d) for d in dilations]
+    index: Any = (*positions, ..., *offsets)
+    return np.asarray(view[index])
 
 
 def convolution(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
@@ -103,7 +104,7 @@ def convolution(attributes: Any, operands: list[Array], result: np.dtype) -> Arr
     k = k.transpose((*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)).astype(
         wide
     )
-    k = np.flip(k, [i for i, flag in enumerate(w.reversal) if flag])
+    k = np.flip(k, tuple(i for i, flag in enumerate(w.reversal) if flag))
     rest = ((0, 0), (0, 0))
     x = _dilated(x, 0, (*w.padding, *rest), (*w.lhs_dilation, 1, 1))
     if g.batch > 1:

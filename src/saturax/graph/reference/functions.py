@@ -28,7 +28,7 @@ def unary(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
         return _DOUBLE[f](widest(x)).astype(result)
     if f not in _UNARY:
         raise UnsupportedError(f"no reference meaning for the function {f}")
-    return _UNARY[f](x if f in _ON_BITS else widen(x)).astype(result)
+    return np.asarray(_UNARY[f](x if f in _ON_BITS else widen(x))).astype(result)
 
 
 def binary(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
@@ -172,7 +172,7 @@ def _is_unsigned(x: Array) -> bool:
 def _from_bits(bits: Array, dtype: np.dtype) -> Array:
     """The integers of `dtype` whose lowest bits are given."""
     if dtype == np.bool_:
-        return bits != 0
+        return np.asarray(bits != 0)
     width = bit_width(dtype)
     if mlir_dtype(dtype).startswith("ui"):
         return bits.astype(dtype)
@@ -205,7 +205,7 @@ def _convert(x: Array, result: np.dtype, dtype: str) -> Array:
     if x.dtype.kind == "c" and result.kind != "c":
         x = x.real
     if result == np.bool_:
-        return x != 0
+        return np.asarray(x != 0)
     if is_real(x.dtype) and not is_real(result) and result.kind != "c":
         return _float_to_integer(x, result)
     # ml_dtypes has no direct conversions between its own types.

@@ -142,5 +142,5 @@ def _gather_start(d: GatherDimensions, i: int, vectors: Array, last: int) -> Arr
         start = vectors[..., d.start_index_map.index(i)]
         # Unsigned 64-bit indices do not fit into int64 until they are clamped.
         wide = start.astype(start.dtype if start.dtype == np.uint64 else np.int64)
-        return np.minimum(np.maximum(wide, 0), wide.dtype.type(last)).astype(np.int64)
-    return np.zeros(batch_shape, np.int64)
+        return np.asarray(np.clip(wide, 0, last).astype(np.int64))
+    return np.zeros(batch_shape, dtype=np.int64)

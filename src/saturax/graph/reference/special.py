@@ -57,7 +57,7 @@ def digamma(x: Array) -> Array:
         result = np.where(small, result - 1 / y, result)
         y = np.where(small, y + 1, y)
     inverse = 1 / (y * y)
-    series = 0.0
+    series = np.zeros_like(y)
     # B₂ₖ / 2k for k = 7 … 1.
     for coefficient in (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12):
         series = inverse * (coefficient + series)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from saturax.errors import SaturaxError, TypeInferenceError
 from saturax.graph.operation import infer
-from saturax.graph.sampling import contraction, elementwise, layout, windows
+from saturax.graph.sampling import contraction, cuts, elementwise, layout, windows
 from saturax.graph.sampling.draw import Draw
 from saturax.graph.sampling.elementwise import DTYPES, admits
 from saturax.graph.sampling.goal import FREE, Goal, Proposal, fits
@@ -35,8 +35,8 @@ _PROPOSERS: dict[str, Callable[[Goal], Proposal | None]] = {
     "reshape": layout.reshape,
     "broadcast_in_dim": layout.broadcast_in_dim,
     "reverse": layout.reverse,
-    "slice": layout.slice_,
-    "pad": layout.pad,
+    "slice": cuts.slice_,
+    "pad": cuts.pad,
     "concatenate": layout.concatenate,
     "dynamic_slice": layout.dynamic_slice,
     "dynamic_update_slice": layout.dynamic_update_slice,

@@ -26,6 +26,8 @@ class Draw:
     def __init__(self, rng: np.random.Generator, dtype: str = "f32") -> None:
         self.rng = rng
         self.dtype = dtype
+        # (start, limit, stride) of each dimension of the slice drawn last: the next may adjoin it.
+        self.recent_slice: tuple[tuple[int, int, int], ...] | None = None
         # Uniform numbers are taken from a block: single calls of the generator are slow.
         self._block: list[float] = []
 
@@ -93,8 +95,8 @@ class Draw:
         if self.chance(0.5):
             values = [self._special(type.dtype)[()] for _ in range(type.size)]
             return Literal(np.array(values, np.float64).reshape(type.shape).astype(kind))
-        values = self.rng.integers(0 if is_unsigned(type.dtype) else -4, 5, type.shape)
-        return Literal(values.astype(kind))
+        integers = self.rng.integers(0 if is_unsigned(type.dtype) else -4, 5, type.shape)
+        return Literal(integers.astype(kind))
 
     def _special(self, dtype: str) -> np.ndarray[Any, Any]:
         if is_float(dtype) or is_complex(dtype):

@@ -7,7 +7,7 @@ from typing import Any
 
 from saturax.graph.literal import Literal
 from saturax.graph.sampling.draw import Draw
-from saturax.graph.sampling.goal import FREE, Goal, Proposal, known
+from saturax.graph.sampling.goal import FREE, Goal, Proposal
 from saturax.graph.types import TensorType, is_integer
 
 
@@ -137,126 +137,6 @@ def reverse(goal: Goal) -> Proposal | None:
         if not dimensions and shape:
             dimensions = (draw.integer(0, len(shape) - 1),)
     return (dimensions,), [TensorType(shape, goal.dtype())]
-
-
-# ------------------------------------------------------------------ slice and pad
-
-
-def slice_(goal: Goal) -> Proposal | None:
-    """Complete a `slice`."""
-    starts, limits, strides = goal.attributes
-    rank = _common_rank(goal, goal.attributes)
-    x, result, draw = goal.operand_shape(), goal.result_shape(), goal.draw
-    if (x is not None and len(x) != rank) or (result is not None and len(result) != rank):
-        return None
-    rows = [
-        _slice_dimension(
-            draw,
-            None if x is None else x[d],
-            None if result is None else result[d],
-            (known(starts, d), known(limits, d), known(strides, d)),
-        )
-        for d in range(rank)
-    ]
-    n, a, b, s = _columns(rows, 4)
-    return (a, b, s), [TensorType(n, goal.dtype())]
-
-
-def _common_rank(goal: Goal, attributes: Sequence[Any]) -> int:
-    for value in (goal.operand_shape(), goal.result_shape(), *attributes):
-        if value is not None and value is not FREE:
-            return len(value)
-    return goal.draw.pick((1, 1, 2, 2, 2, 3, 3, 4, 5, 0))
-
-
-def _columns(rows: Sequence[Sequence[Any]], count: int) -> list[tuple[Any, ...]]:
-    return [tuple(row[i] for row in rows) for i in range(count)]
-
-
-def _slice_dimension(
-    draw: Draw, n: int | None, size: int | None, fixed: tuple[int | None, int | None, int | None]
-) -> tuple[int, int, int, int]:
-    """(operand size, start, limit, stride) of one dimension of a slice."""
-    start, limit, stride = fixed
-    if n is None and size is None and (start is None or limit is None):
-        n = max(draw.size(), start or 0, limit or 0)
-    if stride is None:
-        stride = 1 if draw.chance(0.75) else draw.pick((2, 3))
-        if size == n and size is not None and size > 1:
-            stride = 1
-    span = None if size is None else 0 if size == 0 else (size - 1) * stride + 1
-    if n is None:
-        first = start if start is not None else draw.pick((0, 0, 0, 1, 2, 3))
-        if limit is None:
-            limit = first + (span or 0) + draw.integer(0, stride - 1 if span else 0)
-        elif start is None and span is not None:
-            first = max(limit - span, 0)
-        return limit + draw.pick((0, 0, 0, 1, 2, 3)), first, limit, stride
-    if start is None:
-        highest = limit if limit is not None else n
-        if span is not None:
-            highest -= span
-        if limit is not None and span is not None:
-            start = max(highest, 0)
-        else:
-            start = 0 if draw.chance(0.5) else draw.integer(0, max(highest, 0))
-    if limit is None and span is not None:
-        limit = start + span
-    elif limit is None:
-        limit = n if draw.chance(0.5) else draw.integer(min(start, n), n)
-    return n, start, limit, stride
-
-
-def pad(goal: Goal) -> Proposal | None:
-    """Complete a `pad`."""
-    low, high, interior = goal.attributes
-    rank = _common_rank(goal, goal.attributes)
-    x, result, draw = goal.operand_shape(), goal.result_shape(), goal.draw
-    if (x is not None and len(x) != rank) or (result is not None and len(result) != rank):
-        return None
-    # Whole pads without negative or interior amounts are the common case.
-    is_plain = draw.chance(0.5)
-    rows = [
-        _pad_dimension(
-            draw,
-            None if x is None else x[d],
-            None if result is None else result[d],
-            (known(low, d), known(high, d), known(interior, d)),
-            is_plain,
-        )
-        for d in range(rank)
-    ]
-    n, a, b, i = _columns(rows, 4)
-    dtype = goal.dtype()
-    return (a, b, i), [TensorType(n, dtype), TensorType((), dtype)]
-
-
-def _pad_dimension(
-    draw: Draw,
-    n: int | None,
-    size: int | None,
-    fixed: tuple[int | None, int | None, int | None],
-    is_plain: bool,
-) -> tuple[int, int, int, int]:
-    """(operand size, low, high, interior) of one dimension of a pad."""
-    low, high, interior = fixed
-    amounts = (0, 0, 1, 2) if is_plain else (0, 0, 1, 2, 3, -1, -2)
-    if interior is None:
-        interior = 0 if is_plain else draw.pick((0, 0, 0, 1, 2))
-    if n is None:
-        n = draw.size() if size is None or not is_plain else draw.integer(0, size)
-        if size is not None and low is not None and high is not None:
-            n = max((size - low - high + interior) // (interior + 1), 0)
-    spread = n + max(n - 1, 0) * interior
-    if low is None:
-        low = draw.pick(amounts)
-        if size is not None and high is not None:
-            low = size - spread - high
-        elif size is not None and is_plain:
-            low = draw.pick((0, size - spread, (size - spread) // 2))
-    if high is None:
-        high = draw.pick(amounts) if size is None else size - spread - low
-    return n, low, high, interior
 
 
 # ------------------------------------------------------------------ concatenate, dynamic slices

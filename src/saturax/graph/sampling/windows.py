@@ -40,7 +40,8 @@ def window_dimension(
     draw: Draw, fixed: Sequence[int | None], size: int | None, is_plain: bool
 ) -> Row | None:
     """Complete one dimension of a window so that it has `size` positions (any, if None)."""
-    k = fixed[_K] if fixed[_K] is not None else draw.pick((1, 1, 1, 2, 2, 3, 3, 4))
+    given = fixed[_K]
+    k = given if given is not None else draw.pick((1, 1, 1, 2, 2, 3, 3, 4))
     padding = _padding(draw, k, is_plain)
     drawn = (
         draw.size() if size is None else size + k - 1,

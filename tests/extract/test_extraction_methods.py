@@ -1,0 +1,234 @@
+"""Every method against enumeration on thousands of random small problems, cyclic ones included."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+import numpy as np
+import pytest
+from tests.extract.random_problems import best_by_enumeration, random_problem, random_selection
+
+from saturax.extract.greedy import dag_greedy, derive, tree_greedy
+from saturax.extract.ilp import find_cycles, formulate, relaxation_bound, solve_exact
+from saturax.extract.problem import (
+    InfeasibleProblemError,
+    InvalidSelectionError,
+    Problem,
+    dag_cost,
+    is_valid,
+    needed_classes,
+    restrict,
+)
+from saturax.extract.reduce import reduce_problem
+from saturax.extract.search import neighbourhood_search
+from saturax.extract.solver import SolverProcess
+from saturax.extract.switches import Pool, Switches, draw_prices, switch_search
+
+TOLERANCE = 1e-9
+
+
+@pytest.fixture(scope="module")
+def solver():
+    with SolverProcess() as process:
+        yield process
+
+
+def feasible(seeds):
+    """(problem, optimum) for the seeds whose problem has a selection of finite cost."""
+    for seed in seeds:
+        problem = random_problem(seed)
+        best_us = best_by_enumeration(problem)
+        if best_us < math.inf:
+            yield problem, best_us
+
+
+def test_infeasible_problems_are_recognised():
+    found = 0
+    for seed in range(1500):
+        problem = random_problem(seed)
+        if best_by_enumeration(problem) < math.inf:
+            continue
+        found += 1
+        for method in (tree_greedy, dag_greedy, reduce_problem):
+            with pytest.raises(InfeasibleProblemError, match="finite, acyclic choice"):
+                method(problem)
+    assert found > 100
+
+
+def test_greedy_is_valid_and_no_dearer_than_the_tree():
+    for problem, best_us in feasible(range(2500)):
+        tree, dag = tree_greedy(problem), dag_greedy(problem)
+        assert set(dag) == set(needed_classes(problem, dag))
+        assert best_us - TOLERANCE <= dag_cost(problem, dag) <= dag_cost(problem, tree)
+
+
+def test_derive_makes_any_wish_acyclic():
+    for seed, (problem, _) in enumerate(feasible(range(800))):
+        draw = random.Random(seed)
+        finite = [
+            [n for n in members if problem.cost_us[n] < math.inf] for members in problem.members
+        ]
+        wish = {owner: draw.choice(nodes) for owner, nodes in enumerate(finite) if nodes}
+        derived = derive(problem, wish)
+        assert dag_cost(problem, derived) < math.inf
+        if is_valid(problem, wish) and dag_cost(problem, wish) < math.inf:
+            assert derived == restrict(problem, wish)
+
+
+@pytest.mark.parametrize("keep_alternatives", [False, True])
+def test_reduction_keeps_an_optimum_and_maps_back_and_forth(keep_alternatives):
+    for seed, (problem, best_us) in enumerate(feasible(range(2500))):
+        reduced = reduce_problem(problem, keep_alternatives=keep_alternatives)
+        small = reduced.problem
+        assert best_by_enumeration(small) + reduced.offset_us == pytest.approx(best_us)
+        selection = dag_greedy(small)
+        expanded = reduced.expand(selection)
+        cost_us = dag_cost(small, selection) + reduced.offset_us
+        assert dag_cost(problem, expanded) == pytest.approx(cost_us)
+        other = random_selection(problem, seed)
+        if other is not None:
+            image = reduced.project(other)
+            assert image is not None
+            cost_us = dag_cost(small, image) + reduced.offset_us
+            assert cost_us <= dag_cost(problem, other) + TOLERANCE
+
+
+def test_reduction_keeps_all_alternatives_when_told():
+    problem = Problem.build(2, [(0, 1.0, [1]), (0, 2.0, [1]), (1, 1.0, [])], [0])
+    assert reduce_problem(problem).problem.node_count == 0
+    assert reduce_problem(problem, keep_alternatives=True).problem.node_count == 3
+
+
+def test_switches_are_valid_and_never_worse():
+    for seed, (problem, best_us) in enumerate(feasible(range(1200))):
+        start = random_selection(problem, seed) or tree_greedy(problem)
+        found = switch_search(problem, start)
+        assert found.cost_us == dag_cost(problem, found.selection)
+        assert best_us - TOLERANCE <= found.cost_us <= dag_cost(problem, start) + TOLERANCE
+
+
+def test_switches_can_be_taken_back():
+    for seed, (problem, _) in enumerate(feasible(range(600))):
+        draw = random.Random(seed)
+        state = Switches(problem, tree_greedy(problem))
+        start, changes = state.selection(), []
+        for _ in range(6):
+            owner = draw.choice(list(state.selection()))
+            node = draw.choice(problem.members[owner])
+            if node == state.chosen[owner] or not state.admits(owner, node):
+                continue
+            before_us = dag_cost(problem, state.selection())
+            changes.append(state.apply(owner, node))
+            after_us = dag_cost(problem, state.selection())
+            assert after_us - before_us == pytest.approx(changes[-1].cost_us(problem.cost_us))
+        for change in reversed(changes):
+            state.undo(change)
+        assert state.selection() == start
+
+
+@pytest.mark.parametrize("order_variables", [False, True])
+def test_the_exact_solve_is_optimal_and_its_bounds_hold(solver, order_variables):
+    for problem, best_us in feasible(range(5000, 5250)):
+        exact = solve_exact(
+            problem,
+            tree_greedy(problem),
+            solver=solver,
+            deadline=time.monotonic() + 20,
+            order_variables=order_variables,
+        )
+        assert exact.status == "optimal"
+        assert exact.cost_us == pytest.approx(best_us)
+        assert exact.lower_bound_us == pytest.approx(best_us, rel=1e-5)
+        assert exact.lower_bound_us <= best_us + TOLERANCE
+
+
+def test_the_relaxation_bounds_from_below(solver):
+    for problem, best_us in feasible(range(6000, 6100)):
+        bound_us, status = relaxation_bound(problem, solver=solver, deadline=math.inf)
+        assert status == "optimal"
+        assert bound_us <= best_us + TOLERANCE
+
+
+def test_the_point_of_a_selection_is_feasible():
+    for seed, (problem, _) in enumerate(feasible(range(300))):
+        selection = random_selection(problem, seed)
+        if selection is None:
+            continue
+        form = formulate(problem, order_variables=True, cycles=[])
+        program, values = form.program, form.point(selection)
+        rows = np.repeat(np.arange(len(program.row_lower)), np.diff(program.row_start))
+        sums = np.bincount(
+            rows, program.value * values[program.column], minlength=len(program.row_lower)
+        )
+        assert (sums >= program.row_lower - TOLERANCE).all()
+        assert (sums <= program.row_upper + TOLERANCE).all()
+        assert (values >= program.lower).all()
+        assert (values <= program.upper).all()
+        assert form.selection(values) == selection
+        assert program.cost @ values == pytest.approx(dag_cost(problem, selection))
+
+
+def test_cycles_are_found():
+    problem = Problem.build(4, [(0, 1, [1, 3]), (1, 1, [2]), (2, 1, [1]), (3, 1, [])], [0])
+    assert find_cycles(problem, {0: 0, 1: 1, 2: 2, 3: 3}) == [(1, 2)]
+    assert find_cycles(problem, {0: 0, 3: 3}) == []
+
+
+def test_neighbourhood_search_finds_small_optima(solver):
+    missed = 0
+    for problem, best_us in feasible(range(7000, 7030)):
+        found = neighbourhood_search(problem, tree_greedy(problem), solver=solver, iterations=3)
+        assert dag_cost(problem, found.selection) == pytest.approx(found.cost_us)
+        missed += found.cost_us > best_us + TOLERANCE
+    assert missed == 0
+
+
+def test_pool_keeps_the_best_distinct():
+    pool = Pool(size=2)
+    for selection, cost_us in (({0: 1}, 3.0), ({0: 2}, 1.0), ({0: 2}, 1.0), ({0: 3}, 2.0)):
+        pool.add(selection, cost_us)
+    assert list(pool) == [({0: 2}, 1.0), ({0: 3}, 2.0)]
+
+
+def test_prices_are_drawn_per_signature():
+    nodes = [(0, 1.0, []), (0, 1.0, []), (0, 1.0, [])]
+    problem = Problem.build(1, nodes, [0], ["dot", "dot", "add"])
+    first, second, third = draw_prices(problem, random.Random(0), 0.5)
+    assert first == second != third
+
+
+def test_dag_cost_counts_a_shared_class_once():
+    problem = Problem.build(3, [(0, 1.0, [1, 2]), (1, 1.0, [2]), (2, 4.0, [])], [0, 2])
+    assert dag_cost(problem, {0: 0, 1: 1, 2: 2}) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({0: 0}, "expected a node for class 1"),
+        ({0: 0, 1: 0}, "expected a node of class 1, got node 0"),
+        ({0: 0, 1: 1}, "acyclic selection, but these classes need each other: 0 → 1 → 0"),
+    ],
+)
+def test_invalid_selections_are_explained(selection, message):
+    problem = Problem.build(2, [(0, 1.0, [1]), (1, 1.0, [0]), (1, 1.0, [])], [0])
+    with pytest.raises(InvalidSelectionError, match=message):
+        dag_cost(problem, selection)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "roots", "signatures", "message"),
+    [
+        ([(0, 1.0, [2])], [0], None, "a child to be a class id in 0 … 1, got 2"),
+        ([(0, -1.0, [])], [0], None, "node 0: expected a cost >= 0"),
+        ([(0, math.nan, [])], [0], None, "node 0: expected a cost >= 0"),
+        ([(0, 1.0, [])], [-1], None, "a root to be a class id"),
+        ([(5, 1.0, [])], [0], None, "a node's class to be a class id"),
+        ([(0, 1.0, [])], [0], ["a", "b"], "one signature per node"),
+    ],
+)
+def test_ill_formed_problems_are_refused(nodes, roots, signatures, message):
+    with pytest.raises(ValueError, match=message):
+        Problem.build(2, nodes, roots, signatures)
