@@ -1,4 +1,4 @@
-"""Compare extraction methods on random tensor-like e-graphs or egraph-serialize JSON files.
+"""Compare extraction methods on random tensor-like e-graphs or on egraph-serialize JSON files.
 
 python benchmarks/extraction.py                         # random e-graphs of several sizes
 python benchmarks/extraction.py --time-limit 8 a.json   # files of the egraph-serialize format
@@ -6,10 +6,50 @@ python benchmarks/extraction.py --output result.json    # with versions, machine
 """
 
 from __future__ import annotations
+
 import argparse
 import json
+import os
+import platform
 import random
-from saturax.extract.problem import Problem
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saturax.extract import (
+    Problem,
+    Selection,
+    dag_cost,
+    dag_greedy,
+    extract,
+    reduce_problem,
+    restrict,
+    sharing_greedy,
+    tree_greedy,
+)
+from saturax.extract.ilp import solve_exact
+from saturax.extract.search import neighbourhood_search
+from saturax.extract.solver import SolverProcess
+from saturax.extract.switches import switch_search
+
+
+class Outcome(NamedTuple):
+    """What a method found: cost in microseconds, lower bound if it has one, and a remark."""
+
+    cost_us: float
+    bound_us: float | None = None
+    remark: str = ""
+
+
+class Value(NamedTuple):
+    """A tensor of the random program: its class, its transpose's class, and its size."""
+
+    plain: int
+    turned: int
+    size: float
 
 
 def tensor_like(layers: int, seed: int) -> Problem:
@@ -29,86 +69,215 @@ class _Builder:
         self.kinds: list[tuple[str, float]] = []
         self.class_count = 0
 
-    def fresh(self) -> int:
-        self.class_count += 1
-        return self.class_count - 1
-
-    def add(self, owner: int, kind: str, cost_us: float, *children: int) -> None:
-        self.nodes.append((owner, cost_us, list(children)))
-        self.kinds.append((kind, cost_us))
-
-    def value(self, size: float) -> tuple[int, int, float]:
-        """A class, its transposed class, and the bytes of the value."""
-        plain, turned = self.fresh(), self.fresh()
-        self.add(plain, "transpose", 4 * size, turned)
-        self.add(turned, "transpose", 4 * size, plain)
-        return plain, turned, size
-
     def build(self, layers: int) -> Problem:
         draw = self.draw
-        values = []
-        for _ in range(4):
-            value = self.value(draw.choice([1.0, 2.0, 4.0]))
-            self.add(value[0], "parameter", 0.0)
-            values.append(value)
-        shapes: dict[int, tuple[tuple[int, int, float], tuple[int, int, float]]] = {}
+        values = [self.parameter() for _ in range(4)]
+        operands: dict[int, tuple[Value, Value]] = {}
         while len(values) < layers:
             recent = values[-12:]
-            kind = draw.choice(["dots", "dots", "elementwise", "elementwise", "elementwise"])
-            if kind == "dots":
+            if draw.random() < 0.4:
                 values += self.dots(draw.choice(recent), draw.choice([1, 1, 2, 3, 4]))
                 continue
             left, right = draw.choice(recent), draw.choice(recent)
             made = self.elementwise(left, right)
             for first, second in ((left, right), (right, left)):
-                if first[0] in shapes and draw.random() < 0.7:
-                    a, b = shapes[first[0]]
-                    inner = self.elementwise(b, second)
-                    self.combine(made, a, inner)
-                    self.add(made[0], "fused", 2.0 * made[2], a[0], b[0], second[0])
-                    self.add(made[1], "fused", 2.0 * made[2], a[1], b[1], second[1])
-                    shapes[inner[0]] = (b, second)
-            shapes[made[0]] = (left, right)
+                if first.plain in operands and draw.random() < 0.7:
+                    self.reassociate(made, operands[first.plain], second, operands)
+            operands[made.plain] = (left, right)
             values.append(made)
-        outputs = [value[0] for value in values[-draw.choice([1, 2, 3]) :]]
+        outputs = [value.plain for value in values[-draw.choice([1, 2, 3]) :]]
         return Problem.build(self.class_count, self.nodes, outputs, self.kinds)
 
-    def combine(self, made, left, right) -> None:  # type: ignore[no-untyped-def]
-        self.add(made[0], "elementwise", 1.5 * made[2], left[0], right[0])
-        self.add(made[1], "elementwise", 1.5 * made[2], left[1], right[1])
+    def add(self, owner: int, kind: str, cost_us: float, *children: int) -> None:
+        self.nodes.append((owner, cost_us, list(children)))
+        self.kinds.append((kind, cost_us))
 
-    def elementwise(self, left, right):  # type: ignore[no-untyped-def]
-        made = self.value(max(left[2], right[2]))
-        self.combine(made, left, right)
+    def value(self, size: float) -> Value:
+        value = Value(self.class_count, self.class_count + 1, size)
+        self.class_count += 2
+        self.add(value.plain, "transpose", 4 * size, value.turned)
+        self.add(value.turned, "transpose", 4 * size, value.plain)
+        return value
+
+    def parameter(self) -> Value:
+        value = self.value(self.draw.choice([1.0, 2.0, 4.0]))
+        self.add(value.plain, "parameter", 0.0)
+        return value
+
+    def both_layouts(self, made: Value, kind: str, cost_us: float, *operands: Value) -> None:
+        self.add(made.plain, kind, cost_us, *(value.plain for value in operands))
+        self.add(made.turned, kind, cost_us, *(value.turned for value in operands))
+
+    def elementwise(self, left: Value, right: Value) -> Value:
+        made = self.value(max(left.size, right.size))
+        self.both_layouts(made, "elementwise", 1.5 * made.size, left, right)
         return made
 
-    def dots(self, shared, count):  # type: ignore[no-untyped-def]
+    def reassociate(
+        self,
+        made: Value,
+        inner: tuple[Value, Value],
+        second: Value,
+        operands: dict[int, tuple[Value, Value]],
+    ) -> None:
+        """(a·b)·c = a·(b·c), and both as one fused kernel."""
+        a, b = inner
+        other = self.elementwise(b, second)
+        operands[other.plain] = (b, second)
+        self.both_layouts(made, "elementwise", 1.5 * made.size, a, other)
+        self.both_layouts(made, "fused", 2.0 * made.size, a, b, second)
+
+    def dots(self, shared: Value, count: int) -> list[Value]:
+        """Dots with one operand in common, and every run of them merged by concatenation."""
         draw = self.draw
-        made, weights = [], []
-        for _ in range(count):
-            weight = self.value(draw.choice([1.0, 2.0, 4.0]))
-            self.add(weight[0], "parameter", 0.0)
-            result = self.value(draw.choice([1.0, 2.0, 4.0]))
-            price = 20.0 * result[2]
-            self.dot(result, shared, weight, price)
-            made.append(result)
-            weights.append(weight)
+        weights = [self.parameter() for _ in range(count)]
+        made = [self.value(draw.choice([1.0, 2.0, 4.0])) for _ in range(count)]
+        for result, weight in zip(made, weights, strict=True):
+            self.dot(result, shared, weight, 20.0 * result.size)
         for first in range(count):
             for last in range(first + 2, count + 1):
-                group = range(first, last)
-                size = sum(made[i][2] for i in group)
+                parts = made[first:last]
+                size = sum(part.size for part in parts)
                 joined, merged = self.value(size), self.value(size)
-                self.add(joined[0], "concatenate", 2 * size, *(weights[i][0] for i in group))
-                self.add(joined[1], "concatenate", 2 * size, *(weights[i][1] for i in group))
+                self.both_layouts(joined, "concatenate", 2 * size, *weights[first:last])
                 self.dot(merged, shared, joined, 20.0 * size * draw.choice([0.6, 0.8, 1.0]))
-                for i in group:
-                    self.add(made[i][0], "slice", made[i][2], merged[0])
-                    self.add(made[i][1], "slice", made[i][2], merged[1])
+                for part in parts:
+                    self.both_layouts(part, "slice", part.size, merged)
         return made
 
-    def dot(self, result, left, right, price) -> None:  # type: ignore[no-untyped-def]
-        for owner, flip in ((result[0], 0), (result[1], 1)):
-            for a in (0, 1):
-                for b in (0, 1):
+    def dot(self, result: Value, left: Value, right: Value, cost_us: float) -> None:
+        """One node per layout of result and operands, at slightly different prices."""
+        for owner in result[:2]:
+            for a in left[:2]:
+                for b in right[:2]:
                     factor = self.draw.choice([0.8, 1.0, 1.0, 1.3])
-                    self.add(owner, "dot", price * factor, left[a], right[b])
+                    self.add(owner, "dot", cost_us * factor, a, b)
+
+
+def read_egraph(path: Path) -> Problem:
+    """Problem from a file of the egraph-serialize format (nodes without a cost cost 1)."""
+    content = json.loads(path.read_text())
+    nodes: dict[str, dict[str, Any]] = content["nodes"]
+    names = dict.fromkeys(node["eclass"] for node in nodes.values())
+    number = {name: index for index, name in enumerate(names)}
+    rows = (
+        (
+            number[node["eclass"]],
+            node.get("cost", 1.0),
+            [number[nodes[child]["eclass"]] for child in node.get("children", ())],
+        )
+        for node in nodes.values()
+    )
+    roots = [number[name] for name in content["root_eclasses"]]
+    return Problem.build(len(number), rows, roots, [node["op"] for node in nodes.values()])
+
+
+def methods(problem: Problem, time_limit_s: float) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    """Name and run of every method. Those after `reduce` work on the reduced problem."""
+    yield "tree greedy", lambda: Outcome(dag_cost(problem, tree_greedy(problem)))
+    yield "DAG greedy", lambda: Outcome(dag_cost(problem, dag_greedy(problem)))
+    yield (
+        "sharing greedy",
+        lambda: Outcome(dag_cost(problem, sharing_greedy(problem, time_limit_s=time_limit_s))),
+    )
+    reduced = reduce_problem(problem)
+    small = reduced.problem
+
+    def started() -> Selection:
+        return restrict(small, switch_search(small, dag_greedy(small)).selection)
+
+    def reduction() -> Outcome:
+        again = reduce_problem(problem).problem
+        greedy = dag_cost(again, dag_greedy(again)) + reduced.offset_us
+        sizes = f"{problem.node_count} → {again.node_count} nodes"
+        return Outcome(greedy, None, f"{sizes}, {len(again.cyclic_classes)} cyclic classes")
+
+    yield "reduce + DAG greedy", reduction
+    yield (
+        "reduce + switches",
+        lambda: Outcome(dag_cost(small, started()) + reduced.offset_us),
+    )
+
+    def exact(order_variables: bool) -> Outcome:
+        with SolverProcess() as solver:
+            deadline = time.monotonic() + time_limit_s
+            found = solve_exact(
+                small,
+                started(),
+                solver=solver,
+                deadline=deadline,
+                order_variables=order_variables,
+            )
+        bound_us = found.lower_bound_us + reduced.offset_us
+        return Outcome(found.cost_us + reduced.offset_us, bound_us, found.status)
+
+    yield "ILP, cycle cuts", lambda: exact(False)
+    yield "ILP, order variables", lambda: exact(True)
+
+    def neighbourhoods(use_solver: bool) -> Outcome:
+        with SolverProcess(failures=1 if use_solver else 0) as solver:
+            deadline = time.monotonic() + time_limit_s
+            found = neighbourhood_search(small, started(), solver=solver, deadline=deadline)
+        return Outcome(found.cost_us + reduced.offset_us, None, f"{found.iterations} rounds")
+
+    yield "kicks", lambda: neighbourhoods(False)
+    yield "kicks + neighbourhoods", lambda: neighbourhoods(True)
+
+    def whole() -> Outcome:
+        found = extract(problem, time_limit_s=time_limit_s)
+        return Outcome(found.cost_us, found.lower_bound_us, found.stop_reason)
+
+    yield "extract", whole
+
+
+def compare(name: str, problem: Problem, time_limit_s: float) -> list[dict[str, Any]]:
+    """Run all methods on one problem; print and return a row for each."""
+    print(f"{name}: {problem.node_count} nodes, {problem.class_count} classes", flush=True)
+    rows = []
+    for method, run in methods(problem, time_limit_s):
+        begin = time.perf_counter()
+        outcome = run()
+        seconds = time.perf_counter() - begin
+        bound = "" if outcome.bound_us is None else f"{outcome.bound_us:12.2f}"
+        line = f"  {method:24}{outcome.cost_us:12.2f}{bound:12}{seconds:9.2f} s  {outcome.remark}"
+        print(line.rstrip(), flush=True)
+        rows.append({"problem": name, "method": method, "seconds": seconds, **outcome._asdict()})
+    return rows
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, machine and command."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **{name: version(name) for name in ("highspy", "numpy", "scipy")},
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, help="egraph-serialize JSON files")
+    parser.add_argument("--layers", type=int, nargs="*", default=[20, 60, 200, 600])
+    parser.add_argument("--seeds", type=int, default=2, help="random e-graphs per size")
+    parser.add_argument("--time-limit", type=float, default=8.0, help="seconds per method")
+    parser.add_argument("--output", type=Path, help="write the figures as JSON")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for path in options.files:
+        rows += compare(path.name, read_egraph(path), options.time_limit)
+    if not options.files:
+        for layers in options.layers:
+            for seed in range(options.seeds):
+                name = f"tensor-like, {layers} layers, seed {seed}"
+                rows += compare(name, tensor_like(layers, seed), options.time_limit)
+    if options.output is not None:
+        content = {"provenance": provenance(), "results": rows}
+        options.output.write_text(json.dumps(content, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,39 @@
-"""saturax: equality saturation for JAX programs, with a global performance model."""
+"""saturax: equality saturation for JAX programs, with a global performance model.
+
+    import saturax
+    fast = saturax.jit(model)          # as jax.jit, optimised for this device
+    fast(parameters, inputs)
+    print(fast.report.to_json())       # what was done, and why
+"""
+
+from saturax.api import optimize, optimize_module
+from saturax.errors import (
+    DynamicShapeError,
+    ImportFailure,
+    OptionsError,
+    RuleError,
+    SaturaxError,
+    VerificationError,
+)
+from saturax.jit import SaturaxWarning, jit
+from saturax.options import Options
+from saturax.pipeline import Optimized
+from saturax.report.model import Report
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DynamicShapeError",
+    "ImportFailure",
+    "Optimized",
+    "Options",
+    "OptionsError",
+    "Report",
+    "RuleError",
+    "SaturaxError",
+    "SaturaxWarning",
+    "VerificationError",
+    "jit",
+    "optimize",
+    "optimize_module",
+]

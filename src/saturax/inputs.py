@@ -26,11 +26,12 @@ def draw(
 ) -> list[Array]:
     """One input for each type.
 
-    With `examples`, "given" returns them, "perturbed" changes each float by about a tenth, and
-    integers and booleans are always taken from the example's own values. Without examples floats
-    are drawn with variance 1/fan-in times `gain`², so that deep programs do not overflow.
-    "wide" spreads magnitudes over six decades, "non-negative" contains exact zeros, "special"
-    sprinkles NaN and infinities.
+    With `examples`, every distribution stays near them: "given" returns them, "perturbed" changes
+    each float by about a tenth, "normal" shuffles their elements, "wide" scales each by up to 3,
+    "non-negative" sets a tenth to zero (not where all are positive, as variances are); integers and
+    booleans are shuffled. Without examples floats have variance gain² / fan-in, so that deep
+    programs do not overflow; "wide" spreads magnitudes over five decades, "non-negative" contains
+    exact zeros. "special" sprinkles NaN and infinities.
     """
     generator = np.random.default_rng((seed, DISTRIBUTIONS.index(distribution)))
     arrays = []
@@ -61,15 +62,10 @@ def _floats(
     gain: float,
 ) -> Array:
     shape, kind = type.shape, numpy_dtype(type.dtype)
-    normal = generator.standard_normal(shape)
-    if example is not None and distribution in ("perturbed", "given"):
-        return np.asarray(example * (1 + 0.1 * normal).astype(kind), kind)
-    spread = _spread(example) if example is not None else gain / np.sqrt(_fan_in(shape))
-    if distribution == "wide":
-        normal = np.sign(normal) * 10.0 ** generator.uniform(-4, 1, shape)
-    if distribution == "non-negative" or (example is not None and _is_non_negative(example)):
-        normal = np.where(generator.random(shape) < 0.1, 0.0, np.abs(normal))
-    values = (spread * normal).astype(kind)
+    if example is not None:
+        values = _near(generator, distribution, example, kind)
+    else:
+        values = _free(generator, distribution, shape, gain).astype(kind)
     if distribution == "special" and values.size:
         special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0]).astype(kind)
         places = generator.random(shape) < min(0.05, 2 / values.size)
@@ -77,16 +73,30 @@ def _floats(
     return np.asarray(values, kind)
 
 
-def _spread(example: Array) -> float:
-    """Root mean square of the finite part of an example; 1 if there is none."""
-    wide = np.abs(example[np.isfinite(example)].astype(np.complex128))
-    return float(np.sqrt(np.mean(wide**2))) if wide.size and wide.any() else 1.0
+def _near(
+    generator: np.random.Generator, distribution: str, example: Array, kind: np.dtype[Any]
+) -> Array:
+    """Floats like those of an example."""
+    shape = example.shape
+    if distribution in ("normal", "special"):
+        return np.asarray(generator.permutation(example.reshape(-1)).reshape(shape))
+    if distribution == "wide":
+        return np.asarray(example * 3.0 ** generator.uniform(-1, 1, shape).astype(kind))
+    if distribution == "non-negative":
+        is_positive = not np.iscomplexobj(example) and bool((example > 0).all())
+        keep = (generator.random(shape) >= (0.0 if is_positive else 0.1)).astype(kind)
+        return np.asarray(example * keep)
+    return np.asarray(example * (1 + 0.1 * generator.standard_normal(shape)).astype(kind))
 
 
-def _is_non_negative(example: Array) -> bool:
-    """Whether an example suggests that its argument is never negative (variances, masses)."""
-    return not np.iscomplexobj(example) and example.size > 1 and bool((example >= 0).all())
-
-
-def _fan_in(shape: tuple[int, ...]) -> int:
-    return max(1, int(np.prod(shape[:-1]))) if len(shape) > 1 else 1
+def _free(
+    generator: np.random.Generator, distribution: str, shape: tuple[int, ...], gain: float
+) -> Array:
+    """Floats of a well-scaled program."""
+    spread = gain / np.sqrt(max(1, int(np.prod(shape[:-1]))) if len(shape) > 1 else 1)
+    normal = generator.standard_normal(shape)
+    if distribution == "wide":
+        normal = np.sign(normal) * 10.0 ** generator.uniform(-4, 1, shape)
+    if distribution == "non-negative":
+        normal = np.where(generator.random(shape) < 0.1, 0.0, np.abs(normal))
+    return np.asarray(spread * normal)

@@ -45,7 +45,9 @@ def random_selection(problem: Problem, seed: int) -> Selection | None:
     """Any valid selection of finite cost (by luck), or None."""
     draw = random.Random(seed)
     for _ in range(20):
-        selection = {c: draw.choice(members) for c, members in enumerate(problem.members) if members}
+        selection = {
+            c: draw.choice(members) for c, members in enumerate(problem.members) if members
+        }
         if is_valid(problem, selection) and dag_cost(problem, selection) < math.inf:
             return restrict(problem, selection)
     return None

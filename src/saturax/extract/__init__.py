@@ -1,6 +1,6 @@
 """Extraction: the cheapest program out of an e-graph, anytime, with a bound on what is left."""
 
-from saturax.extract.extract import Extraction, StageNote, extract
+from saturax.extract.anytime import Extraction, StageNote, extract
 from saturax.extract.greedy import dag_greedy, tree_greedy
 from saturax.extract.problem import (
     InfeasibleProblemError,

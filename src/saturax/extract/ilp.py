@@ -134,7 +134,7 @@ def formulate(
 
     sizes = np.zeros(0)
     if order_variables:
-        labels = np.asarray(problem.component)[classes]
+        labels = np.asarray(problem.component, dtype=np.int64)[classes]
         sizes = np.bincount(labels, minlength=1)[labels].astype(np.float64)
         _add_order_rows(rows, len(nodes), (above, below), (column, pair), labels, sizes)
     _add_cycle_cuts(rows, problem, column_of, rank, len(nodes), cycles)

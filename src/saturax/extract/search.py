@@ -262,6 +262,8 @@ def neighbourhood_search(
     while True:
         if time.monotonic() >= deadline:
             reason = "time limit"
+        elif not search.best:
+            reason = "nothing to choose"
         elif iterations is not None and done >= iterations:
             reason = "iteration limit"
         elif patience is not None and search.idle >= patience:

@@ -18,6 +18,7 @@ from saturax.graph.ops import (
     slice_,
     unary,
 )
+from saturax.graph.ops.elementwise import COMMUTATIVE
 from saturax.graph.types import TensorType, is_integer
 from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.moves import count
@@ -128,17 +129,6 @@ def binary_before_concatenate(f: Any, x: Value, y: Value, z: Value, w: Value, i:
 
 
 @rule(
-    lambda f, x, y, z, w, i: concatenate(binary(f, x, z), binary(f, y, w), i),
-    numerics=BITWISE,
-    source=SPEC,
-)
-def concatenate_before_binary(f: Any, x: Value, y: Value, z: Value, w: Value, i: int) -> Any:
-    """[f(x, z), f(y, w)] = f([x, y], [z, w])"""
-    need(x.dtype == y.dtype)
-    return binary(f, concatenate(x, y, i), concatenate(z, w, i))
-
-
-@rule(
     lambda f, x, y, i, c: binary(f, concatenate(x, y, i), constant(c)),
     numerics=BITWISE,
     source=SPEC,
@@ -156,6 +146,7 @@ def binary_with_constant_before_concatenate(f: Any, x: Value, y: Value, i: int, 
 )
 def constant_with_binary_before_concatenate(f: Any, x: Value, y: Value, i: int, c: Literal) -> Any:
     """f(c, [x, y]) = [f(c, x), f(c, y)] if all elements of c are equal"""
+    need(f not in COMMUTATIVE)
     need(c.is_splat)
     return concatenate(binary(f, _equal(c, x), x), binary(f, _equal(c, y), y), i)
 

@@ -17,6 +17,7 @@ from saturax.graph.literal import Literal
 from saturax.graph.operation import infer
 from saturax.graph.reference import UnsupportedError, evaluate_operation
 from saturax.graph.types import is_complex, is_integer
+from saturax.rules.facts import constant_of
 from saturax.rules.rule import BITWISE, Examples, Rule, need
 
 FOLD_LIMIT = 4096
@@ -111,6 +112,15 @@ def double_constants(*names: str) -> Examples:
         }
 
     return draw
+
+
+def need_variable(*values: Value) -> None:
+    """Go on only where none of the values is known to be constant.
+
+    Constants are folded; algebra on them finds nothing more, and from 0 = 0·c = 0·d it would derive
+    0·(c + d), 0·(c·d), … without end. (Rules that call this set `uses_facts`.)
+    """
+    need(all(constant_of(value) is None for value in values))
 
 
 def is_small(*literals: Literal) -> bool:

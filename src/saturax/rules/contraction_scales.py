@@ -5,6 +5,7 @@ Letters as in `contraction`: dimension numbers d, precision p, result type t.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from saturax.graph.build import Value
@@ -84,12 +85,13 @@ def move_scale_off_right_operand(
     lambda x, y, d, p, t, s, u, e: multiply(dot_general(x, y, d, p, t), broadcast_in_dim(s, u, e)),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_onto_left_operand(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Value, u: Shape, e: Dimensions
 ) -> Any:
-    """s · (x · y) = (s·x) · y if s varies with dimensions of x only"""
-    need(is_uniform(t, x, y))
+    """s · (x · y) = (s·x) · y if s varies with dimensions of x only, x small or frozen"""
+    need(is_uniform(t, x, y) and _is_worth_scaling(x, x, y, d))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.x for label in _scaled_labels(s, e, labels.result)))
     return dot_general(multiply(x, _scale_along(s, e, labels.result, x, labels.x)), y, d, p, t)
@@ -99,12 +101,13 @@ def move_scale_onto_left_operand(
     lambda x, y, d, p, t, s, u, e: multiply(dot_general(x, y, d, p, t), broadcast_in_dim(s, u, e)),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_onto_right_operand(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Value, u: Shape, e: Dimensions
 ) -> Any:
-    """s · (x · y) = x · (s·y) if s varies with dimensions of y only"""
-    need(is_uniform(t, x, y))
+    """s · (x · y) = x · (s·y) if s varies with dimensions of y only, y small or frozen"""
+    need(is_uniform(t, x, y) and _is_worth_scaling(y, x, y, d))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.y for label in _scaled_labels(s, e, labels.result)))
     return dot_general(x, multiply(y, _scale_along(s, e, labels.result, y, labels.y)), d, p, t)
@@ -138,6 +141,14 @@ def move_scale_to_left_operand(
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.x for label in _scaled_labels(s, e, labels.y)))
     return dot_general(multiply(x, _scale_along(s, e, labels.y, x, labels.x)), y, d, p, t)
+
+
+def _is_worth_scaling(operand: Value, x: Value, y: Value, d: DotDimensions) -> bool:
+    """Whether scaling `operand` of x · y costs less than scaling the product."""
+    labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    frozen = operand.facts is not None and operand.facts.is_frozen
+    return frozen or operand.size < prod(size[label] for label in labels.result)
 
 
 def _is_scaling(f: Any, c: Literal, t: str) -> bool:
@@ -177,12 +188,13 @@ def move_constant_off_right_operand(
     lambda f, x, y, d, p, t, c: binary(f, dot_general(x, y, d, p, t), constant(c)),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_constant_onto_left_operand(
     f: Any, x: Value, y: Value, d: DotDimensions, p: Precision, t: str, c: Literal
 ) -> Any:
-    """(x · y)·c = (x·c) · y, and the same for division, if all elements of c are equal"""
-    need(_is_scaling(f, c, t) and is_uniform(t, x, y))
+    """(x · y)·c = (x·c) · y, also for division, if elements of c are equal, x small or frozen"""
+    need(_is_scaling(f, c, t) and is_uniform(t, x, y) and _is_worth_scaling(x, x, y, d))
     return dot_general(binary(f, x, full(c.value, x.tensor)), y, d, p, t)
 
 
@@ -190,12 +202,13 @@ def move_constant_onto_left_operand(
     lambda f, x, y, d, p, t, c: binary(f, dot_general(x, y, d, p, t), constant(c)),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_constant_onto_right_operand(
     f: Any, x: Value, y: Value, d: DotDimensions, p: Precision, t: str, c: Literal
 ) -> Any:
-    """(x · y)·c = x · (y·c), and the same for division, if all elements of c are equal"""
-    need(_is_scaling(f, c, t) and is_uniform(t, x, y))
+    """(x · y)·c = x · (y·c), also for division, if elements of c are equal, y small or frozen"""
+    need(_is_scaling(f, c, t) and is_uniform(t, x, y) and _is_worth_scaling(y, x, y, d))
     return dot_general(x, binary(f, y, full(c.value, y.tensor)), d, p, t)
 
 

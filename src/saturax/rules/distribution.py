@@ -29,7 +29,9 @@ from saturax.rules.conditions import (
     for_integers,
     is_exact,
     is_ordinary,
+    need_variable,
 )
+from saturax.rules.facts import constant_of
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 RING = "ring axioms"
@@ -39,9 +41,16 @@ IEEE = "IEEE 754-2019"
 # ------------------------------------------------------------------ distributivity
 
 
-@rule(lambda g, x, y, z: binary(g, multiply(x, y), multiply(x, z)), numerics=ROUNDING, source=RING)
+@rule(
+    lambda g, x, y, z: binary(g, multiply(x, y), multiply(x, z)),
+    numerics=ROUNDING,
+    source=RING,
+    uses_facts=True,
+)
 def factor_sum(g: Any, x: Value, y: Value, z: Value) -> Value | None:
     """x · y ± x · z = x · (y ± z)"""
+    if constant_of(x) is not None:
+        need_variable(y, z)
     need(g in ("add", "subtract"))
     return multiply(x, binary(g, y, z))
 
@@ -49,32 +58,39 @@ def factor_sum(g: Any, x: Value, y: Value, z: Value) -> Value | None:
 factor_sum_exactly = exactly(factor_sum, lambda g, x, y, z: x.dtype in INTEGERS)
 
 
-@rule(lambda x, y: add(multiply(x, y), x), numerics=ROUNDING, source=RING)
+@rule(lambda x, y: add(multiply(x, y), x), numerics=ROUNDING, source=RING, uses_facts=True)
 def factor_sum_with_itself(x: Value, y: Value) -> Value | None:
     """x · y + x = x · (y + 1)"""
+    need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
     return multiply(x, add(y, full_like(y, 1)))
 
 
-@rule(lambda x, y: subtract(multiply(x, y), x), numerics=ROUNDING, source=RING)
+@rule(lambda x, y: subtract(multiply(x, y), x), numerics=ROUNDING, source=RING, uses_facts=True)
 def factor_minuend(x: Value, y: Value) -> Value | None:
     """x · y - x = x · (y - 1)"""
+    need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
     return multiply(x, subtract(y, full_like(y, 1)))
 
 
-@rule(lambda x, y: subtract(x, multiply(x, y)), numerics=ROUNDING, source=RING)
+@rule(lambda x, y: subtract(x, multiply(x, y)), numerics=ROUNDING, source=RING, uses_facts=True)
 def factor_subtrahend(x: Value, y: Value) -> Value | None:
     """x - x · y = x · (1 - y)"""
+    need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
     return multiply(x, subtract(full_like(y, 1), y))
 
 
 @rule(
-    lambda x, y, z, w: add(add(multiply(x, y), w), multiply(x, z)), numerics=ROUNDING, source=RING
+    lambda x, y, z, w: add(add(multiply(x, y), w), multiply(x, z)),
+    numerics=ROUNDING,
+    source=RING,
+    uses_facts=True,
 )
 def factor_sum_around(x: Value, y: Value, z: Value, w: Value) -> Value | None:
     """(x · y + w) + x · z = x · (y + z) + w"""
+    need_variable(x)
     return add(multiply(x, add(y, z)), w)
 
 
@@ -166,22 +182,31 @@ def divide_by_broadcast(x: Value, y: Value, s: Any, d: Any) -> Value | None:
     return multiply(x, broadcast_in_dim(divide(full_like(y, 1), y), s, d))
 
 
-@rule(lambda x, y, z: multiply(x, divide(y, z)), numerics=ROUNDING, source=FIELD)
+@rule(
+    lambda x, y, z: multiply(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True
+)
 def multiply_quotient(x: Value, y: Value, z: Value) -> Value | None:
-    """x · (y / z) = (x · y) / z, not integers"""
+    """x · (y / z) = (x · y) / z, not integers; z not constant"""
+    need_variable(z)
     need(x.dtype in REALS or is_complex(x.dtype))
     return divide(multiply(x, y), z)
 
 
-@rule(lambda x, y, z: divide(divide(x, y), z), numerics=ROUNDING, source=FIELD)
+@rule(
+    lambda x, y, z: divide(divide(x, y), z), numerics=ROUNDING, source=FIELD, uses_facts=True
+)
 def divide_quotient(x: Value, y: Value, z: Value) -> Value | None:
-    """(x / y) / z = x / (y · z), not integers"""
+    """(x / y) / z = x / (y · z), not integers; y and z not constant"""
+    need_variable(y, z)
     need(x.dtype in REALS or is_complex(x.dtype))
     return divide(x, multiply(y, z))
 
 
-@rule(lambda x, y, z: divide(x, divide(y, z)), numerics=ROUNDING, source=FIELD)
+@rule(
+    lambda x, y, z: divide(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True
+)
 def divide_by_quotient(x: Value, y: Value, z: Value) -> Value | None:
-    """x / (y / z) = (x · z) / y, not integers"""
+    """x / (y / z) = (x · z) / y, not integers; y not constant"""
+    need_variable(y)
     need(x.dtype in REALS or is_complex(x.dtype))
     return divide(multiply(x, z), y)

@@ -29,6 +29,7 @@ from saturax.rules.conditions import (
     folded,
     for_integers,
     is_all,
+    need_variable,
 )
 from saturax.rules.facts import is_splat
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
@@ -81,18 +82,12 @@ def multiply_by_minus_one(x: Value, c: Literal) -> Value | None:
     return negate(x)
 
 
-@rule(lambda x: add(x, x), numerics=BITWISE, source=IEEE)
+@rule(lambda x: add(x, x), numerics=BITWISE, source=IEEE, uses_facts=True)
 def double(x: Value) -> Value | None:
     """x + x = 2x"""
+    need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
     return multiply(x, full_like(x, 2))
-
-
-@rule(lambda x, c: multiply(x, constant(c)), numerics=BITWISE, source=IEEE)
-def double_by_addition(x: Value, c: Literal) -> Value | None:
-    """2x = x + x"""
-    need((x.dtype in REALS or x.dtype in INTEGERS) and is_all(c, 2.0))
-    return add(x, x)
 
 
 @rule(lambda x: subtract(x, x), numerics=FINITE, source=RING)
@@ -214,7 +209,8 @@ def divide_by_negated(x: Value, y: Value) -> Value | None:
 
 @rule(lambda x, c: negate(multiply(x, constant(c))), numerics=BITWISE, source=IEEE)
 def negate_factor(x: Value, c: Literal) -> Value | None:
-    """-(x · c) = x · (-c), not complex"""
+    """-(x · c) = x · (-c), c not 0; not complex"""
+    need(not is_all(c, 0))
     need(x.dtype in REALS or x.dtype in INTEGERS)
     return multiply(x, constant(folded("negate", c)))
 

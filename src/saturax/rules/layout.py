@@ -27,6 +27,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
+from saturax.graph.ops.elementwise import COMMUTATIVE
 from saturax.graph.types import TensorType
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import (
@@ -128,6 +129,7 @@ def pull_transpose_over_broadcast_on_the_left(
     f: Any, x: Value, p: Permutation, y: Value, s: Shape, d: Dimensions
 ) -> Any:
     """f(broadcast(y), xᵖ) = f(broadcast'(y), x)ᵖ"""
+    need(f not in COMMUTATIVE)
     return transposed(binary(f, _broadcast_before(y, s, d, p), x), p)
 
 
@@ -146,6 +148,7 @@ def pull_transpose_over_constant(f: Any, x: Value, p: Permutation, c: Literal) -
 @rule(lambda f, x, p, c: binary(f, constant(c), transpose(x, p)), numerics=BITWISE, source=SPEC)
 def pull_transpose_over_constant_on_the_left(f: Any, x: Value, p: Permutation, c: Literal) -> Any:
     """f(c, xᵖ) = f(c, x)ᵖ if all elements of c are equal"""
+    need(f not in COMMUTATIVE)
     need(c.is_splat)
     return transposed(binary(f, full(c.value, _like(x, c)), x), p)
 

@@ -16,8 +16,10 @@ from saturax.rules.conditions import (
     exactly,
     folded,
     for_integers,
+    is_all,
     is_exact,
     is_ordinary,
+    need_variable,
 )
 from saturax.rules.rule import ROUNDING, need, rule
 
@@ -27,11 +29,14 @@ FUNCTIONS = ("add", "multiply", "maximum", "minimum", "and", "or", "xor")
 
 
 def _ordinary(f: Any, c: Literal, d: Literal) -> Value:
-    """The constant f(c, d), which must not over- or underflow."""
+    """The constant f(c, d), which must not over- or underflow; factors are not 0.
+
+    Without folding x · 0, which may be NaN, merging its factors would go on without end.
+    """
     result = folded(f, c, d)
     need(is_ordinary(result.data))
     if f in ("multiply", "divide"):
-        need(not np.any((result.array == 0) & (c.array != 0) & (d.array != 0)))
+        need(all(np.all(literal.data != 0) for literal in (c, d, result)))
     return constant(result)
 
 
@@ -39,12 +44,14 @@ def _ordinary(f: Any, c: Literal, d: Literal) -> Value:
     lambda f, x, c, d: binary(f, binary(f, x, constant(c)), constant(d)),
     numerics=ROUNDING,
     source=ASSOCIATIVITY,
+    uses_facts=True,
     examples=double_constants("c", "d"),
 )
 def merge_constants(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(x, c), d) = f(x, f(c, d)) for associative f"""
+    need_variable(x)
     need(f in FUNCTIONS and not is_complex(x.dtype))
-    if is_exact(f, x.dtype):
+    if is_exact(f, x.dtype) and not (f == "multiply" and (is_all(c, 0) or is_all(d, 0))):
         return binary(f, x, constant(folded(f, c, d)))
     need(x.dtype in REALS)
     return binary(f, x, _ordinary(f, c, d))
@@ -57,10 +64,12 @@ merge_constants_exactly = exactly(merge_constants, lambda f, x, c, d: is_exact(f
     lambda f, x, y, c, d: binary(f, binary(f, x, constant(c)), binary(f, y, constant(d))),
     numerics=ROUNDING,
     source=ASSOCIATIVITY,
+    uses_facts=True,
     examples=double_constants("c", "d"),
 )
 def merge_constants_of_operands(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(x, c), f(y, d)) = f(f(x, y), f(c, d)) for f = + and ·, real"""
+    need_variable(x, y)
     need(f in ("add", "multiply") and x.dtype in REALS)
     return binary(f, binary(f, x, y), _ordinary(f, c, d))
 
@@ -69,10 +78,12 @@ def merge_constants_of_operands(f: Any, x: Value, y: Value, c: Literal, d: Liter
     lambda f, x, y, c, d: binary(f, binary(f, binary(f, x, constant(c)), y), constant(d)),
     numerics=ROUNDING,
     source=ASSOCIATIVITY,
+    uses_facts=True,
     examples=double_constants("c", "d"),
 )
 def merge_constants_around(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(f(x, c), y), d) = f(f(x, y), f(c, d)) for f = + and ·, real"""
+    need_variable(x, y)
     need(f in ("add", "multiply") and x.dtype in REALS)
     return binary(f, binary(f, x, y), _ordinary(f, c, d))
 

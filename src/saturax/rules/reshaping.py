@@ -20,6 +20,7 @@ from saturax.graph.ops import (
     ternary,
     unary,
 )
+from saturax.graph.ops.elementwise import COMMUTATIVE
 from saturax.graph.types import TensorType
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import moves_only_units
@@ -51,50 +52,22 @@ def pull_reshape_out_of_unary(f: Any, x: Value, s: Shape) -> Any:
     return reshape(unary(f, x), s)
 
 
-@rule(lambda f, x, y, s: binary(f, reshape(x, s), reshape(y, s)), numerics=BITWISE, source=SPEC)
-def pull_reshape_out_of_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
-    """f(reshape(x), reshape(y)) = reshape(f(x, y)) if x and y have one shape"""
-    need(x.shape == y.shape)
-    return reshape(binary(f, x, y), s)
-
-
-@rule(
-    lambda f, x, y, z, s: ternary(f, reshape(x, s), reshape(y, s), reshape(z, s)),
-    numerics=BITWISE,
-    source=SPEC,
-)
-def pull_reshape_out_of_ternary(f: str, x: Value, y: Value, z: Value, s: Shape) -> Any:
-    """f(reshape(x), reshape(y), reshape(z)) = reshape(f(x, y, z)) if all have one shape"""
-    need(x.shape == y.shape == z.shape)
-    return reshape(ternary(f, x, y, z), s)
-
-
 @rule(lambda f, x, s, c: binary(f, reshape(x, s), constant(c)), numerics=BITWISE, source=SPEC)
 def pull_reshape_over_constant(f: Any, x: Value, s: Shape, c: Literal) -> Any:
-    """f(reshape(x), c) = reshape(f(x, c)) if all elements of c are equal"""
-    need(c.is_splat)
+    """f(reshape(x), c) = reshape(f(x, c)) if all elements of c are equal, sizes differ"""
+    need(c.is_splat and squeezed(x.shape) != squeezed(s))
     return reshape(binary(f, x, full(c.value, TensorType(x.shape, c.type.dtype))), s)
 
 
 @rule(lambda f, x, s, c: binary(f, constant(c), reshape(x, s)), numerics=BITWISE, source=SPEC)
 def pull_reshape_over_constant_on_the_left(f: Any, x: Value, s: Shape, c: Literal) -> Any:
-    """f(c, reshape(x)) = reshape(f(c, x)) if all elements of c are equal"""
-    need(c.is_splat)
+    """f(c, reshape(x)) = reshape(f(c, x)) if all elements of c are equal, sizes differ"""
+    need(f not in COMMUTATIVE)
+    need(c.is_splat and squeezed(x.shape) != squeezed(s))
     return reshape(binary(f, full(c.value, TensorType(x.shape, c.type.dtype)), x), s)
 
 
 # Broadcasts and reshapes as one another.
-
-
-@rule(lambda x, s: reshape(x, s), numerics=BITWISE, source=BROADCAST_SPEC)
-def reshape_as_broadcast(x: Value, s: Shape) -> Any:
-    """reshape(x, s) = broadcast(x, s) if s only adds dimensions of size 1"""
-    need(len(s) > x.rank and squeezed(s) == squeezed(x.shape) and 0 not in s)
-    pairs = blocks(x.shape, s)
-    assert pairs is not None
-    dimensions = [block.target for block in pairs if block.source]
-    need(all(dimensions))
-    return broadcast_in_dim(x, s, [target[0] for target in dimensions])
 
 
 @rule(lambda x, s, d: broadcast_in_dim(x, s, d), numerics=BITWISE, source=BROADCAST_SPEC)
@@ -151,10 +124,18 @@ def merge_broadcasts(x: Value, s: Shape, d: Dimensions, t: Shape, e: Dimensions)
 # Broadcasts and elementwise operations.
 
 
+def _repeats(x: Value, s: Shape) -> bool:
+    """Whether a broadcast of x to s repeats elements: one that does not is a reshape, and work in
+    front of it would only double the forms of every tensor with dimensions of size 1.
+    """
+    return x.size < prod(s)
+
+
 @rule(lambda f, x, s, d: unary(f, broadcast_in_dim(x, s, d)), numerics=BITWISE,
       source=BROADCAST_SPEC)  # fmt: skip
 def unary_before_broadcast(f: Any, x: Value, s: Shape, d: Dimensions) -> Any:
-    """f(broadcast(x)) = broadcast(f(x))"""
+    """f(broadcast(x)) = broadcast(f(x)) if elements are repeated"""
+    need(_repeats(x, s))
     return broadcast_in_dim(unary(f, x), s, d)
 
 
@@ -169,6 +150,7 @@ def binary_before_broadcast(
     """f(broadcast(x), broadcast(y)) = broadcast(f(x', y')) if one is repeated along all that both
     are, the other having its dimensions
     """
+    need(_repeats(x, s) and _repeats(y, s))
     x_places = {place for place, n in zip(d, x.shape, strict=True) if n != 1}
     y_places = {place for place, n in zip(e, y.shape, strict=True) if n != 1}
     if y_places <= x_places and set(e) <= set(d):
@@ -187,8 +169,8 @@ def binary_before_broadcast(
 def binary_with_constant_before_broadcast(
     f: Any, x: Value, s: Shape, d: Dimensions, c: Literal
 ) -> Any:
-    """f(broadcast(x), c) = broadcast(f(x, c)) if all elements of c are equal"""
-    need(c.is_splat)
+    """f(broadcast(x), c) = broadcast(f(x, c)) if c's elements are equal, x's repeated"""
+    need(c.is_splat and _repeats(x, s))
     small = full(c.value, TensorType(x.shape, c.type.dtype))
     return broadcast_in_dim(binary(f, x, small), s, d)
 
@@ -201,8 +183,9 @@ def binary_with_constant_before_broadcast(
 def constant_with_binary_before_broadcast(
     f: Any, x: Value, s: Shape, d: Dimensions, c: Literal
 ) -> Any:
-    """f(c, broadcast(x)) = broadcast(f(c, x)) if all elements of c are equal"""
-    need(c.is_splat)
+    """f(c, broadcast(x)) = broadcast(f(c, x)) if c's elements are equal, x's repeated"""
+    need(f not in COMMUTATIVE)
+    need(c.is_splat and _repeats(x, s))
     small = full(c.value, TensorType(x.shape, c.type.dtype))
     return broadcast_in_dim(binary(f, small, x), s, d)
 
@@ -216,7 +199,7 @@ def constant_with_binary_before_broadcast(
 )
 def ternary_before_broadcast(f: str, x: Value, y: Value, z: Value, s: Shape, d: Dimensions) -> Any:
     """f(broadcast(x), broadcast(y), broadcast(z)) = broadcast(f(x, y, z)) if all have one shape"""
-    need(x.shape == y.shape == z.shape)
+    need(x.shape == y.shape == z.shape and _repeats(x, s))
     return broadcast_in_dim(ternary(f, x, y, z), s, d)
 
 

@@ -17,6 +17,9 @@ from saturax.testing.values import check_values
 ENGINE_INSTANCES = 4
 """Instances of each rule on which the engine is run."""
 
+FEWEST = 5
+"""Instances below which a rule counts as vacuous: too few to tell anything about it."""
+
 
 @dataclass(frozen=True)
 class RuleReport:
@@ -64,7 +67,7 @@ def check(rule: Rule, count: int = 25, seed: int = 0, most_failures: int = 1) ->
                 break
     except RuleError as error:
         failures.append(f"raised: {error}")
-    if not failures and applied < max(1, count // 5):
+    if not failures and applied < min(count, FEWEST):
         failures.append(
             f"vacuous: rule {rule.name} applied to {applied} of {drawn} random left sides. Correct "
             "its condition, or give it `examples` that meet it."

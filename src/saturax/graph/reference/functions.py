@@ -24,8 +24,8 @@ def unary(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
     (f,), (x,) = attributes, operands
     if isinstance(f, tuple):
         return _PARAMETRIC[f[0]](x, result, *f[1:])
-    if f in _DOUBLE:
-        return _DOUBLE[f](widest(x)).astype(result)
+    if f in _DOUBLE or (f in _UNARY and x.dtype.kind == "c"):
+        return np.asarray((_DOUBLE.get(f) or _UNARY[f])(widest(x))).astype(result)
     if f not in _UNARY:
         raise UnsupportedError(f"no reference meaning for the function {f}")
     return np.asarray(_UNARY[f](x if f in _ON_BITS else widen(x))).astype(result)
@@ -36,6 +36,8 @@ def binary(attributes: Any, operands: list[Array], result: np.dtype) -> Array:
     (f,), (x, y) = attributes, operands
     if isinstance(f, tuple):
         return _compare(x, y, f[1], f[2])
+    if x.dtype.kind == "c" and f not in _DOUBLE_BINARY:
+        x, y = np.ascontiguousarray(x).reshape(x.shape), np.ascontiguousarray(y).reshape(y.shape)
     if f in _DOUBLE_BINARY and (is_real(x.dtype) or x.dtype.kind == "c"):
         return _DOUBLE_BINARY[f](widest(x), widest(y)).astype(result)
     if f in _SHIFTS:
