@@ -15,7 +15,7 @@ from saturax.errors import (
     SaturaxError,
     VerificationError,
 )
-from saturax.jit import SaturaxWarning, jit
+from saturax.jitted import SaturaxWarning, jit
 from saturax.options import Options
 from saturax.pipeline import Optimized
 from saturax.report.model import Report

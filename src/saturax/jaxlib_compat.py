@@ -202,6 +202,17 @@ def memory_analysis(executable: Executable) -> MemoryUse:
     )
 
 
+def is_tracing() -> bool:
+    """Whether JAX is inside a transformation (jit, grad, vmap, …) in this thread.
+
+    There is no public way to ask; a JAX without this one counts as tracing, which is always safe.
+    """
+    from jax._src import core  # noqa: PLC0415
+
+    is_clean = getattr(core, "trace_state_clean", None)
+    return is_clean is None or not is_clean()
+
+
 def default_device() -> jax.Device:
     """The device on which `jax.jit` would run an uncommitted computation."""
     chosen: Any = getattr(jax.config, "jax_default_device", None)

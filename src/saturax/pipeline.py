@@ -136,7 +136,7 @@ def optimize_program(
     raises for what a stage could not do: the report then says why the original was kept.
     """
     options = Options() if options is None else options
-    report = Report(program.name, versions=versions(), options=_plain_options(options))
+    report = Report(program.module_name, versions=versions(), options=_plain_options(options))
     run = _Run(options, report, on_progress)
     report.operations_before = report.operations_after = program.graph.size()
     reason = _unsuitable(program, options)

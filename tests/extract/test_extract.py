@@ -28,7 +28,8 @@ from saturax.extract import (
     solver,
     tree_greedy,
 )
-from saturax.extract.ilp import formulate, relaxation_bound, solve_exact
+from saturax.extract.formulation import formulate
+from saturax.extract.ilp import relaxation_bound, solve_exact
 from saturax.extract.search import neighbourhood_search
 from saturax.extract.solver import Program, SolverProcess
 

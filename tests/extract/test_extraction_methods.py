@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from tests.extract.random_problems import best_by_enumeration, random_problem, random_selection
 
+from saturax.extract.formulation import formulate
 from saturax.extract.greedy import dag_greedy, derive, tree_greedy
-from saturax.extract.ilp import find_cycles, formulate, relaxation_bound, solve_exact
+from saturax.extract.ilp import find_cycles, relaxation_bound, solve_exact
 from saturax.extract.problem import (
     InfeasibleProblemError,
     InvalidSelectionError,

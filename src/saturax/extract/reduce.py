@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
@@ -72,6 +72,47 @@ class Reduced:
             return None
 
 
+@dataclass(frozen=True, eq=False)
+class RequiredSets:
+    """R of every feasible class that the roots can reach, as bit masks.
+
+    Bits are numbered in `order`, where every class comes after the children of one of its nodes,
+    so that R(c) has bits of c and of earlier classes only.
+    """
+
+    order: tuple[int, ...]
+    bit: Mapping[int, int]
+    below: Mapping[int, int]
+
+    def union(self, classes: Iterable[int]) -> int:
+        """Mask of all that these classes need."""
+        mask = 0
+        for owner in classes:
+            mask |= self.below[owner]
+        return mask
+
+    def nearest(self, owner: int) -> list[int]:
+        """The classes of R(owner), without itself, that no other of them brings along."""
+        mask = self.below[owner] & ~self.bit[owner]
+        found = []
+        while mask:
+            found.append(self.order[mask.bit_length() - 1])
+            mask &= ~self.below[found[-1]]
+        return found
+
+
+def required_sets(problem: Problem) -> RequiredSets | None:
+    """R of all classes; None if the problem is too large for it.
+
+    Raises:
+        InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
+    """
+    work = _Work(problem)
+    work.drop_unusable()
+    below = work.required_below(math.inf)
+    return None if below is None else RequiredSets(tuple(work.order), work.bit, below)
+
+
 def reduce_problem(
     problem: Problem, *, keep_alternatives: bool = False, deadline: float = math.inf
 ) -> Reduced:
@@ -120,6 +161,7 @@ class _Work:
         self.offset_us = 0.0
         self.forced: dict[int, int] = {}
         self.replaced: dict[int, int] = {}
+        self.bit: dict[int, int] = {}  # class → its bit in masks, by its place in `order`
         self.order: list[int] = []  # feasible classes, each after the children of some node
 
     def size(self) -> tuple[int, int, int, int]:

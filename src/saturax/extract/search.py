@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from saturax.extract.formulation import formulate, mutual_groups
 from saturax.extract.greedy import tree_choices
-from saturax.extract.ilp import formulate
 from saturax.extract.problem import Problem, Selection, dag_cost
 from saturax.extract.reduce import reduce_problem
 from saturax.extract.solver import Answer, SolverProcess
@@ -302,6 +302,7 @@ class _Search:
         self.size = float(_FIRST_SIZE)
         self.idle = 0
         self.solves = 0
+        self.groups = mutual_groups(problem)
 
     def objective(self, selection: Selection) -> float:
         """Cost by the arbiter, or by the prices."""
@@ -351,7 +352,9 @@ class _Search:
         free = self.neighbourhoods.draw_free(self.best, self.pool, int(self.size))
         order = self.neighbourhoods.draw_order(self.best)
         sub, nodes = self.neighbourhoods.subproblem(costs, order, free)
-        found, answer = _solve_subproblem(sub, nodes, self.best, solver, deadline, is_timed)
+        found, answer = _solve_subproblem(
+            sub, nodes, self.best, solver, deadline, is_timed, self.groups
+        )
         is_easy = answer.status == "optimal" and answer.work < _EASY_WORK
         is_hard = answer.status != "optimal" or answer.work > _HARD_WORK
         self.size *= _GROW if is_easy else _SHRINK if is_hard else 1.0
@@ -367,6 +370,7 @@ def _solve_subproblem(
     solver: SolverProcess,
     deadline: float,
     is_timed: bool,
+    groups: Sequence[int],
 ) -> tuple[Selection | None, Answer]:
     """Selection (node indices of the full problem) that solves `sub`, if any was found."""
     reduced = reduce_problem(sub)
@@ -376,7 +380,8 @@ def _solve_subproblem(
         answer = Answer("optimal")
         chosen: Selection = {}
     else:
-        form = formulate(reduced.problem)
+        labels = [groups[owner] for owner in reduced.class_ids]
+        form = formulate(reduced.problem, groups=labels)
         answer = solver.solve(
             form.program,
             deadline=min(deadline, time.monotonic() + _SOLVE_LIMIT_S) if is_timed else deadline,

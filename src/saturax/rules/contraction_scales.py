@@ -29,12 +29,18 @@ from saturax.rules.einsum import (
     einsum_of,
     sizes,
 )
+from saturax.rules.facts import constant_of
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.shapes import Shape
 
 BILINEAR = "matrix products are bilinear"
 
 Dimensions = tuple[int, ...]
+
+
+def _varies(s: Value) -> bool:
+    """Whether a scale is not one known number: those have rules of their own, with fewer forms."""
+    return constant_of(s) is None or s.size > 1
 
 
 def _scaled_labels(s: Value, e: Dimensions, labels: Labels) -> Labels:
@@ -53,12 +59,13 @@ def _scale_along(s: Value, e: Dimensions, own: Labels, x: Value, labels: Labels)
     lambda x, s, u, e, y, d, p, t: dot_general(multiply(x, broadcast_in_dim(s, u, e)), y, d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_off_left_operand(
     x: Value, s: Value, u: Shape, e: Dimensions, y: Value, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """(s·x) · y = s · (x · y) if s varies with dimensions that are left only"""
-    need(is_uniform(t, x, y))
+    need(_varies(s) and is_uniform(t, x, y))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.result for label in _scaled_labels(s, e, labels.x)))
     product = dot_general(x, y, d, p, t)
@@ -69,12 +76,13 @@ def move_scale_off_left_operand(
     lambda x, y, s, u, e, d, p, t: dot_general(x, multiply(y, broadcast_in_dim(s, u, e)), d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_off_right_operand(
     x: Value, y: Value, s: Value, u: Shape, e: Dimensions, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """x · (s·y) = s · (x · y) if s varies with dimensions that are left only"""
-    need(is_uniform(t, x, y))
+    need(_varies(s) and is_uniform(t, x, y))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.result for label in _scaled_labels(s, e, labels.y)))
     product = dot_general(x, y, d, p, t)
@@ -91,7 +99,7 @@ def move_scale_onto_left_operand(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Value, u: Shape, e: Dimensions
 ) -> Any:
     """s · (x · y) = (s·x) · y if s varies with dimensions of x only, x small or frozen"""
-    need(is_uniform(t, x, y) and _is_worth_scaling(x, x, y, d))
+    need(_varies(s) and is_uniform(t, x, y) and _is_worth_scaling(x, x, y, d))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.x for label in _scaled_labels(s, e, labels.result)))
     return dot_general(multiply(x, _scale_along(s, e, labels.result, x, labels.x)), y, d, p, t)
@@ -107,7 +115,7 @@ def move_scale_onto_right_operand(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str, s: Value, u: Shape, e: Dimensions
 ) -> Any:
     """s · (x · y) = x · (s·y) if s varies with dimensions of y only, y small or frozen"""
-    need(is_uniform(t, x, y) and _is_worth_scaling(y, x, y, d))
+    need(_varies(s) and is_uniform(t, x, y) and _is_worth_scaling(y, x, y, d))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.y for label in _scaled_labels(s, e, labels.result)))
     return dot_general(x, multiply(y, _scale_along(s, e, labels.result, y, labels.y)), d, p, t)
@@ -117,12 +125,13 @@ def move_scale_onto_right_operand(
     lambda x, s, u, e, y, d, p, t: dot_general(multiply(x, broadcast_in_dim(s, u, e)), y, d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_to_right_operand(
     x: Value, s: Value, u: Shape, e: Dimensions, y: Value, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """(x·s) · y = x · (s·y) if s varies with dimensions that x and y share only"""
-    need(is_uniform(t, x, y))
+    need(_varies(s) and is_uniform(t, x, y))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.y for label in _scaled_labels(s, e, labels.x)))
     return dot_general(x, multiply(y, _scale_along(s, e, labels.x, y, labels.y)), d, p, t)
@@ -132,12 +141,13 @@ def move_scale_to_right_operand(
     lambda x, y, s, u, e, d, p, t: dot_general(x, multiply(y, broadcast_in_dim(s, u, e)), d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_scale_to_left_operand(
     x: Value, y: Value, s: Value, u: Shape, e: Dimensions, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """x · (s·y) = (x·s) · y if s varies with dimensions that x and y share only"""
-    need(is_uniform(t, x, y))
+    need(_varies(s) and is_uniform(t, x, y))
     labels = einsum_of(d, x.rank, y.rank)
     need(all(label in labels.x for label in _scaled_labels(s, e, labels.y)))
     return dot_general(multiply(x, _scale_along(s, e, labels.y, x, labels.x)), y, d, p, t)

@@ -41,6 +41,14 @@ IEEE = "IEEE 754-2019"
 # ------------------------------------------------------------------ distributivity
 
 
+def _need_no_cancellation(g: Any, y: Value, z: Value) -> None:
+    """Go on unless y ± z is the constant 0: x · 0 is not folded (x may be infinite), and a class
+    that equals multiples of itself would feed other rules without end.
+    """
+    c, d = constant_of(y), constant_of(z)
+    need(c is None or d is None or np.any(folded(g, c, d).data != 0))
+
+
 @rule(
     lambda g, x, y, z: binary(g, multiply(x, y), multiply(x, z)),
     numerics=ROUNDING,
@@ -49,9 +57,10 @@ IEEE = "IEEE 754-2019"
 )
 def factor_sum(g: Any, x: Value, y: Value, z: Value) -> Value | None:
     """x · y ± x · z = x · (y ± z)"""
+    need(g in ("add", "subtract"))
     if constant_of(x) is not None:
         need_variable(y, z)
-    need(g in ("add", "subtract"))
+    _need_no_cancellation(g, y, z)
     return multiply(x, binary(g, y, z))
 
 
@@ -63,7 +72,9 @@ def factor_sum_with_itself(x: Value, y: Value) -> Value | None:
     """x · y + x = x · (y + 1)"""
     need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
-    return multiply(x, add(y, full_like(y, 1)))
+    one = full_like(y, 1)
+    _need_no_cancellation("add", y, one)
+    return multiply(x, add(y, one))
 
 
 @rule(lambda x, y: subtract(multiply(x, y), x), numerics=ROUNDING, source=RING, uses_facts=True)
@@ -71,7 +82,9 @@ def factor_minuend(x: Value, y: Value) -> Value | None:
     """x · y - x = x · (y - 1)"""
     need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
-    return multiply(x, subtract(y, full_like(y, 1)))
+    one = full_like(y, 1)
+    _need_no_cancellation("subtract", y, one)
+    return multiply(x, subtract(y, one))
 
 
 @rule(lambda x, y: subtract(x, multiply(x, y)), numerics=ROUNDING, source=RING, uses_facts=True)
@@ -79,7 +92,9 @@ def factor_subtrahend(x: Value, y: Value) -> Value | None:
     """x - x · y = x · (1 - y)"""
     need_variable(x)
     need(x.dtype in REALS or x.dtype in INTEGERS)
-    return multiply(x, subtract(full_like(y, 1), y))
+    one = full_like(y, 1)
+    _need_no_cancellation("subtract", one, y)
+    return multiply(x, subtract(one, y))
 
 
 @rule(
@@ -91,6 +106,7 @@ def factor_subtrahend(x: Value, y: Value) -> Value | None:
 def factor_sum_around(x: Value, y: Value, z: Value, w: Value) -> Value | None:
     """(x · y + w) + x · z = x · (y + z) + w"""
     need_variable(x)
+    _need_no_cancellation("add", y, z)
     return add(multiply(x, add(y, z)), w)
 
 
@@ -119,29 +135,13 @@ def factor_divisor(g: Any, x: Value, y: Value, z: Value) -> Value | None:
 
 @rule(
     lambda f, x, y, d: binary(f, reduce_(f, x, d), reduce_(f, y, d)),
-    numerics=ROUNDING,
-    source="f is associative and commutative",
+    numerics=BITWISE,
+    source="f is associative, commutative and idempotent",
 )
 def merge_reduction_operands(f: Any, x: Value, y: Value, d: Any) -> Value | None:
-    """f(reduce x, reduce y) = reduce f(x, y), x and y of one shape"""
-    need(x.type == y.type)
+    """max(max x, max y) = max over max(x, y), x and y of one shape; min, and, or alike"""
+    need(f in ("maximum", "minimum", "and", "or") and is_exact(f, x.dtype) and x.type == y.type)
     return reduce_(f, binary(f, x, y), d)
-
-
-merge_reduction_operands_exactly = exactly(
-    merge_reduction_operands, lambda f, x, y, d: is_exact(f, x.dtype)
-)
-
-
-@rule(
-    lambda x, y, d: subtract(reduce_("add", x, d), reduce_("add", y, d)),
-    numerics=ROUNDING,
-    source=RING,
-)
-def merge_subtracted_sums(x: Value, y: Value, d: Any) -> Value | None:
-    """Σx - Σy = Σ(x - y), x and y of one shape"""
-    need(x.type == y.type)
-    return reduce_("add", subtract(x, y), d)
 
 
 # ------------------------------------------------------------------ quotients
@@ -182,9 +182,7 @@ def divide_by_broadcast(x: Value, y: Value, s: Any, d: Any) -> Value | None:
     return multiply(x, broadcast_in_dim(divide(full_like(y, 1), y), s, d))
 
 
-@rule(
-    lambda x, y, z: multiply(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True
-)
+@rule(lambda x, y, z: multiply(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True)
 def multiply_quotient(x: Value, y: Value, z: Value) -> Value | None:
     """x · (y / z) = (x · y) / z, not integers; z not constant"""
     need_variable(z)
@@ -192,9 +190,7 @@ def multiply_quotient(x: Value, y: Value, z: Value) -> Value | None:
     return divide(multiply(x, y), z)
 
 
-@rule(
-    lambda x, y, z: divide(divide(x, y), z), numerics=ROUNDING, source=FIELD, uses_facts=True
-)
+@rule(lambda x, y, z: divide(divide(x, y), z), numerics=ROUNDING, source=FIELD, uses_facts=True)
 def divide_quotient(x: Value, y: Value, z: Value) -> Value | None:
     """(x / y) / z = x / (y · z), not integers; y and z not constant"""
     need_variable(y, z)
@@ -202,9 +198,7 @@ def divide_quotient(x: Value, y: Value, z: Value) -> Value | None:
     return divide(x, multiply(y, z))
 
 
-@rule(
-    lambda x, y, z: divide(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True
-)
+@rule(lambda x, y, z: divide(x, divide(y, z)), numerics=ROUNDING, source=FIELD, uses_facts=True)
 def divide_by_quotient(x: Value, y: Value, z: Value) -> Value | None:
     """x / (y / z) = (x · z) / y, not integers; y not constant"""
     need_variable(y)

@@ -20,7 +20,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned, numpy_dtype
-from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all
+from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all, need_variable
 from saturax.rules.rule import BITWISE, FINITE, need, rule
 
 BOOLEAN = "Boolean algebra"
@@ -206,17 +206,26 @@ def _exponent_of_two(c: Literal) -> int:
     return value.bit_length() - 1
 
 
-@rule(lambda x, c: binary("multiply", x, constant(c)), numerics=BITWISE, source=BITS)
+@rule(
+    lambda x, c: binary("multiply", x, constant(c)), numerics=BITWISE, source=BITS, uses_facts=True
+)
 def multiply_by_shift(x: Value, c: Literal) -> Value | None:
     """x · 2ᵏ = x « k, integers, k > 0"""
+    need_variable(x)
     shift = _exponent_of_two(c)
     need(shift > 0)
     return binary("shift_left", x, full_like(x, shift))
 
 
-@rule(lambda x, c: binary("shift_left", x, constant(c)), numerics=BITWISE, source=BITS)
+@rule(
+    lambda x, c: binary("shift_left", x, constant(c)),
+    numerics=BITWISE,
+    source=BITS,
+    uses_facts=True,
+)
 def shift_by_multiply(x: Value, c: Literal) -> Value | None:
     """x « k = x · 2ᵏ, integers, 0 ≤ k < width"""
+    need_variable(x)
     need(x.dtype in INTEGERS and c.is_splat)
     width = numpy_dtype(x.dtype).itemsize * 8
     need(0 <= int(c.value) < width)
@@ -269,10 +278,12 @@ def _shifts(rng: np.random.Generator) -> dict[str, Any]:
     lambda f, x, c, d: binary(f, binary(f, x, constant(c)), constant(d)),
     numerics=BITWISE,
     source=BITS,
+    uses_facts=True,
     examples=_shifts,
 )
 def merge_shifts(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """(x « k) « m = x « (k + m), logical right shifts too, integers, 0 ≤ k, m"""
+    need_variable(x)
     need(f in ("shift_left", "shift_right_logical") and x.dtype in INTEGERS)
     need(c.is_splat and d.is_splat and min(int(c.value), int(d.value)) >= 0)
     shift, width = int(c.value) + int(d.value), numpy_dtype(x.dtype).itemsize * 8

@@ -32,6 +32,7 @@ from saturax.rules.conditions import (
     is_all,
     is_small,
 )
+from saturax.rules.facts import constant_of
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 LATTICE = "lattice axioms"
@@ -235,10 +236,21 @@ def select_one_or_zero(p: Value, c: Literal, d: Literal) -> Value | None:
     return convert(p, dtype)
 
 
-@rule(lambda p, f, x, y: select(p, unary(f, x), unary(f, y)), numerics=BITWISE, source=SELECT)
+def _need_choice(x: Value, y: Value) -> None:
+    """Go on unless both are constant: functions of constants are folded, not moved out."""
+    need(constant_of(x) is None or constant_of(y) is None)
+
+
+@rule(
+    lambda p, f, x, y: select(p, unary(f, x), unary(f, y)),
+    numerics=BITWISE,
+    source=SELECT,
+    uses_facts=True,
+)
 def select_before_unary(p: Value, f: Any, x: Value, y: Value) -> Value | None:
     """f x where p, else f y = f(x where p, else y)"""
     need(x.type == y.type)
+    _need_choice(x, y)
     return unary(f, select(p, x, y))
 
 
@@ -246,10 +258,12 @@ def select_before_unary(p: Value, f: Any, x: Value, y: Value) -> Value | None:
     lambda p, f, x, y, z: select(p, binary(f, x, z), binary(f, y, z)),
     numerics=BITWISE,
     source=SELECT,
+    uses_facts=True,
 )
 def select_before_binary(p: Value, f: Any, x: Value, y: Value, z: Value) -> Value | None:
     """f(x, z) where p, else f(y, z) = f((x where p, else y), z)"""
     need(x.type == y.type)
+    _need_choice(x, y)
     return binary(f, select(p, x, y), z)
 
 
@@ -257,10 +271,12 @@ def select_before_binary(p: Value, f: Any, x: Value, y: Value, z: Value) -> Valu
     lambda p, f, x, y, z: select(p, binary(f, z, x), binary(f, z, y)),
     numerics=BITWISE,
     source=SELECT,
+    uses_facts=True,
 )
 def select_second_before_binary(p: Value, f: Any, x: Value, y: Value, z: Value) -> Value | None:
     """f(z, x) where p, else f(z, y) = f(z, (x where p, else y))"""
     need(x.type == y.type)
+    _need_choice(x, y)
     return binary(f, z, select(p, x, y))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from saturax.errors import SaturaxError
 from saturax.inputs import Array
+from saturax.jaxlib_compat import is_tracing
 from saturax.options import Options
 from saturax.pipeline import OnProgress, Optimized, optimize_program
 from saturax.report.model import Report
@@ -57,12 +58,16 @@ class Jitted:
         self._exportable = jax.jit(function, **without_donation)
         self._function = function
         self._examples: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        optimized = functools.wraps(function)(self._trace_optimized)
+
+        @functools.wraps(function)
+        def optimized(*args: Any, **kwargs: Any) -> Any:
+            return self._trace_optimized(args, kwargs)
+
         self._optimized = jax.jit(optimized, **jit_options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the optimised program."""
-        if not jax.core.trace_state_clean():
+        if is_tracing():
             return self._plain(*args, **kwargs)
         self._examples = (args, kwargs)
         try:
@@ -96,7 +101,7 @@ class Jitted:
         """The report of the program that was optimised last; None before the first call."""
         return self.reports[-1] if self.reports else None
 
-    def _trace_optimized(self, *args: Any, **kwargs: Any) -> Any:
+    def _trace_optimized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What JAX traces: the optimised program where there is one, else the function itself."""
         try:
             with jax.ensure_compile_time_eval():
@@ -119,15 +124,14 @@ class Jitted:
         if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
             raise SaturaxError("programs with effects or on several devices run unoptimised")
         program = import_module(exported.mlir_module_serialized)
-        program = dataclasses.replace(program, name=self.__name__)  # type: ignore[attr-defined]
+        program = dataclasses.replace(program, module_name=self.__name__)  # type: ignore[attr-defined]
         result = optimize_program(
             program, self._options, self._example_arrays(exported), self._on_progress
         )
         self._record(result)
         if result.report.outcome != "optimized":
             return None
-        chosen = dataclasses.replace(result.program, name="main")
-        serialized = to_portable_artifact(emit_module(chosen))
+        serialized = to_portable_artifact(emit_module(result.program))
         return dataclasses.replace(exported, mlir_module_serialized=serialized)
 
     def _example_arrays(self, exported: jax.export.Exported) -> list[Array] | None:
