@@ -11,7 +11,8 @@ import numpy as np
 
 from saturax.inputs import Array
 from saturax.options import Options
-from saturax.pipeline import OnProgress, Optimized, optimize_program
+from saturax.pipeline import Optimized, optimize_program
+from saturax.run import OnProgress
 from saturax.stablehlo import import_module
 
 

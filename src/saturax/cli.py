@@ -19,8 +19,9 @@ from rich.status import Status
 
 from saturax.errors import SaturaxError
 from saturax.options import NUMERICS, Options
-from saturax.pipeline import OnProgress, Optimized
+from saturax.pipeline import Optimized
 from saturax.report.text import explain, summary
+from saturax.run import OnProgress
 
 _WRONG_INPUT, _INTERRUPTED = 1, 130
 

@@ -23,9 +23,10 @@ from saturax.errors import SaturaxError
 from saturax.inputs import Array
 from saturax.jaxlib_compat import is_tracing
 from saturax.options import Options
-from saturax.pipeline import OnProgress, Optimized, optimize_program
+from saturax.pipeline import Optimized, optimize_program
 from saturax.report.model import Report
 from saturax.report.text import summary
+from saturax.run import OnProgress
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 
 logger = logging.getLogger("saturax")

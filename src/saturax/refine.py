@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from saturax.contest import Candidate, Contest
 from saturax.cost.formulate import Extracted, Formulation, read_program
-from saturax.egraph import rules_between
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.report.model import CandidateReport
+from saturax.search import rules_of
 
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
@@ -157,10 +157,3 @@ class MeasuredSearch:
             return dag_greedy(problem.with_costs(costs))
         except ValueError:
             return None
-
-
-def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:
-    """The rules by which an extracted program follows from the original, with their counts."""
-    represented = formulation.represented
-    return rules_between(represented.egraph, represented.enodes, extracted.enodes)
-

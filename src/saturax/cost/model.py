@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from saturax.cost.device import Calibration
 from saturax.cost.kernel import CONTROL_FLOW, WHILE, Kernel, byte_size
 from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal
 from saturax.graph.ops import Generic
 from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
 from saturax.graph.types import TensorType, Type
@@ -140,6 +141,7 @@ def trip_count(generic: Generic) -> int:
     if output.op != "binary" or function_name(output.attributes[0]) != "compare":
         return 1
     limit = condition.nodes[output.operands[1]]
-    if limit.op != "constant" or not limit.attributes[0].is_splat:
+    literal = limit.attributes[0] if limit.op == "constant" else None
+    if not isinstance(literal, Literal) or not literal.is_splat:
         return 1
-    return max(1, int(limit.attributes[0].value))
+    return max(1, int(literal.value))

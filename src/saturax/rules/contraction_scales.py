@@ -1,6 +1,7 @@
 """Scales and signs move through `dot_general`, onto whichever value is smallest.
 
-Letters as in `contraction`: dimension numbers d, precision p, result type t.
+Letters as in `contraction`: dimension numbers d, precision p, result type t. Products with constants
+of equal elements are sums: scales stay out of the other operand there.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from saturax.rules.einsum import (
     einsum_of,
     sizes,
 )
-from saturax.rules.facts import constant_of
+from saturax.rules.facts import constant_of, splat_of
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.shapes import Shape
 
@@ -170,11 +171,13 @@ def _is_scaling(f: Any, c: Literal, t: str) -> bool:
     lambda f, x, c, y, d, p, t: dot_general(binary(f, x, constant(c)), y, d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_constant_off_left_operand(
     f: Any, x: Value, c: Literal, y: Value, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """(x·c) · y = (x · y)·c, and the same for division, if all elements of c are equal"""
+    need(splat_of(x) is None and splat_of(y) is None)
     need(_is_scaling(f, c, t) and is_uniform(t, x, y))
     product = dot_general(x, y, d, p, t)
     return binary(f, product, full(c.value, product.tensor))
@@ -184,11 +187,13 @@ def move_constant_off_left_operand(
     lambda f, x, y, c, d, p, t: dot_general(x, binary(f, y, constant(c)), d, p, t),
     numerics=ROUNDING,
     source=BILINEAR,
+    uses_facts=True,
 )
 def move_constant_off_right_operand(
     f: Any, x: Value, y: Value, c: Literal, d: DotDimensions, p: Precision, t: str
 ) -> Any:
     """x · (y·c) = (x · y)·c, and the same for division, if all elements of c are equal"""
+    need(splat_of(x) is None and splat_of(y) is None)
     need(_is_scaling(f, c, t) and is_uniform(t, x, y))
     product = dot_general(x, y, d, p, t)
     return binary(f, product, full(c.value, product.tensor))
@@ -204,6 +209,7 @@ def move_constant_onto_left_operand(
     f: Any, x: Value, y: Value, d: DotDimensions, p: Precision, t: str, c: Literal
 ) -> Any:
     """(x · y)·c = (x·c) · y, also for division, if elements of c are equal, x small or frozen"""
+    need(splat_of(y) is None)
     need(_is_scaling(f, c, t) and is_uniform(t, x, y) and _is_worth_scaling(x, x, y, d))
     return dot_general(binary(f, x, full(c.value, x.tensor)), y, d, p, t)
 
@@ -218,6 +224,7 @@ def move_constant_onto_right_operand(
     f: Any, x: Value, y: Value, d: DotDimensions, p: Precision, t: str, c: Literal
 ) -> Any:
     """(x · y)·c = x · (y·c), also for division, if elements of c are equal, y small or frozen"""
+    need(splat_of(x) is None)
     need(_is_scaling(f, c, t) and is_uniform(t, x, y) and _is_worth_scaling(y, x, y, d))
     return dot_general(x, binary(f, y, full(c.value, y.tensor)), d, p, t)
 

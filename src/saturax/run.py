@@ -1,0 +1,65 @@
+"""State of one optimisation: its options, its clock and its report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from saturax.graph.ir import Program
+from saturax.options import Options
+from saturax.report.model import Report, StageReport
+
+OnProgress = Callable[[str, str], None]
+"""Called with a stage's name and a detail whenever there is something new to show."""
+
+SEARCH_SHARE = 0.4
+"""Share of the time limit for searching by prediction; the rest belongs to measuring programs."""
+
+# Compiling candidates may take this share of the time limit on top of it.
+_COMPILATION_ALLOWANCE = 0.5
+
+
+@dataclass
+class Run:
+    """State of one optimisation: its clock, its report and its prices."""
+
+    options: Options
+    report: Report
+    on_progress: OnProgress
+    started: float = field(default_factory=time.monotonic)
+    excluded_s: float = 0.0
+    best: Program | None = None
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left of the limit, XLA's compilations not counted."""
+        spent = time.monotonic() - self.started - self.excluded_s
+        return max(0.0, self.options.time_limit_s - spent)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time set aside for searching by prediction is over."""
+        return self.remaining_s < (1 - SEARCH_SHARE) * self.options.time_limit_s
+
+    def exclude_compilation(self, seconds: float) -> None:
+        """Take seconds that XLA compiled out of the account, as far as the allowance reaches."""
+        allowance_s = _COMPILATION_ALLOWANCE * self.options.time_limit_s
+        self.excluded_s = min(self.excluded_s + seconds, allowance_s)
+
+    def share_s(self, share: float) -> float:
+        """Seconds that a stage may take: a share of the limit, no more than what is left."""
+        return min(share * self.options.time_limit_s, self.remaining_s)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a stage; what it notes goes into the report."""
+        self.on_progress(name, "")
+        notes: dict[str, Any] = {}
+        start = time.monotonic()
+        try:
+            yield notes
+        finally:
+            self.report.stages.append(StageReport(name, time.monotonic() - start, notes))

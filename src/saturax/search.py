@@ -1,0 +1,174 @@
+"""The search by prediction: saturate, price and extract, in rounds and inside loop bodies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
+from saturax.cost.kernel import CONTROL_FLOW
+from saturax.egraph import Limits, rules_between, saturate
+from saturax.extract import Selection, dag_cost, dag_greedy, sharing_greedy, tree_greedy
+from saturax.graph.ir import Graph
+from saturax.graph.ops import Generic, generic_of
+from saturax.pricing import Pricing
+from saturax.proposals import propose
+from saturax.proposals.equality import Equalities
+from saturax.represent import Represented, represent
+from saturax.rules.rule import Rule
+from saturax.run import Run
+
+_SATURATION_SHARE, _LONGEST_SATURATION_S = 0.1, 4.0
+_PRICING_ROUNDS, _SHARING_S = 12, 1.0
+# Rounds of search, and the least gain for which another one is begun.
+_SEARCH_ROUNDS, _LEAST_PROGRESS = 4, 0.01
+# Iterations of a round, and e-nodes in proportion to the program's size.
+_ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
+
+
+@dataclass(frozen=True)
+class Found:
+    """Outcome of a search: the last e-graph as an extraction problem, and how it was reached.
+
+    `rounds` are the programs that the rounds of the search began with (the original first), with
+    their predicted times; `rules` lead from the original to the last of them. `usual` are the
+    kernels that the original runs.
+    """
+
+    formulation: Formulation
+    best: Selection
+    rounds: tuple[tuple[Extracted, float], ...]
+    rules: Counter[str]
+    usual: frozenset[Hashable]
+
+    @property
+    def original_us(self) -> float:
+        """Predicted time of the original."""
+        return self.rounds[0][1]
+
+    @property
+    def best_us(self) -> float:
+        """Predicted time of the best program."""
+        return dag_cost(self.formulation.problem, self.best)
+
+
+def search(run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pricing) -> Found:
+    """Saturate, price and extract in rounds, each beginning with the best program so far.
+
+    A few iterations from a good program reach further than many from the original one, whose
+    e-graph would grow beyond any limit on the way.
+    """
+    graph = equalities.graph
+    rounds: list[tuple[Extracted, float]] = []
+    applied: Counter[str] = Counter()
+    usual: frozenset[Hashable] = frozenset()
+    while True:
+        with run.stage("saturate") as notes:
+            represented = represent(graph, equalities)
+            limits = _limits(run, graph)
+            saturation = saturate(represented.egraph, rules, limits)
+            notes |= {
+                "nodes": saturation.nodes,
+                "classes": saturation.classes,
+                "stopped by": saturation.stop_reason.value,
+            }
+        formulation, best = _priced(run, represented, pricing)
+        original = formulation.original()
+        before, after = (dag_cost(formulation.problem, s) for s in (original, best))
+        rounds.append((read_program(formulation, original), before))
+        if not usual:
+            signatures = formulation.problem.signatures or ()
+            usual = frozenset(signatures[node] for node in original.values())
+        found = Found(formulation, best, tuple(rounds), Counter(applied), usual)
+        is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= _SEARCH_ROUNDS
+        if is_done or run.is_late:
+            return found
+        extracted = read_program(formulation, best)
+        applied += rules_of(formulation, extracted)
+        graph = extracted.graph
+        equalities = propose(graph)
+
+
+def _limits(run: Run, graph: Graph) -> Limits:
+    """Limits of one saturation: a few iterations, a size in proportion to the program's."""
+    return Limits(
+        time_limit_s=min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE)),
+        node_limit=min(run.options.node_limit, _NODES + _NODES_PER_OPERATION * len(graph.nodes)),
+        iteration_limit=_ITERATIONS,
+    )
+
+
+def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formulation, Selection]:
+    """Price an e-graph lazily and extract: only what a cheapest program would run is measured.
+
+    Predictions are optimistic, so an alternative that could win is chosen, measured, and stays
+    chosen only if it is as good as it seemed; until the choice holds nothing unmeasured.
+    """
+    pricing.counts.clear()
+    with run.stage("price") as notes:
+        formulation = formulate(represented, pricing.model)
+        initial = formulation.original()
+        thoroughly = False
+        for _ in range(_PRICING_ROUNDS):
+            best = _extract_quickly(formulation, thoroughly)
+            is_new = pricing.complete(formulation.used_kernels([initial, best]))
+            if is_new:
+                formulation = formulate(represented, pricing.model)
+            elif thoroughly or run.is_late:
+                break
+            thoroughly = not is_new and not run.is_late
+        if not thoroughly:
+            best = _extract_quickly(formulation, True)
+        original = formulation.original()
+        best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
+        notes |= pricing.counts
+        notes["predicted_us"] = dag_cost(formulation.problem, best)
+    return formulation, best
+
+
+def _extract_quickly(formulation: Formulation, thoroughly: bool) -> Selection:
+    """A good selection within a second or two."""
+    problem = formulation.problem
+    if not thoroughly:
+        return tree_greedy(problem)
+    return sharing_greedy(problem, time_limit_s=_SHARING_S, initial=dag_greedy(problem))
+
+
+def propose_regions(
+    run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pricing
+) -> None:
+    """Propose loops and branches with optimised bodies; the price model learns both prices."""
+    for index, node in enumerate(equalities.graph.nodes):
+        generic = generic_of(node)
+        if node.op not in CONTROL_FLOW or generic is None:
+            continue
+        bodies = tuple(_optimized_region(run, region, rules, pricing) for region in generic.regions)
+        if bodies != generic.regions:
+            equalities.reason = "optimize_region"
+            operands = [equalities.value(operand) for operand in node.operands]
+            attributes: tuple[Generic] = (generic._replace(regions=bodies),)
+            equalities.equate(
+                index, equalities.builder.generic(node.op, attributes, operands, node.type)
+            )
+
+
+def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: Pricing) -> Graph:
+    """The body of a loop or branch, optimised by prediction."""
+    if len(region.nodes) < 2 or run.remaining_s == 0:
+        return region
+    equalities = propose(region)
+    propose_regions(run, equalities, rules, pricing)
+    found = search(run, equalities, rules, pricing)
+    pricing.model.region_us[region] = found.original_us
+    if found.best_us >= found.original_us:
+        return region
+    graph = read_program(found.formulation, found.best).graph
+    pricing.model.region_us[graph] = found.best_us
+    return graph
+
+
+def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:
+    """The rules by which an extracted program follows from the original, with their counts."""
+    represented = formulation.represented
+    return rules_between(represented.egraph, represented.enodes, extracted.enodes)
