@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from saturax.contest import Candidate, Contest
@@ -36,6 +37,8 @@ logger = logging.getLogger("saturax")
 
 _EXTRACTION_SHARE, _LONGEST_EXTRACTION_S = 0.1, 8.0
 _CONFIRMATION_S, _LONGEST_CALIBRATION_S = 4.0, 30.0
+# Candidates are compiled and checked until this share of the time for selection is left.
+_ENTRY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -166,10 +169,11 @@ def _select_by_measuring(
     )
     try:
         with run.stage("select") as notes:
-            for number, selection in enumerate(extraction.selections):
-                measured.enter("best predicted" if number == 0 else f"varied {number}", selection)
-            for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
-                measured.enter_program(f"after round {number}", extracted, predicted_us)
+            until_s = _ENTRY_SHARE * run.remaining_s
+            for enter in _entries(measured, extraction, found):
+                if run.remaining_s < until_s and measured.entries:
+                    break
+                enter()
             measured.race()
             notes["candidates"] = len(run.report.candidates)
         with run.stage("refine") as notes:
@@ -177,6 +181,18 @@ def _select_by_measuring(
     finally:
         if measured.champion is not None:
             _confirm(run, program, contest, measured.champion.candidate)
+
+
+def _entries(
+    measured: MeasuredSearch, extraction: Extraction, found: Found
+) -> Iterator[Callable[[], object]]:
+    """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
+    best, *varied = extraction.selections
+    yield partial(measured.enter, "best predicted", best)
+    for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
+        yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
+    for number, selection in enumerate(varied, 1):
+        yield partial(measured.enter, f"varied {number}", selection)
 
 
 def _extract_varied(run: Run, found: Found) -> Extraction:

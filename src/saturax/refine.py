@@ -90,19 +90,18 @@ class MeasuredSearch:
             return
         self.on_progress(f"timing {len(self.entries)} programs against the original")
         limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(self.entries)))
-        limit_s = max(limit_s, 2 * _SHORTEST_RACE_S)
+        limit_s = max(limit_s, _SHORTEST_RACE_S * (1 + len(self.entries)))
         result = self.contest.race([entry.candidate for entry in self.entries], limit_s)
         for entry, timed in zip(self.entries, result.entries, strict=True):
             report = entry.candidate.report
-            report.time_us, report.ratio, report.interval = (
-                timed.time_us,
-                timed.ratio,
-                timed.interval,
-            )
+            report.time_us, report.ratio = timed.time_us, timed.ratio
+            report.interval = timed.interval
             report.outcome, report.reason = "slower", timed.reason
-        if result.winner is not None:
-            self.champion = self.entries[result.winner]
-            self.champion.candidate.report.outcome = "best of the first race"
+        ratios = [timed.ratio or 0.0 for timed in result.entries]
+        # A race that ran out of time has no winner; its leader still gets a confirmation.
+        leader = max(range(len(ratios)), key=ratios.__getitem__)
+        if result.winner is not None or ratios[leader] > 1:
+            self.champion = self.entries[leader if result.winner is None else result.winner]
 
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried."""

@@ -27,10 +27,12 @@ from saturax.extract.search import neighbourhood_search
 from saturax.extract.solver import SolverProcess
 from saturax.extract.switches import Evaluate, Pool, draw_prices, switch_search
 
-# Shares of the time limit for the relaxation and for the exact solve of the whole problem.
-_BOUND_SHARE, _EXACT_SHARE = 0.15, 0.3
-# Past this many nodes after reduction, exact solves did not beat the search in any experiment.
-_EXACT_NODES = 2_000
+# Share of the time limit for the relaxation.
+_BOUND_SHARE = 0.15
+# Reduced problems up to the first size are solved exactly before the search, which has nothing to
+# add to most of them; up to the second size afterwards, with a better incumbent. On larger ones the
+# search alone was better at equal time (`benchmarks/extraction.py`).
+_EXACT_FIRST_NODES, _EXACT_NODES = 2_000, 4_000
 # Rounds without improvement after which the search has nothing left to find, and more of them per
 # node: a round visits only a part of a large problem.
 _PATIENCE, _PATIENCE_PER_NODE = 20, 0.05
@@ -266,22 +268,16 @@ class _Run:
         self.note("relaxation", status)
         if self.is_closed():
             return "optimal"
-        best = next(iter(pool))[0]
-        if iterations is None and problem.node_count <= _EXACT_NODES:
-            limit = min(until, time.monotonic() + _EXACT_SHARE * self.limit_s)
-            exact = solve_exact(problem, best, solver=solver, deadline=limit)
-            best = exact.selection
-            cost_us = self.offer(reduced.expand(best))
-            pool.add(best, exact.cost_us if self.evaluate is None else cost_us)
-            self.bound_us = max(self.bound_us, reduced.offset_us + exact.lower_bound_us)
-            self.note("exact", exact.status)
-            if self.is_closed():
-                return "optimal"
+        may_solve = iterations is None and problem.node_count <= _EXACT_NODES
+        is_small = problem.node_count <= _EXACT_FIRST_NODES
+        halfway = time.monotonic() + 0.5 * max(until - time.monotonic(), 0.0)
+        if may_solve and is_small and self._solve(reduced, pool, solver, halfway):
+            return "optimal"
         found = neighbourhood_search(
             problem,
             next(iter(pool))[0],
             solver=solver,
-            deadline=until,
+            deadline=halfway if may_solve and not is_small else until,
             iterations=iterations,
             patience=_PATIENCE + int(_PATIENCE_PER_NODE * problem.node_count),
             seed=seed,
@@ -291,8 +287,22 @@ class _Run:
         )
         for selection, _ in pool:
             self._offer_reduced(reduced, selection)
-        self.note("neighbourhoods", f"{found.iterations} solved; {found.stop_reason}")
-        return found.stop_reason
+        self.note("neighbourhoods", f"{found.iterations} rounds; {found.stop_reason}")
+        if self.is_closed():
+            return "optimal"
+        if may_solve and not is_small and self._solve(reduced, pool, solver, until):
+            return "optimal"
+        return "time limit" if time.monotonic() >= until else found.stop_reason
+
+    def _solve(self, reduced: Reduced, pool: Pool, solver: SolverProcess, deadline: float) -> bool:
+        """Solve the whole problem exactly; whether that closed the question."""
+        best = next(iter(pool))[0]
+        exact = solve_exact(reduced.problem, best, solver=solver, deadline=deadline)
+        cost_us = self.offer(reduced.expand(exact.selection))
+        pool.add(exact.selection, exact.cost_us if self.evaluate is None else cost_us)
+        self.bound_us = max(self.bound_us, reduced.offset_us + exact.lower_bound_us)
+        self.note("exact", exact.status)
+        return self.is_closed()
 
     def vary(self, count: int, seed: int) -> None:
         """Other good selections: optimal-looking ones at randomly changed kernel prices.

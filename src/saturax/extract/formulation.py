@@ -33,7 +33,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, needed_classes
-from saturax.extract.reduce import RequiredSets, required_sets
+from saturax.extract.reduce import required_sets
+from saturax.extract.required import RequiredSets
 from saturax.extract.solver import Program
 
 # Cuts of a cycle are added for all its classes if it is short, for one of them otherwise.

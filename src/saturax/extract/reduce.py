@@ -1,7 +1,6 @@
 """Shrink an extraction problem while keeping at least one optimum, and map selections back.
 
-Let R(c) be the classes that *every* selection of class c contains (c among them): the greatest
-solution of R(c) = {c} ∪ ⋂_{n∈c} ⋃_{d∈children(n)} R(d). Everything here follows from R:
+Everything follows from R(c), the classes that every selection of class c contains (`required`):
 
 * a node of c with c ∈ R(d) for a child d can only be part of a cycle;
 * a child d of a node is redundant if another of its children has d in its R;
@@ -15,13 +14,12 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
+from saturax.extract.required import RequiredSets, find_required
 
-# Sets of classes are bit masks; past this many classes they would take hundreds of megabytes.
-_MASK_LIMIT = 30_000
 # Comparing all pairs of a class is quadratic; in huge classes only the cheapest ones compete.
 _RIVALS = 60
 _ROUNDS = 6
@@ -72,35 +70,6 @@ class Reduced:
             return None
 
 
-@dataclass(frozen=True, eq=False)
-class RequiredSets:
-    """R of every feasible class that the roots can reach, as bit masks.
-
-    Bits are numbered in `order`, where every class comes after the children of one of its nodes,
-    so that R(c) has bits of c and of earlier classes only.
-    """
-
-    order: tuple[int, ...]
-    bit: Mapping[int, int]
-    below: Mapping[int, int]
-
-    def union(self, classes: Iterable[int]) -> int:
-        """Mask of all that these classes need."""
-        mask = 0
-        for owner in classes:
-            mask |= self.below[owner]
-        return mask
-
-    def nearest(self, owner: int) -> list[int]:
-        """The classes of R(owner), without itself, that no other of them brings along."""
-        mask = self.below[owner] & ~self.bit[owner]
-        found = []
-        while mask:
-            found.append(self.order[mask.bit_length() - 1])
-            mask &= ~self.below[found[-1]]
-        return found
-
-
 def required_sets(problem: Problem) -> RequiredSets | None:
     """R of all classes; None if the problem is too large for it.
 
@@ -109,8 +78,7 @@ def required_sets(problem: Problem) -> RequiredSets | None:
     """
     work = _Work(problem)
     work.drop_unusable()
-    below = work.required_below(math.inf)
-    return None if below is None else RequiredSets(tuple(work.order), work.bit, below)
+    return work.required(math.inf)
 
 
 def reduce_problem(
@@ -128,17 +96,17 @@ def reduce_problem(
     for _ in range(_ROUNDS):
         before = work.size()
         work.drop_unusable()
-        below = work.required_below(deadline)
-        if below is None:
+        required = work.required(deadline)
+        if required is None:
             break
-        work.drop_cyclic(below)
+        work.drop_cyclic(required)
         if keep_alternatives:
             if work.size() == before:
                 break
             continue
-        work.drop_redundant_children(below)
-        work.drop_dominated(below, deadline)
-        work.pay_required(below)
+        work.drop_redundant_children(required)
+        work.drop_dominated(required, deadline)
+        work.pay_required(required)
         work.push_costs_up()
         work.fold_single_nodes()
         if work.size() == before or time.monotonic() > deadline:
@@ -161,7 +129,6 @@ class _Work:
         self.offset_us = 0.0
         self.forced: dict[int, int] = {}
         self.replaced: dict[int, int] = {}
-        self.bit: dict[int, int] = {}  # class → its bit in masks, by its place in `order`
         self.order: list[int] = []  # feasible classes, each after the children of some node
 
     def size(self) -> tuple[int, int, int, int]:
@@ -228,90 +195,35 @@ class _Work:
                         stack.append(child)
         return reached
 
-    def required_below(self, deadline: float) -> dict[int, int] | None:
-        """R of every class as a bit mask over `order`; None if too large or too late.
+    def required(self, deadline: float) -> RequiredSets | None:
+        """R of every class; None if that is too large or too late."""
+        return find_required(self.order, self.members, self.children, deadline)
 
-        Found from above (an unvisited class counts as "everything"), so that only the finished
-        fixpoint is a true statement: stopping early must discard it.
-        """
-        if len(self.order) > _MASK_LIMIT:
-            return None
-        parents = self.parents()
-        owner_of = self.original.node_class
-        self.bit = {owner: 1 << index for index, owner in enumerate(self.order)}
-        below: dict[int, int] = {}
-        queue, queued = deque(self.order), set(self.order)
-        steps = 0
-        while queue:
-            steps += 1
-            if steps % 256 == 0 and time.monotonic() > deadline:
-                return None
-            owner = queue.popleft()
-            queued.discard(owner)
-            mask = self._required_by_all(self.members[owner], below) | self.bit[owner]
-            if below.get(owner) == mask:
-                continue
-            below[owner] = mask
-            for parent in parents[owner]:
-                above = owner_of[parent]
-                if above not in queued:
-                    queued.add(above)
-                    queue.append(above)
-        return below
-
-    def _required_by_all(self, nodes: list[int], below: Mapping[int, int]) -> int:
-        shared = -1
-        for node in nodes:
-            mask = 0
-            for child in self.children[node]:
-                if child not in below:
-                    break
-                mask |= below[child]
-            else:
-                shared &= mask
-        return shared
-
-    def _required_by(self, node: int, below: Mapping[int, int]) -> int:
-        mask = 0
-        for child in self.children[node]:
-            mask |= below[child]
-        return mask
-
-    def drop_cyclic(self, below: Mapping[int, int]) -> None:
+    def drop_cyclic(self, required: RequiredSets) -> None:
         """Remove nodes whose children need the node's own class."""
         for owner, nodes in self.members.items():
-            own = self.bit[owner]
-            self.members[owner] = [n for n in nodes if not self._required_by(n, below) & own]
+            own = required.bit[owner]
+            self.members[owner] = [n for n in nodes if not required.union(self.children[n]) & own]
 
-    def drop_redundant_children(self, below: Mapping[int, int]) -> None:
+    def drop_redundant_children(self, required: RequiredSets) -> None:
         """Remove children (and roots) that another child (root) brings along anyway."""
         for nodes in self.members.values():
             for node in nodes:
                 if len(self.children[node]) > 1:
-                    self.children[node] = self._without_implied(self.children[node], below)
+                    self.children[node] = required.without_implied(self.children[node])
 
-    def _without_implied(
-        self, classes: tuple[int, ...], below: Mapping[int, int]
-    ) -> tuple[int, ...]:
-        kept = []
-        for one in classes:
-            bit = self.bit[one]
-            if not any(below[other] & bit for other in classes if other != one):
-                kept.append(one)
-        return tuple(kept)
-
-    def drop_dominated(self, below: Mapping[int, int], deadline: float) -> None:
+    def drop_dominated(self, required: RequiredSets, deadline: float) -> None:
         """Remove nodes for which a rival of the class does the same with less."""
         for owner, nodes in self.members.items():
             if len(nodes) < 2:
                 continue
             if time.monotonic() > deadline:
                 return
-            own = {n: self._mask_of(self.children[n]) for n in nodes}
+            own = {n: required.mask(self.children[n]) for n in nodes}
             ranked = sorted(nodes, key=lambda n: (self.cost[n], own[n].bit_count(), n))
             kept: list[int] = []
             for node in ranked:
-                need = ~self._required_by(node, below)
+                need = ~required.union(self.children[node])
                 rival = next((k for k in kept[:_RIVALS] if not own[k] & need), None)
                 if rival is None:
                     kept.append(node)
@@ -319,23 +231,14 @@ class _Work:
                     self.replaced[node] = rival
             self.members[owner] = kept
 
-    def _mask_of(self, classes: tuple[int, ...]) -> int:
-        mask = 0
-        for one in classes:
-            mask |= self.bit[one]
-        return mask
-
-    def pay_required(self, below: Mapping[int, int]) -> None:
+    def pay_required(self, required: RequiredSets) -> None:
         """Make every class of R(roots) a root, and take its cheapest price as paid.
 
         As a root it needs no edge to be selected; edges inside a component stay, because they
         may close a cycle.
         """
-        mask = 0
-        for root in self.roots:
-            mask |= below[root]
-        required = [owner for owner in self.order if mask & self.bit[owner]]
-        self.roots = [owner for owner in required if owner in self.members]
+        mask = required.union(self.roots)
+        self.roots = [owner for owner in self.order if mask & required.bit[owner]]
         component = self._components()
         always = set(self.roots)
         for owner, nodes in self.members.items():

@@ -23,8 +23,8 @@ from saturax.rules.einsum import (
     Labels,
     contract,
     einsum_of,
+    is_natural,
     is_swappable,
-    natural_result,
     sizes,
     swapped,
 )
@@ -32,7 +32,6 @@ from saturax.rules.moves import transposed
 from saturax.rules.permutations import (
     Permutation,
     invert,
-    moves_only_units,
     permutation_to,
 )
 from saturax.rules.rule import ROUNDING, need, rule
@@ -45,16 +44,11 @@ Dimensions = tuple[int, ...]
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
 def swap_dot_operands(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-    """x · y = reshape(y · x) if no dimension of the result larger than 1 moves"""
-    need(is_swappable(p))
-    labels = einsum_of(d, x.rank, y.rank)
-    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
-    order = natural_result(labels.y, labels.x, labels.result)
-    moved = permutation_to(labels.result, order)
-    need(moves_only_units([size[label] for label in labels.result], moved))
-    swapped_d = DotDimensions(d.rhs_batch, d.lhs_batch, d.rhs_contract, d.lhs_contract)
-    product = dot_general(y, x, swapped_d, swapped(p), t)
-    return reshape(product, [size[label] for label in labels.result])
+    """x · y = y · x if one of them has no free dimensions (others are flattened first)"""
+    need(is_swappable(p) and 1 not in x.shape + y.shape)
+    need(not d.lhs_free(x.rank) or not d.rhs_free(y.rank))
+    flipped = DotDimensions(d.rhs_batch, d.lhs_batch, d.rhs_contract, d.lhs_contract)
+    return dot_general(y, x, flipped, swapped(p), t)
 
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
@@ -77,9 +71,11 @@ def order_contracted_dimensions(x: Value, y: Value, d: DotDimensions, p: Precisi
 def absorb_transpose_of_left_operand(
     x: Value, q: Permutation, y: Value, d: DotDimensions, p: Precision, t: str
 ) -> Any:
-    """xᑫ · y = x · y with other dimension numbers, transposed if q reorders free dimensions"""
+    """xᑫ · y = x · y with other dimension numbers, if q keeps the order of free dimensions"""
     labels = einsum_of(d, x.rank, y.rank)
-    return contract(x, y, labels._replace(x=_before(labels.x, q)), p, t)
+    new = labels._replace(x=_before(labels.x, q))
+    need(is_natural(new, p))
+    return contract(x, y, new, p, t)
 
 
 @rule(
@@ -90,9 +86,11 @@ def absorb_transpose_of_left_operand(
 def absorb_transpose_of_right_operand(
     x: Value, y: Value, q: Permutation, d: DotDimensions, p: Precision, t: str
 ) -> Any:
-    """x · yᑫ = x · y with other dimension numbers, transposed if q reorders free dimensions"""
+    """x · yᑫ = x · y with other dimension numbers, if q keeps the order of free dimensions"""
     labels = einsum_of(d, x.rank, y.rank)
-    return contract(x, y, labels._replace(y=_before(labels.y, q)), p, t)
+    new = labels._replace(y=_before(labels.y, q))
+    need(is_natural(new, p))
+    return contract(x, y, new, p, t)
 
 
 def _before(labels: Labels, q: Permutation) -> Labels:
@@ -112,9 +110,7 @@ def push_transpose_into_dot(
     labels = einsum_of(d, x.rank, y.rank)
     result = tuple(labels.result[i] for i in q)
     new = Einsum(_freed(labels.x, labels.y, result), _freed(labels.y, labels.x, result), result)
-    forward = natural_result(new.x, new.y, result) == result
-    backward = natural_result(new.y, new.x, result) == result
-    need(forward or (backward and is_swappable(p)))
+    need(is_natural(new, p))
     left = transposed(x, permutation_to(labels.x, new.x))
     right = transposed(y, permutation_to(labels.y, new.y))
     return contract(left, right, new, p, t)

@@ -6,6 +6,7 @@ Letters as in `contraction`: dimension numbers d e, precision p, result type t.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import prod
 from typing import Any
 
 from saturax.graph.build import Value
@@ -39,6 +40,9 @@ from saturax.rules.shapes import Shape, picked
 
 ASSOCIATIVE = "matrix products are associative"
 BILINEAR = "matrix products are bilinear"
+MAX_GROWTH = 2
+"""A regrouped product may have an inner one this many times larger than all operands and the
+result; what is larger is never the cheaper order, but multiplies the forms around it."""
 LINEAR_FUNCTIONS = ("add", "subtract")
 
 Dimensions = tuple[int, ...]
@@ -60,6 +64,9 @@ def _regrouped(
     own_x, own_y, own_z, result = labels
     wanted = tuple(label for label in dict.fromkeys(own_y + own_z) if label in own_x + result)
     need(any(label in own_z and label not in wanted for label in own_y))
+    size = sizes(own_x, x.shape) | sizes(own_y, y.shape) | sizes(own_z, z.shape)
+    largest = max(x.size, y.size, z.size, prod(size[label] for label in result))
+    need(prod(size[label] for label in wanted) <= MAX_GROWTH * largest)
     inner_labels = natural_result(own_y, own_z, wanted)
     inner = dot_general(y, z, dot_dimensions(own_y, own_z, inner_labels), p, t)
     return contract(x, inner, Einsum(own_x, inner_labels, result), p, t)

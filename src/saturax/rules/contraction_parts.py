@@ -25,8 +25,8 @@ from saturax.graph.ops import (
     slice_dimension,
 )
 from saturax.rules.contraction import SPEC
-from saturax.rules.einsum import Einsum, Labels, contract, einsum_of, is_swappable, swapped
-from saturax.rules.moves import cut
+from saturax.rules.einsum import Einsum, Labels, contract, einsum_of, is_swappable, sizes, swapped
+from saturax.rules.moves import count, cut
 from saturax.rules.rule import ROUNDING, need, rule
 
 Dimensions = tuple[int, ...]
@@ -41,8 +41,12 @@ def slice_before_dot(
     x: Value, y: Value, d: DotDimensions, p: Precision, t: str,
     a: Dimensions, b: Dimensions, c: Dimensions,
 ) -> Any:  # fmt: skip
-    """(x · y)[a:b:c] = x[a:b:c] · y[a:b:c] in the dimensions of either"""
+    """(x · y)[a:b:c] = x[a:b:c] · y[a:b:c] in the dimensions of either, if less than half"""
     labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    # Two halves that are both needed (rotary embeddings) are one product.
+    whole = prod(size[label] for label in labels.result)
+    need(2 * prod(map(count, a, b, c)) < whole)
     bounds = dict(zip(labels.result, zip(a, b, c, strict=True), strict=True))
 
     def part(operand: Value, own: Labels) -> Any:
@@ -203,13 +207,13 @@ def _gathered(
 ) -> Any:
     """The contraction of gathered x with y, where `reading` gathers from the result."""
     i, g, n, is_sorted = reading
-    count = i.rank - (g.index_vector_dim < i.rank)
+    batch_rank = i.rank - (g.index_vector_dim < i.rank)
     own_sizes = dict(zip(labels.result, n, strict=True))
     indexed = [labels.result[k] for k in g.start_index_map]
     collapsed = [labels.result[k] for k in g.collapsed_slice_dims]
     kept = tuple(label for label in labels.x if label not in collapsed)
     dimensions = GatherDimensions(
-        tuple(range(count, count + len(kept))),
+        tuple(range(batch_rank, batch_rank + len(kept))),
         tuple(sorted(labels.x.index(label) for label in collapsed)),
         (),
         (),
@@ -224,10 +228,10 @@ def _gathered(
     for k, label in enumerate(labels.result):
         source, own = (x, labels.x) if label in labels.x else (y, labels.y)
         need(label in indexed or n[k] == source.shape[own.index(label)])
-    batch: list[Hashable] = [("index", k) for k in range(count)]
+    batch: list[Hashable] = [("index", k) for k in range(batch_rank)]
     offsets = iter(label for label in labels.result if label not in collapsed)
     rest = iter(batch)
-    rank = count + len(labels.result) - len(collapsed)
+    rank = batch_rank + len(labels.result) - len(collapsed)
     result = tuple(next(offsets) if k in g.offset_dims else next(rest) for k in range(rank))
     picked = gather(x, i, dimensions, window, is_sorted)
     return contract(picked, y, Einsum((*batch, *kept), labels.y, result), p, t)

@@ -1,7 +1,7 @@
 """Scales and signs move through `dot_general`, onto whichever value is smallest.
 
-Letters as in `contraction`: dimension numbers d, precision p, result type t. Products with constants
-of equal elements are sums: scales stay out of the other operand there.
+Letters as in `contraction`: dimension numbers d, precision p, result type t. A product
+with a constant of equal elements is a sum: scales stay out of its other operand.
 """
 
 from __future__ import annotations

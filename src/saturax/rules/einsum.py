@@ -69,6 +69,14 @@ def is_swappable(precision: Precision) -> bool:
     return not precision.algorithm
 
 
+def is_natural(labels: Einsum, precision: Precision) -> bool:
+    """Whether a `dot_general` in one of its operand orders returns this result as it is."""
+    if natural_result(labels.x, labels.y, labels.result) == labels.result:
+        return True
+    other = natural_result(labels.y, labels.x, labels.result)
+    return other == labels.result and is_swappable(precision)
+
+
 def contract(x: Value, y: Value, labels: Einsum, precision: Precision, dtype: str) -> Any:
     """The contraction with these labels, in the operand order that leaves nothing to transpose.
 

@@ -38,7 +38,7 @@ from saturax.rules.permutations import (
     moves_only_units,
 )
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
-from saturax.rules.shapes import Shape, blocks, picked
+from saturax.rules.shapes import Shape, blocks, picked, squeezed
 
 SPEC = "StableHLO spec, `transpose`"
 
@@ -175,11 +175,13 @@ def merge_broadcast_of_transpose(x: Value, p: Permutation, s: Shape, d: Dimensio
 @rule(lambda x, s, p: transpose(reshape(x, s), p), numerics=BITWISE, source=SPEC)
 def transpose_before_reshape(x: Value, s: Shape, p: Permutation) -> Any:
     """reshape(x, s)ᵖ = reshape(xᑫ, s∘p) if p keeps together what one dimension of x became"""
-    pairs = blocks(x.shape, s)
+    # Dimensions of size 1 go first: where they stood would multiply the permutations.
+    small = reshape(x, squeezed(x.shape))
+    pairs = blocks(small.shape, s)
     need(pairs is not None)
     assert pairs is not None
-    order = [dimension for block in pairs if not block.target for dimension in block.source]
-    first = {block.target[0]: block for block in pairs if block.target}
+    order: list[int] = []
+    first = {block.target[0]: block for block in pairs}
     place = 0
     while place < len(p):
         block = first.get(p[place])
@@ -188,7 +190,7 @@ def transpose_before_reshape(x: Value, s: Shape, p: Permutation) -> Any:
         need(p[place : place + len(block.target)] == block.target)
         order.extend(block.source)
         place += len(block.target)
-    return reshape(transposed(x, order), picked(s, p))
+    return reshape(transposed(small, order), picked(s, p))
 
 
 @rule(lambda x, v, a, b, c, p: transpose(pad(x, v, a, b, c), p), numerics=BITWISE, source=SPEC)

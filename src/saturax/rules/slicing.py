@@ -34,7 +34,7 @@ LARGE_PART = 4
 """A slice moves out of elementwise work if it keeps at least one part in this many: with the four
 gates of a recurrent cell in one tensor, a quarter is what each function sees."""
 SMALL_PART = 2
-"""A slice moves into elementwise work if it keeps at most one part in this many: the overlapping
+"""A slice moves into elementwise work if it keeps less than one part in this many: the overlapping
 windows of an unrolled convolution, which keep almost all or (strided) belong together, would copy
 all that went before."""
 
@@ -71,7 +71,7 @@ def merge_slices(
 
 @rule(lambda f, x, a, b, c: slice_(unary(f, x), a, b, c), numerics=BITWISE, source=SPEC)
 def slice_before_unary(f: Any, x: Value, a: Dimensions, b: Dimensions, c: Dimensions) -> Any:
-    """f(x)[s] = f(x[s]) if s keeps one run, half of x or less"""
+    """f(x)[s] = f(x[s]) if s keeps one run, less than half"""
     need(_keeps_little(x, a, b, c))
     return unary(f, slice_(x, a, b, c))
 
@@ -80,7 +80,7 @@ def slice_before_unary(f: Any, x: Value, a: Dimensions, b: Dimensions, c: Dimens
 def slice_before_binary(
     f: Any, x: Value, y: Value, a: Dimensions, b: Dimensions, c: Dimensions
 ) -> Any:
-    """f(x, y)[s] = f(x[s], y[s]) if s keeps one run, half of x or less"""
+    """f(x, y)[s] = f(x[s], y[s]) if s keeps one run, less than half"""
     need(_keeps_little(x, a, b, c))
     return binary(f, slice_(x, a, b, c), slice_(y, a, b, c))
 
@@ -91,7 +91,7 @@ def slice_before_binary(
 def slice_before_ternary(
     f: str, x: Value, y: Value, z: Value, a: Dimensions, b: Dimensions, c: Dimensions
 ) -> Any:
-    """f(x, y, z)[s] = f(x[s], y[s], z[s]) if s keeps one run, half of x or less"""
+    """f(x, y, z)[s] = f(x[s], y[s], z[s]) if s keeps one run, less than half"""
     need(_keeps_little(x, a, b, c))
     return ternary(f, *(slice_(operand, a, b, c) for operand in (x, y, z)))
 
@@ -117,7 +117,7 @@ def binary_before_slice(
 
 
 def _keeps_little(x: Value, a: Dimensions, b: Dimensions, c: Dimensions) -> bool:
-    return set(c) <= {1} and prod(map(count, a, b, c)) * SMALL_PART <= x.size
+    return set(c) <= {1} and prod(map(count, a, b, c)) * SMALL_PART < x.size
 
 
 def _keeps_much(x: Value, a: Dimensions, b: Dimensions, c: Dimensions) -> bool:
