@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from saturax.inputs import Array
+from saturax.inputs import Array, check_examples
+from saturax.jitted import Jitted
 from saturax.options import Options
 from saturax.pipeline import Optimized, optimize_program
 from saturax.run import OnProgress
@@ -32,7 +34,10 @@ def optimize(
     Arguments may be arrays, whose values then serve as inputs for checking and timing, or
     `jax.ShapeDtypeStruct`s. Static arguments are what `jax.jit` of the function says they are.
     """
-    jitted = function if hasattr(function, "lower") else jax.jit(function)
+    if isinstance(function, Jitted):
+        function = function.plain
+    # Unused arguments stay, so that the program's inputs are the arguments, one by one.
+    jitted: Any = function if hasattr(function, "lower") else jax.jit(function, keep_unused=True)
     lowered = jitted.lower(*args, **kwargs)
     program = import_module(lowered.compiler_ir("stablehlo"))
     name = getattr(function, "__name__", "function")
@@ -51,15 +56,27 @@ def optimize_module(
 ) -> Optimized:
     """Optimise a StableHLO module: MLIR module, text, bytecode or portable artifact.
 
-    Raises `ImportFailure` if the source cannot be represented.
+    `examples` are inputs, in the order of the module's, that it will really see.
+
+    Raises:
+        ImportFailure: the source cannot be represented.
+        OptionsError: the examples do not fit the module's inputs.
     """
-    return optimize_program(import_module(source), options, examples, on_progress)
+    program = import_module(source)
+    if examples is not None:
+        examples = check_examples(examples, program.graph.inputs)  # type: ignore[arg-type]
+    return optimize_program(program, options, examples, on_progress)
 
 
 def _examples(leaves: Sequence[Any], inputs: Sequence[Any]) -> list[Array] | None:
-    """Arguments as arrays, if they are concrete and just what the module takes."""
+    """Arguments as arrays, PRNG keys by their data, if they are just what the module takes."""
     if len(leaves) != len(inputs) or any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
         return None
-    arrays = [np.asarray(leaf) for leaf in leaves]
+    arrays = [_as_array(leaf) for leaf in leaves]
     fits = all(a.shape == t.shape for a, t in zip(arrays, inputs, strict=True))
     return arrays if fits else None
+
+
+def _as_array(leaf: Any) -> Array:
+    is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)

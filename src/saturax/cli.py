@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +24,7 @@ from saturax.report.text import explain, summary
 from saturax.run import OnProgress
 
 _WRONG_INPUT, _INTERRUPTED = 1, 130
+_STANDARD = "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("input", type=Path, help="StableHLO text, bytecode, portable artifact, or "
                      "jax.export serialisation; - reads standard input")
     sub.add_argument("-o", "--output", type=Path, help="where to write the same kind of file "
-                     "(default: text on standard output)")
+                     "(default: standard output)")
     _add_options(sub)
     sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
     sub.add_argument("input", type=Path, help="as for optimize")
@@ -96,17 +97,21 @@ def _options(arguments: argparse.Namespace) -> Options:
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
     """A status line on standard error, where that is a terminal."""
-    with Status("starting", console=Console(stderr=True)) as status, warnings.catch_warnings():
-        warnings.simplefilter("always")
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda stage, detail: None
+        return
+    with Status("starting", console=console) as status:
         yield lambda stage, detail: status.update(f"{stage}: {detail}" if detail else stage)
 
 
 def _run_on_file(arguments: argparse.Namespace) -> tuple[Optimized, Callable[[], str | bytes]]:
+    """Optimise the input file; also a function that renders the result in the same form."""
     from saturax.api import optimize_module
     from saturax.stablehlo import emit_module, read, write
 
-    raw = sys.stdin.buffer.read() if str(arguments.input) == "-" else arguments.input.read_bytes()
-    stored = read(raw)
+    is_standard = str(arguments.input) == _STANDARD
+    stored = read(sys.stdin.buffer.read() if is_standard else arguments.input.read_bytes())
     with _progress() as on_progress:
         result = optimize_module(
             stored.module, options=_options(arguments), on_progress=on_progress
@@ -115,26 +120,55 @@ def _run_on_file(arguments: argparse.Namespace) -> tuple[Optimized, Callable[[],
 
 
 def _optimize(arguments: argparse.Namespace) -> int:
-    result, rendered = _run_on_file(arguments)
-    data = rendered()
-    if arguments.output is not None:
-        _write(arguments.output, data)
-    elif not arguments.json:
-        if isinstance(data, bytes):
-            raise SaturaxError("the output is binary: say where to write it with -o FILE")
-        print(data)
+    with _output(arguments) as put:
+        result, rendered = _run_on_file(arguments)
+        put(rendered())
     if arguments.json:
         print(result.report.to_json())
     else:
         print(summary(result.report), file=sys.stderr)
+        for warning in result.report.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
     return 0
 
 
+@contextmanager
+def _output(arguments: argparse.Namespace) -> Iterator[Callable[[str | bytes], None]]:
+    """Where the program goes; a file is written whole or not at all.
+
+    That it can be written is found out before time is spent on what to write.
+    """
+    path: Path | None = arguments.output
+    if path is None or str(path) == _STANDARD:
+        yield _drop if path is None and arguments.json else _print
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"expected a file to write, but {path} is a folder")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.touch()
+        yield lambda data: _write(partial, data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _drop(data: str | bytes) -> None:
+    """Standard output is for the report."""
+
+
+def _print(data: str | bytes) -> None:
+    if isinstance(data, str):
+        print(data)
+    elif sys.stdout.isatty():
+        raise SaturaxError("the output is binary: say where to write it with -o FILE")
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
 def _write(path: Path, data: str | bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data.encode() if isinstance(data, str) else data)
-    partial.replace(path)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def _explain(arguments: argparse.Namespace) -> int:

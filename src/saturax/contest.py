@@ -76,7 +76,8 @@ class Contest:
 
     def evaluate(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
         """Run a graph on inputs, as `precompute` asks for it."""
-        return _runner(self._compile(Program(graph)))(inputs)
+        part = Program(graph, symbols=self.program.symbols)
+        return _runner(self._compile(part))(inputs)
 
     def enter(
         self,
@@ -99,8 +100,8 @@ class Contest:
             executable = self._compile(program)
             if self.verifies:
                 _judge(report, verify(_runner(executable), self.samples))
-        except (SaturaxError, jax.errors.JaxRuntimeError, ValueError) as error:
-            report.outcome, report.reason = "failed", str(error)
+        except Exception as error:  # whatever a compiler may raise: this candidate is out
+            report.outcome, report.reason = "failed", f"{type(error).__name__}: {error}"
             return report
         if report.verified is not False:
             self.candidates.append(Candidate(program, executable, report))

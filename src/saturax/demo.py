@@ -65,7 +65,7 @@ def _convolve(x: jax.Array, layer: Any, stride: int = 1, groups: int = 1) -> jax
         feature_group_count=groups,
     )
     normal = (y - layer["mean"]) / jnp.sqrt(layer["variance"] + 1e-3)
-    return normal * layer["scale"] + layer["shift"]
+    return jnp.asarray(normal * layer["scale"] + layer["shift"])
 
 
 def mobilenet_v2(layers: Any, image: jax.Array, scale: float = 1.0) -> jax.Array:

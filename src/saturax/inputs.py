@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saturax.errors import OptionsError
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -14,6 +15,7 @@ Array = np.ndarray[Any, Any]
 DISTRIBUTIONS = ("given", "perturbed", "normal", "wide", "non-negative", "special")
 """Names of the distributions of `draw`, in the order in which they are used."""
 
+_SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0])
 _INDEX_LIMIT = 8  # integers without an example stay below this: they may be used as indices
 
 
@@ -31,14 +33,15 @@ def draw(
     "non-negative" sets a tenth to zero (not where all are positive, as variances are); integers and
     booleans are shuffled. Without examples floats have variance gain² / fan-in, so that deep
     programs do not overflow; "wide" spreads magnitudes over five decades, "non-negative" contains
-    exact zeros. "special" sprinkles NaN and infinities.
+    exact zeros. "special" puts in NaN,
+    infinities and zeros of both signs (one of each, where there is room).
     """
     generator = np.random.default_rng((seed, DISTRIBUTIONS.index(distribution)))
     arrays = []
     for index, type in enumerate(types):
         example = None if examples is None else np.asarray(examples[index])
         if distribution == "given" and example is not None:
-            arrays.append(example)
+            arrays.append(example.astype(numpy_dtype(type.dtype)))
         elif is_float(type.dtype) or is_complex(type.dtype):
             arrays.append(_floats(generator, distribution, type, example, gain))
         else:
@@ -46,9 +49,29 @@ def draw(
     return arrays
 
 
+def check_examples(examples: Sequence[Array], types: Sequence[TensorType]) -> list[Array]:
+    """Examples as arrays, if there is one of the right shape for each type.
+
+    Raises:
+        OptionsError: one is missing, superfluous, or has another shape.
+    """
+    arrays = [np.asarray(example) for example in examples]
+    if len(arrays) != len(types):
+        raise OptionsError(
+            f"examples: expected one array for each of the program's {len(types)} inputs, "
+            f"got {len(arrays)}"
+        )
+    for index, (array, type) in enumerate(zip(arrays, types, strict=True)):
+        if array.shape != type.shape:
+            raise OptionsError(
+                f"examples: expected shape {type.shape} for input {index}, got {array.shape}"
+            )
+    return arrays
+
+
 def _integers(generator: np.random.Generator, type: TensorType, example: Array | None) -> Array:
     if type.dtype == "i1":
-        return generator.random(type.shape) < 0.5
+        return np.asarray(generator.random(type.shape)) < 0.5
     if example is not None and example.size:
         return np.asarray(generator.permutation(example.reshape(-1)).reshape(type.shape))
     return generator.integers(0, _INDEX_LIMIT, type.shape).astype(numpy_dtype(type.dtype))
@@ -65,12 +88,16 @@ def _floats(
     if example is not None:
         values = _near(generator, distribution, example, kind)
     else:
-        values = _free(generator, distribution, shape, gain).astype(kind)
+        values = _free(generator, distribution, shape, gain)
+        if is_complex(type.dtype):
+            values = values + 1j * _free(generator, distribution, shape, gain)
+        values = values.astype(kind)
+    values = np.array(values, kind)
     if distribution == "special" and values.size:
-        special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0]).astype(kind)
-        places = generator.random(shape) < min(0.05, 2 / values.size)
-        values = np.where(places, generator.choice(special, shape), values)
-    return np.asarray(values, kind)
+        special = generator.permutation(_SPECIAL)[: max(1, min(5, values.size // 10))]
+        places = generator.choice(values.size, len(special), replace=False)
+        values.reshape(-1)[places] = special.astype(kind)
+    return values
 
 
 def _near(
@@ -81,12 +108,14 @@ def _near(
     if distribution in ("normal", "special"):
         return np.asarray(generator.permutation(example.reshape(-1)).reshape(shape))
     if distribution == "wide":
-        return np.asarray(example * 3.0 ** generator.uniform(-1, 1, shape).astype(kind))
+        factors = 3.0 ** np.asarray(generator.uniform(-1, 1, shape))
+        return np.asarray(example * factors.astype(kind))
     if distribution == "non-negative":
         is_positive = not np.iscomplexobj(example) and bool((example > 0).all())
-        keep = (generator.random(shape) >= (0.0 if is_positive else 0.1)).astype(kind)
-        return np.asarray(example * keep)
-    return np.asarray(example * (1 + 0.1 * generator.standard_normal(shape)).astype(kind))
+        keep = np.asarray(generator.random(shape)) >= (0.0 if is_positive else 0.1)
+        return np.asarray(example * keep.astype(kind))
+    factors = 1 + 0.1 * np.asarray(generator.standard_normal(shape))
+    return np.asarray(example * factors.astype(kind))
 
 
 def _free(
@@ -94,9 +123,9 @@ def _free(
 ) -> Array:
     """Floats of a well-scaled program."""
     spread = gain / np.sqrt(max(1, int(np.prod(shape[:-1]))) if len(shape) > 1 else 1)
-    normal = generator.standard_normal(shape)
+    normal: Array = np.asarray(generator.standard_normal(shape))
     if distribution == "wide":
-        normal = np.sign(normal) * 10.0 ** generator.uniform(-4, 1, shape)
+        normal = np.sign(normal) * 10.0 ** np.asarray(generator.uniform(-4, 1, shape))
     if distribution == "non-negative":
-        normal = np.where(generator.random(shape) < 0.1, 0.0, np.abs(normal))
+        normal = np.where(np.asarray(generator.random(shape)) < 0.1, 0.0, np.abs(normal))
     return np.asarray(spread * normal)

@@ -11,12 +11,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import threading
+import types
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 
 from saturax.errors import SaturaxError
@@ -31,6 +34,8 @@ from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 
 logger = logging.getLogger("saturax")
 
+_CONFIG: Any = jax.config  # its stubs do not know its flags
+
 
 class SaturaxWarning(UserWarning):
     """A program runs unoptimised, or was optimised with a reservation."""
@@ -40,7 +45,8 @@ class Jitted:
     """A function that is optimised and compiled once per combination of argument types.
 
     It has the methods of `jax.jit`'s result (`lower`, `trace`, `eval_shape`, `clear_cache`), which
-    speak of the optimised program. `reports` holds one `Report` for every program so far.
+    speak of the optimised program. `reports` holds one `Report` for every program so far, `plain`
+    is what `jax.jit` itself makes of the function.
     """
 
     def __init__(
@@ -54,48 +60,57 @@ class Jitted:
         self.reports: list[Report] = []
         self._options = options
         self._on_progress = on_progress
-        self._plain = jax.jit(function, **jit_options)
+        # jax's own stubs lack methods of what jax.jit returns, hence Any.
+        self.plain: Any = jax.jit(function, **jit_options)
         without_donation = {k: v for k, v in jit_options.items() if not k.startswith("donate")}
         self._exportable = jax.jit(function, **without_donation)
         self._function = function
-        self._examples: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self._name: str = getattr(function, "__name__", type(function).__name__)
+        # Concrete arguments of the call in progress; calls of other threads have their own.
+        self._call = _Call()
 
         @functools.wraps(function)
         def optimized(*args: Any, **kwargs: Any) -> Any:
             return self._trace_optimized(args, kwargs)
 
-        self._optimized = jax.jit(optimized, **jit_options)
+        self._optimized: Any = jax.jit(optimized, **jit_options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the optimised program."""
-        if is_tracing():
-            return self._plain(*args, **kwargs)
-        self._examples = (args, kwargs)
+        if is_tracing() or _CONFIG.jax_disable_jit:
+            return self.plain(*args, **kwargs)
+        self._call.arguments = (args, kwargs)
         try:
             return self._optimized(*args, **kwargs)
         finally:
-            self._examples = None
+            self._call.arguments = None
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """As a decorated method: bound to its object, like any function."""
+        return self if instance is None else types.MethodType(self, instance)
 
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
         """Lower the optimised program for these arguments, as `jax.jit(f).lower` does."""
-        self._examples = (args, kwargs)
+        self._call.arguments = (args, kwargs)
         try:
-            return self._optimized.lower(*args, **kwargs)
+            lowered: jax.stages.Lowered = self._optimized.lower(*args, **kwargs)
+            return lowered
         finally:
-            self._examples = None
+            self._call.arguments = None
 
     def trace(self, *args: Any, **kwargs: Any) -> jax.stages.Traced:
         """Trace the optimised program for these arguments, as `jax.jit(f).trace` does."""
-        return self._optimized.trace(*args, **kwargs)
+        traced: jax.stages.Traced = self._optimized.trace(*args, **kwargs)
+        return traced
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Shapes and dtypes of the results; nothing is optimised."""
-        return self._plain.eval_shape(*args, **kwargs)
+        return self.plain.eval_shape(*args, **kwargs)
 
     def clear_cache(self) -> None:
         """Forget all compiled programs."""
         self._optimized.clear_cache()
-        self._plain.clear_cache()
+        self.plain.clear_cache()
 
     @property
     def report(self) -> Report | None:
@@ -108,7 +123,7 @@ class Jitted:
             with jax.ensure_compile_time_eval():
                 exported = self._optimize(args, kwargs)
         except Exception as error:  # the promise: whatever happens, the original runs
-            self._warn(f"could not optimise {self.__name__}: {error}")  # type: ignore[attr-defined]
+            self._warn(f"could not optimise {self._name}, so it runs as under jax.jit: {error}")
             exported = None
         if exported is None:
             return self._function(*args, **kwargs)
@@ -125,26 +140,27 @@ class Jitted:
         if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
             raise SaturaxError("programs with effects or on several devices run unoptimised")
         program = import_module(exported.mlir_module_serialized)
-        program = dataclasses.replace(program, module_name=self.__name__)  # type: ignore[attr-defined]
-        result = optimize_program(
-            program, self._options, self._example_arrays(exported), self._on_progress
-        )
+        program = dataclasses.replace(program, module_name=self._name)
+        examples = self._examples((args, kwargs), exported)
+        result = optimize_program(program, self._options, examples, self._on_progress)
         self._record(result)
         if result.report.outcome != "optimized":
             return None
         serialized = to_portable_artifact(emit_module(result.program))
         return dataclasses.replace(exported, mlir_module_serialized=serialized)
 
-    def _example_arrays(self, exported: jax.export.Exported) -> list[Array] | None:
+    def _examples(self, traced: Any, exported: jax.export.Exported) -> list[Array] | None:
         """The arguments of the call that caused the tracing, as the module takes them."""
-        if self._examples is None:
+        if self._call.arguments is None:
             return None
-        leaves = jax.tree.leaves(self._examples)
+        pairs = zip(jax.tree.leaves(traced), jax.tree.leaves(self._call.arguments), strict=False)
+        leaves = [given for leaf, given in pairs if isinstance(leaf, jax.core.Tracer)]
         if len(leaves) != len(exported.in_avals) or not all(map(_is_concrete, leaves)):
             return None
-        kept = [leaves[index] for index in exported.module_kept_var_idx]
-        avals = [exported.in_avals[index] for index in exported.module_kept_var_idx]
-        return [np.asarray(x).astype(a.dtype) for x, a in zip(kept, avals, strict=True)]
+        return [
+            _as_array(leaves[index], exported.in_avals[index])
+            for index in exported.module_kept_var_idx
+        ]
 
     def _record(self, result: Optimized) -> None:
         self.reports.append(result.report)
@@ -161,7 +177,21 @@ def _abstract(leaf: Any) -> Any:
     """An argument without its value where JAX traces it; static arguments stay."""
     if not isinstance(leaf, jax.core.Tracer):
         return leaf
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=leaf.aval.weak_type)
+    weak_type = getattr(leaf.aval, "weak_type", False)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=weak_type)
+
+
+class _Call(threading.local):
+    """What a thread is calling a `Jitted` with; None while it is not."""
+
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+
+
+def _as_array(leaf: Any, aval: Any) -> Array:
+    """An argument as the module takes it: PRNG keys by their data."""
+    if jnp.issubdtype(aval.dtype, jax.dtypes.extended):
+        return np.asarray(jax.random.key_data(leaf))
+    return np.asarray(leaf).astype(aval.dtype)
 
 
 def _is_concrete(leaf: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,10 @@ class Options:
             )
         for name, least in (("time_limit_s", 0), ("candidates", 1), ("node_limit", 1)):
             value = getattr(self, name)
-            if not value >= least:
-                raise OptionsError(f"{name}: expected at least {least}, got {value}")
+            kind = numbers.Real if name == "time_limit_s" else numbers.Integral
+            if not isinstance(value, kind) or not float(value) >= least:
+                what = "a number of" if kind is numbers.Real else "an integer of"
+                raise OptionsError(f"{name}: expected {what} at least {least}, got {value!r}")
         if self.rules is not None:
             from saturax.rules import families
 

@@ -67,7 +67,7 @@ def test_no_time_gives_defaults(database: PriceDatabase) -> None:
     assert "bandwidth_gb_s" in calibration.defaulted
     assert "not completely, measured" in calibration_table(calibration)
     # Nothing was stored: a later call with time measures.
-    assert database.get_document(identify().key, module._DOCUMENT) is None
+    assert database.get_document(identify().key, module.CALIBRATION_DOCUMENT) is None
 
 
 @pytest.mark.usefixtures("quick")
@@ -86,7 +86,7 @@ def test_measured_once_and_remembered(database: PriceDatabase) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_damaged_calibration_is_measured_again(database: PriceDatabase) -> None:
-    database.put_document(identify().key, module._DOCUMENT, '{"device_key": 1}')
+    database.put_document(identify().key, module.CALIBRATION_DOCUMENT, '{"device_key": 1}')
     assert load_or_calibrate(database).defaulted == ()
 
 

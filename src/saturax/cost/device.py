@@ -26,7 +26,7 @@ from saturax.cost.timing import empty_call_seconds, no_garbage_collection
 from saturax.jaxlib_compat import ModuleError, default_device
 
 CALIBRATION_VERSION = 1
-_DOCUMENT = f"calibration {CALIBRATION_VERSION}"
+CALIBRATION_DOCUMENT = f"calibration {CALIBRATION_VERSION}"
 # Flags that say what XLA writes or checks, not what it compiles.
 _IRRELEVANT_FLAGS = re.compile(r"--?xla_(dump|hlo_dump|hlo_profile|gpu_dump|vlog|log|flags)")
 # Instruction sets that decide the width and the kind of vector code.
@@ -257,7 +257,7 @@ def load_or_calibrate(
     device = default_device() if device is None else device
     database = PriceDatabase() if database is None else database
     key = identify(device).key
-    stored = None if refresh else database.get_document(key, _DOCUMENT)
+    stored = None if refresh else database.get_document(key, CALIBRATION_DOCUMENT)
     if stored is not None:
         try:
             return Calibration.from_json(stored)
@@ -265,7 +265,7 @@ def load_or_calibrate(
             pass  # damaged: measure again
     calibration = calibrate(device, time_limit_s=time_limit_s, progress=progress)
     if not calibration.defaulted:
-        database.put_document(key, _DOCUMENT, calibration.to_json())
+        database.put_document(key, CALIBRATION_DOCUMENT, calibration.to_json())
     return calibration
 
 

@@ -47,8 +47,11 @@ class Kernel:
         if self.op == "concatenate":
             return self.bytes > 1 << 18
         generic = self.generic
-        measurable = generic is not None and generic.sequence < 0 and not generic.captures
-        return measurable and self.op not in _NEVER_MEASURED
+        if generic is None or generic.sequence >= 0 or generic.captures:
+            return False
+        # What refers to a symbol (a mesh, a function) cannot be a module of its own.
+        is_closed = not any("@" in text for _, text in generic.attributes)
+        return is_closed and self.op not in _NEVER_MEASURED
 
     @property
     def generic(self) -> Generic | None:

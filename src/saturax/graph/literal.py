@@ -33,8 +33,12 @@ class Literal:
         self.data = array if splat is None else splat
         self.data.setflags(write=False)
         stored = np.ascontiguousarray(self.data)
-        raw = stored.tobytes() if stored.nbytes <= 64 else stored.reshape(-1).view(np.uint8)
-        self._digest = raw if stored.nbytes <= 64 else hashlib.blake2b(raw, digest_size=16).digest()
+        if stored.nbytes <= 64:
+            self._digest = stored.tobytes()
+        else:
+            self._digest = hashlib.blake2b(
+                stored.reshape(-1).view(np.uint8).data, digest_size=16
+            ).digest()
         self._hash = hash((self.type, self._digest))
 
     @property

@@ -103,7 +103,9 @@ def _merge(equalities: Equalities, group: list[int], side: int) -> None:
     sizes = [value.shape[along] for value in varying]
     joined = concatenate_all(varying, along)
     operands = (shared, joined) if side == 0 else (joined, shared)
-    merged: Value = dot_general(*operands, dimensions, *first.attributes[1:])
+    merged: Value = dot_general(
+        operands[0], operands[1], dimensions, first.attributes[1], first.attributes[2]
+    )
     batch = len(dimensions.lhs_batch)
     position = batch if side == 1 else batch + len(dimensions.lhs_free(shared.rank))
     start = 0

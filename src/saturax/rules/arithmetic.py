@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal
 from saturax.graph.types import is_complex, is_float, is_integer, is_unsigned, numpy_dtype
 
 
@@ -31,3 +34,8 @@ def converts_exactly(source: str, target: str) -> bool:
         return narrower and target in ("f32", "f64")
     integers = is_integer(source) and is_integer(target)
     return integers and narrower and is_unsigned(source) == is_unsigned(target)
+
+
+def is_finite(c: Literal) -> bool:
+    """Whether a constant has elements, and none of them is infinite or NaN."""
+    return c.type.size > 0 and bool(np.all(np.isfinite(c.data.astype(np.complex128))))

@@ -14,6 +14,7 @@ from saturax.graph.build import Value
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
+    broadcast_in_dim,
     dot_general,
     reshape,
     transpose,
@@ -44,9 +45,9 @@ Dimensions = tuple[int, ...]
 
 @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=ROUNDING, source=SPEC)
 def swap_dot_operands(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-    """x · y = y · x if one of them has no free dimensions (others are flattened first)"""
+    """x · y = y · x if one of them, and only one, has no free dimensions; flattened first"""
     need(is_swappable(p) and 1 not in x.shape + y.shape)
-    need(not d.lhs_free(x.rank) or not d.rhs_free(y.rank))
+    need(bool(d.lhs_free(x.rank)) != bool(d.rhs_free(y.rank)))
     flipped = DotDimensions(d.rhs_batch, d.lhs_batch, d.rhs_contract, d.lhs_contract)
     return dot_general(y, x, flipped, swapped(p), t)
 
@@ -186,6 +187,36 @@ def absorb_reshaped_transpose_of_right_operand(
     labels = einsum_of(d, x.rank, len(s))
     flipped = Einsum(labels.y, labels.x, labels.result)
     return _without_reshape(y, q, s, x, flipped, swapped(p), t)
+
+
+@rule(
+    lambda x, u, e, s, y, d, p, t: dot_general(reshape(broadcast_in_dim(x, u, e), s), y, d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshaped_broadcast_of_left_operand(
+    x: Value, u: Shape, e: Dimensions, s: Shape, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """reshape(broadcast(x)) · y = reshape(broadcast(x) · reshape(y)) if s merges dimensions"""
+    repeated = broadcast_in_dim(x, u, e)
+    order = tuple(range(len(u)))
+    return _without_reshape(repeated, order, s, y, einsum_of(d, len(s), y.rank), p, t)
+
+
+@rule(
+    lambda x, y, u, e, s, d, p, t: dot_general(x, reshape(broadcast_in_dim(y, u, e), s), d, p, t),
+    numerics=ROUNDING,
+    source=SPEC,
+)
+def absorb_reshaped_broadcast_of_right_operand(
+    x: Value, y: Value, u: Shape, e: Dimensions, s: Shape, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · reshape(broadcast(y)) = reshape(reshape(x) · broadcast(y)) if s merges dimensions"""
+    need(is_swappable(p))
+    labels = einsum_of(d, x.rank, len(s))
+    flipped = Einsum(labels.y, labels.x, labels.result)
+    order = tuple(range(len(u)))
+    return _without_reshape(broadcast_in_dim(y, u, e), order, s, x, flipped, swapped(p), t)
 
 
 def _without_reshape(

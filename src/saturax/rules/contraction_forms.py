@@ -27,7 +27,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import is_complex
-from saturax.rules.arithmetic import accumulation_dtype, converts_exactly, is_uniform
+from saturax.rules.arithmetic import accumulation_dtype, converts_exactly, is_finite, is_uniform
 from saturax.rules.contraction import SPEC
 from saturax.rules.einsum import (
     Einsum,
@@ -76,7 +76,7 @@ def outer_product_as_multiply(x: Value, y: Value, d: DotDimensions, p: Precision
 )
 def small_dots_as_products(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
     """x · y = Σ x·y if its free dimensions, and the contracted one or no free one, are at most 8"""
-    need(_multiplies_exactly(x, y, t))
+    need(_multiplies_exactly(x, y, t) and prod(x.shape[i] for i in d.lhs_batch) > 1)
     rows = prod(x.shape[i] for i in d.lhs_free(x.rank))
     columns = prod(y.shape[i] for i in d.rhs_free(y.rank))
     depth = prod(x.shape[i] for i in d.lhs_contract)
@@ -167,6 +167,8 @@ def dot_with_equal_elements_on_the_left(
 def _sum_times(x: Value, own: Labels, c: Literal, other: Labels, result: Labels, t: str) -> Any:
     wide = accumulation_dtype(t)
     need(c.is_splat and converts_exactly(x.dtype, wide) and converts_exactly(c.type.dtype, wide))
+    # NaN times an empty sum is not an empty sum.
+    need(is_finite(c))
     total, left = _summed(convert(x, wide), own, tuple(i for i in own if i not in result))
     size = sizes(own, x.shape) | sizes(other, c.type.shape)
     scaled = multiply(total, full(c.value, total.tensor))

@@ -23,7 +23,7 @@ from saturax.graph.ops import (
     negate,
     reshape,
 )
-from saturax.rules.arithmetic import is_real, is_uniform
+from saturax.rules.arithmetic import is_finite, is_real, is_uniform
 from saturax.rules.einsum import (
     Labels,
     along,
@@ -40,8 +40,9 @@ Dimensions = tuple[int, ...]
 
 
 def _varies(s: Value) -> bool:
-    """Whether a scale is not one known number: those have rules of their own, with fewer forms."""
-    return constant_of(s) is None or s.size > 1
+    """Whether a scale is not one known number (those have rules of their own), and is a number."""
+    c = constant_of(s)
+    return c is None or (s.size > 1 and is_finite(c))
 
 
 def _scaled_labels(s: Value, e: Dimensions, labels: Labels) -> Labels:
@@ -164,7 +165,8 @@ def _is_worth_scaling(operand: Value, x: Value, y: Value, d: DotDimensions) -> b
 
 def _is_scaling(f: Any, c: Literal, t: str) -> bool:
     """Whether f(_, c) multiplies by one number."""
-    return c.is_splat and (f == "multiply" or (f == "divide" and is_real(t) and c.value != 0))
+    divides = f == "divide" and is_real(t)
+    return c.is_splat and is_finite(c) and (f == "multiply" or (divides and c.value != 0))
 
 
 @rule(

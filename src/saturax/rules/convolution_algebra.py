@@ -27,7 +27,7 @@ from saturax.graph.ops import (
     slice_dimension,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.arithmetic import is_real, is_uniform
+from saturax.rules.arithmetic import is_finite, is_real, is_uniform
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.windows import window_shape
 
@@ -171,7 +171,7 @@ def scale_kernel_by_constant(
     c: Literal,
 ) -> Any:  # fmt: skip
     """(x ∗ k)·c = x ∗ (k·c), and (x ∗ k)/c = x ∗ (k/c) if c ≠ 0, if all elements of c are equal"""
-    need(c.is_splat and is_uniform(t, x, k))
+    need(c.is_splat and is_finite(c) and is_uniform(t, x, k))
     need(f == "multiply" or (f == "divide" and is_real(t) and c.value != 0))
     return convolution(x, binary(f, k, full(c.value, k.tensor)), w, d, g, p, t)
 
@@ -185,7 +185,7 @@ def scale_kernel_instead_of_input_by_constant(
     x: Value, c: Literal, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
     """(x·c) ∗ k = x ∗ (k·c) if all elements of c are equal"""
-    need(c.is_splat and is_uniform(t, x, k))
+    need(c.is_splat and is_finite(c) and is_uniform(t, x, k))
     return convolution(x, multiply(k, full(c.value, k.tensor)), w, d, g, p, t)
 
 

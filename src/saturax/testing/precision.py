@@ -26,7 +26,7 @@ def unit(dtype: str) -> float:
     """Relative distance of neighbouring numbers of a type; 0 for integers."""
     if not (is_float(dtype) or is_complex(dtype)):
         return 0.0
-    info: Any = ml_dtypes.finfo(numpy_dtype(dtype))  # type: ignore[no-untyped-call]
+    info: Any = ml_dtypes.finfo(numpy_dtype(dtype))
     return float(info.eps)
 
 

@@ -87,7 +87,7 @@ def _infer_dot_general(attributes: Any, operands: Sequence[Any]) -> Type:
 
 
 def _dot_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
-    contracted = prod(operands[0].shape[i] for i in attributes[0][2])
+    contracted: int = prod(operands[0].shape[i] for i in attributes[0][2])
     return 2 * int(result.size) * contracted
 
 
@@ -131,7 +131,7 @@ def _infer_convolution(attributes: Any, operands: Sequence[Any]) -> Type:
 def _convolution_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
     d = ConvDimensions(*attributes[1])
     kernel = operands[1].shape
-    window = prod(kernel[i] for i in d.kernel_spatial) * kernel[d.kernel_input_feature]
+    window: int = prod(kernel[i] for i in d.kernel_spatial) * kernel[d.kernel_input_feature]
     return 2 * int(result.size) * window
 
 

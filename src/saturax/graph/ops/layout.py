@@ -75,7 +75,8 @@ def _infer_concatenate(attributes: Any, operands: Sequence[Any]) -> Type:
     )
     expect(valid, "concatenate", f"{x} and {y} along {dimension}")
     size = x.shape[dimension] + y.shape[dimension]
-    return x.with_shape((*x.shape[:dimension], size, *x.shape[dimension + 1 :]))
+    result: TensorType = x.with_shape((*x.shape[:dimension], size, *x.shape[dimension + 1 :]))
+    return result
 
 
 def _expect_indices(op: str, rank: int, indices: Sequence[Any]) -> None:

@@ -1,0 +1,33 @@
+"""Tests never touch the user's cache: prices go to a folder of the test session.
+
+Its database holds the default calibration, so that no test spends time on measuring the device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from saturax.cost.database import PriceDatabase
+from saturax.cost.device import CALIBRATION_DOCUMENT, default_calibration, identify
+
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
+    config.stash[_FOLDER] = folder
+    os.environ["SATURAX_CACHE_DIR"] = str(folder)
+    calibration = dataclasses.replace(default_calibration(), defaulted=())
+    database = PriceDatabase()
+    database.put_document(identify().key, CALIBRATION_DOCUMENT, calibration.to_json())
+    database.close()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)

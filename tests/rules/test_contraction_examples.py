@@ -1,0 +1,437 @@
+"""Programs that rules on dots and convolutions prove equal, and programs that they must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saturax.graph.literal import splat
+from saturax.graph.ops import (
+    ConvDimensions,
+    DotDimensions,
+    Groups,
+    Precision,
+    Window,
+    add,
+    broadcast_in_dim,
+    compare,
+    concatenate,
+    constant,
+    convolution,
+    dot_general,
+    full,
+    iota,
+    matmul,
+    multiply,
+    negate,
+    pad,
+    reduce_,
+    reshape,
+    select,
+    slice_dimension,
+    subtract,
+    transpose,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.rule import FINITE
+from saturax.rules.windows import channels_first, channels_last
+
+from .proofs import proves, tensor
+
+A, B, C = tensor(16, 12), tensor(12, 10), tensor(10, 14)
+
+
+def dot(x: Any, y: Any, batch: int = 0, contract: tuple[int, int] = (1, 0)) -> Any:
+    leading = tuple(range(batch))
+    d = DotDimensions(leading, leading, (contract[0],), (contract[1],))
+    return dot_general(x, y, d, Precision(), "f32")
+
+
+def columns(v: Any, x: Any) -> Any:
+    return broadcast_in_dim(v, x.shape, (1,))
+
+
+def rows(v: Any, x: Any) -> Any:
+    return broadcast_in_dim(v, x.shape, (0,))
+
+
+# Association, and what does not follow from it.
+
+
+def test_association_of_four() -> None:
+    assert proves(
+        lambda a, b, c, x: matmul(matmul(matmul(a, b), c), x),
+        lambda a, b, c, x: matmul(a, matmul(b, matmul(c, x))),
+        A, B, C, tensor(14, 4),
+    )  # fmt: skip
+
+
+def test_association_in_batches() -> None:
+    assert proves(
+        lambda a, b, c: dot(dot(a, b, 1, (2, 1)), c, 1, (2, 1)),
+        lambda a, b, c: dot(a, dot(b, c, 1, (2, 1)), 1, (2, 1)),
+        tensor(3, 4, 5), tensor(3, 5, 6), tensor(3, 6, 4),
+    )  # fmt: skip
+
+
+def test_dots_do_not_commute() -> None:
+    square = tensor(6, 6)
+    assert not proves(matmul, lambda a, b: matmul(b, a), square, square)
+
+
+def test_a_difference_of_precision_stops_association() -> None:
+    high = Precision(("HIGHEST", "HIGHEST"))
+    assert not proves(
+        lambda a, b, c: matmul(matmul(a, b, high), c),
+        lambda a, b, c: matmul(a, matmul(b, c)),
+        A, B, C,
+    )  # fmt: skip
+
+
+def test_narrow_integers_are_not_added_before_a_wide_dot() -> None:
+    x, y = tensor(4, 6, dtype="i8"), tensor(6, 4, dtype="i8")
+
+    def wide(a: Any, b: Any) -> Any:
+        return matmul(a, b, dtype="i32")
+
+    assert not proves(
+        lambda a, b, c: add(wide(a, b), wide(a, c)), lambda a, b, c: wide(a, add(b, c)), x, y, y
+    )
+
+
+# Bilinearity.
+
+
+def test_factor_a_sum() -> None:
+    assert proves(
+        lambda a, b, c: subtract(matmul(a, b), matmul(a, c)),
+        lambda a, b, c: matmul(a, subtract(b, c)),
+        A, B, B,
+    )  # fmt: skip
+
+
+def test_scale_of_rows_and_columns() -> None:
+    assert proves(
+        lambda a, b, r, c: matmul(multiply(a, rows(r, a)), multiply(b, columns(c, b))),
+        lambda a, b, r, c: multiply(
+            multiply(matmul(a, b), broadcast_in_dim(r, (16, 10), (0,))),
+            broadcast_in_dim(c, (16, 10), (1,)),
+        ),
+        A, B, tensor(16), tensor(10),
+    )  # fmt: skip
+
+
+def test_scale_of_what_is_contracted_changes_sides() -> None:
+    assert proves(
+        lambda a, b, d: matmul(multiply(a, columns(d, a)), b),
+        lambda a, b, d: matmul(a, multiply(b, rows(d, b))),
+        A, B, tensor(12),
+    )  # fmt: skip
+
+
+def test_scale_of_what_is_contracted_cannot_leave() -> None:
+    square = tensor(6, 6)
+    assert not proves(
+        lambda a, b, d: matmul(multiply(a, columns(d, a)), b),
+        lambda a, b, d: multiply(matmul(a, b), columns(d, a)),
+        square, square, tensor(6),
+    )  # fmt: skip
+
+
+def test_constant_and_sign_leave_the_large_operand() -> None:
+    assert proves(
+        lambda a, b: matmul(multiply(negate(a), constant(splat(3, a.tensor))), b),
+        lambda a, b: negate(multiply(matmul(a, b), constant(splat(3, tensor(16, 2))))),
+        A, tensor(12, 2),
+    )  # fmt: skip
+
+
+def test_sum_of_a_product() -> None:
+    assert proves(
+        lambda a, b: reduce_("add", matmul(a, b), (0, 1)),
+        lambda a, b: dot(reduce_("add", a, (0,)), reduce_("add", b, (1,)), 0, (0, 0)),
+        A, B,
+    )  # fmt: skip
+
+
+def test_product_of_broadcast_batches() -> None:
+    assert proves(
+        lambda a, b: dot(
+            broadcast_in_dim(a, (5, 16, 12), (1, 2)),
+            broadcast_in_dim(b, (5, 12, 10), (1, 2)),
+            1,
+            (2, 1),
+        ),
+        lambda a, b: broadcast_in_dim(matmul(a, b), (5, 16, 10), (1, 2)),
+        A, B,
+    )  # fmt: skip
+
+
+def test_product_with_ones() -> None:
+    assert proves(
+        lambda a: matmul(constant(splat(1, tensor(9, 16))), a),
+        lambda a: broadcast_in_dim(reduce_("add", a, (0,)), (9, 12), (1,)),
+        A,
+    )
+
+
+# Dimension numbers.
+
+
+def test_transposes_become_dimension_numbers() -> None:
+    assert proves(
+        lambda a, b: transpose(matmul(transpose(b, (1, 0)), transpose(a, (1, 0))), (1, 0)),
+        matmul,
+        A, B,
+    )  # fmt: skip
+
+
+def test_attention_heads_need_no_transposes() -> None:
+    def heads(x: Any) -> Any:
+        return transpose(x, (0, 2, 1, 3))
+
+    d = DotDimensions((0, 1), (0, 1), (3,), (3,))
+    direct = DotDimensions((0, 2), (0, 2), (3,), (3,))
+    shape = tensor(2, 9, 4, 8)
+    assert proves(
+        lambda q, k: dot_general(heads(q), heads(k), d, Precision(), "f32"),
+        lambda q, k: dot_general(q, k, direct, Precision(), "f32"),
+        shape, shape,
+    )  # fmt: skip
+
+
+def test_leading_dimensions_are_flattened() -> None:
+    assert proves(
+        lambda x, w: dot(x, w, 0, (2, 0)),
+        lambda x, w: reshape(matmul(reshape(x, (20, 12)), w), (4, 5, 10)),
+        tensor(4, 5, 12), B,
+    )  # fmt: skip
+
+
+def test_unit_batch_is_dropped() -> None:
+    assert proves(
+        lambda x, y: dot(x, y, 1, (2, 1)),
+        lambda x, y: reshape(matmul(reshape(x, (16, 12)), reshape(y, (12, 10))), (1, 16, 10)),
+        tensor(1, 16, 12), tensor(1, 12, 10),
+    )  # fmt: skip
+
+
+def test_matrix_times_vector_in_the_other_orientation() -> None:
+    assert proves(matmul, lambda a, v: dot(v, a, 0, (0, 1)), A, tensor(12))
+
+
+def test_outer_product() -> None:
+    assert proves(
+        lambda x, y: multiply(
+            broadcast_in_dim(x, (7, 9), (0,)), broadcast_in_dim(y, (7, 9), (1,))
+        ),
+        lambda x, y: dot(reshape(x, (7, 1)), reshape(y, (1, 9))),
+        tensor(7), tensor(9),
+    )  # fmt: skip
+
+
+def test_sum_of_broadcast_products() -> None:
+    shape = (16, 12, 10)
+    assert proves(
+        lambda a, b: reduce_(
+            "add",
+            multiply(broadcast_in_dim(a, shape, (0, 1)), broadcast_in_dim(b, shape, (1, 2))),
+            (1,),
+        ),
+        matmul,
+        A, B,
+    )  # fmt: skip
+
+
+# Parts and structure.
+
+
+def test_row_of_a_product() -> None:
+    assert proves(
+        lambda a, b: slice_dimension(matmul(a, b), 0, 3, 4),
+        lambda a, b: matmul(slice_dimension(a, 0, 3, 4), b),
+        A, B,
+    )  # fmt: skip
+
+
+def test_concatenated_weights() -> None:
+    assert proves(
+        lambda x, a, b: concatenate(matmul(x, a), matmul(x, b), 1),
+        lambda x, a, b: matmul(x, concatenate(a, b, 1)),
+        A, B, B,
+    )  # fmt: skip
+
+
+def test_concatenated_operands_are_a_sum() -> None:
+    assert proves(
+        lambda x, y, a: matmul(concatenate(x, y, 1), a),
+        lambda x, y, a: add(
+            matmul(x, slice_dimension(a, 0, 0, 6)), matmul(y, slice_dimension(a, 0, 6, 12))
+        ),
+        tensor(16, 6), tensor(16, 6), B,
+    )  # fmt: skip
+
+
+def block_diagonal(a: Any, b: Any) -> Any:
+    zero = full(0, TensorType((), "f32"))
+    upper = pad(a, zero, (0, 0), (0, 5), (0, 0))
+    return concatenate(upper, pad(b, zero, (0, 4), (0, 0), (0, 0)), 0)
+
+
+def test_block_diagonal_needs_finite_inputs() -> None:
+    def goal(a: Any, b: Any, v: Any) -> Any:
+        first, second = slice_dimension(v, 0, 0, 4), slice_dimension(v, 0, 4, 9)
+        return concatenate(matmul(a, first), matmul(b, second), 0)
+
+    types = tensor(4, 4), tensor(5, 5), tensor(9, 3)
+    assert proves(lambda a, b, v: matmul(block_diagonal(a, b), v), goal, *types, numerics=FINITE)
+    assert not proves(lambda a, b, v: matmul(block_diagonal(a, b), v), goal, *types)
+
+
+def diagonal_mask(n: int) -> Any:
+    kind = TensorType((n, n), "i32")
+    return compare(iota(0, kind), iota(1, kind), "EQ", "SIGNED")
+
+
+def test_trace_of_a_product() -> None:
+    zeros = splat(0, tensor(16, 16))
+    assert proves(
+        lambda a, b: reduce_(
+            "add", select(diagonal_mask(16), matmul(a, b), constant(zeros)), (0, 1)
+        ),
+        lambda a, b: reduce_("add", multiply(a, transpose(b, (1, 0))), (0, 1)),
+        A, tensor(12, 16),
+    )  # fmt: skip
+
+
+def test_diagonal_matrix_scales_rows() -> None:
+    def start(v: Any, a: Any) -> Any:
+        square = broadcast_in_dim(v, (16, 16), (1,))
+        return matmul(select(diagonal_mask(16), square, constant(splat(0, tensor(16, 16)))), a)
+
+    assert proves(start, lambda v, a: multiply(a, rows(v, a)), tensor(16), A, numerics=FINITE)
+
+
+# Convolutions.
+
+PLAIN = Window((1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1), (False, False))
+SAME = PLAIN._replace(padding=((1, 1), (1, 1)))
+NHWC, NCHW = channels_last(2), channels_first(2)
+IMAGE, KERNEL = tensor(2, 8, 8, 6), tensor(3, 3, 6, 5)
+
+
+def conv(x: Any, k: Any, w: Window = SAME, d: ConvDimensions = NHWC, groups: int = 1) -> Any:
+    return convolution(x, k, w, d, Groups(groups, 1), Precision(), "f32")
+
+
+def test_pointwise_convolution_is_a_dot() -> None:
+    assert proves(
+        lambda x, k: conv(x, k, PLAIN),
+        lambda x, k: dot(x, reshape(k, (6, 5)), 0, (3, 0)),
+        IMAGE, tensor(1, 1, 6, 5),
+    )  # fmt: skip
+
+
+def test_pointwise_convolution_in_channels_first_is_a_dot() -> None:
+    assert proves(
+        lambda x, k: conv(x, k, PLAIN, NCHW),
+        lambda x, k: transpose(dot(x, reshape(k, (5, 6)), 0, (1, 1)), (0, 3, 1, 2)),
+        tensor(2, 6, 8, 8), tensor(5, 6, 1, 1),
+    )  # fmt: skip
+
+
+def test_depthwise_convolution_is_no_dot() -> None:
+    assert not proves(
+        lambda x, k: conv(x, k, PLAIN, groups=6),
+        lambda x, k: dot(x, broadcast_in_dim(reshape(k, (6,)), (6, 6), (1,)), 0, (3, 0)),
+        IMAGE, tensor(1, 1, 1, 6),
+    )  # fmt: skip
+
+
+def test_depthwise_convolution_is_a_sum_of_products() -> None:
+    def goal(x: Any, k: Any) -> Any:
+        def term(i: int) -> Any:
+            tap = reshape(slice_dimension(k, 0, i, i + 1), (6,))
+            shifted = slice_dimension(x, 1, i, i + 7)
+            return multiply(shifted, broadcast_in_dim(tap, (2, 7, 8, 6), (3,)))
+
+        return add(term(0), term(1))
+
+    assert proves(lambda x, k: conv(x, k, PLAIN, groups=6), goal, IMAGE, tensor(2, 1, 1, 6))
+
+
+def test_folded_batch_norm() -> None:
+    assert proves(
+        lambda x, k, s: multiply(conv(x, k), broadcast_in_dim(s, (2, 8, 8, 5), (3,))),
+        lambda x, k, s: conv(x, multiply(k, broadcast_in_dim(s, (3, 3, 6, 5), (3,)))),
+        IMAGE, KERNEL, tensor(5),
+    )  # fmt: skip
+
+
+def test_sum_of_convolutions() -> None:
+    assert proves(
+        lambda x, a, b: add(conv(x, a), conv(x, b)),
+        lambda x, a, b: conv(x, add(a, b)),
+        IMAGE, KERNEL, KERNEL,
+    )  # fmt: skip
+
+
+def test_parallel_3x3_and_1x1_convolutions_are_one() -> None:
+    amounts = (1, 1, 0, 0)
+    assert proves(
+        lambda x, a, b: add(conv(x, a), conv(x, b, PLAIN)),
+        lambda x, a, b: conv(
+            x, add(a, pad(b, full(0, TensorType((), "f32")), amounts, amounts, (0,) * 4))
+        ),
+        IMAGE, KERNEL, tensor(1, 1, 6, 5),
+    )  # fmt: skip
+
+
+def test_explicit_padding_is_absorbed() -> None:
+    amounts = (0, 1, 1, 0)
+    assert proves(
+        lambda x, k: conv(
+            pad(x, full(0, TensorType((), "f32")), amounts, amounts, (0,) * 4), k, PLAIN
+        ),
+        conv,
+        IMAGE, KERNEL,
+    )  # fmt: skip
+
+
+def test_padding_with_ones_is_not_absorbed() -> None:
+    amounts = (0, 1, 1, 0)
+    assert not proves(
+        lambda x, k: conv(
+            pad(x, full(1, TensorType((), "f32")), amounts, amounts, (0,) * 4), k, PLAIN
+        ),
+        conv,
+        IMAGE, KERNEL,
+    )  # fmt: skip
+
+
+def test_transposes_between_convolutions_cancel() -> None:
+    to_last, to_first = (0, 2, 3, 1), (0, 3, 1, 2)
+    assert proves(
+        lambda x, k: transpose(conv(transpose(x, to_first), k, SAME, NCHW), to_last),
+        lambda x, k: conv(x, transpose(k, (2, 3, 1, 0))),
+        IMAGE, tensor(5, 6, 3, 3),
+    )  # fmt: skip
+
+
+def test_whole_window_is_a_dense_layer() -> None:
+    d = DotDimensions((), (), (1, 2, 3), (0, 1, 2))
+    assert proves(
+        lambda x, k: conv(x, k, PLAIN),
+        lambda x, k: reshape(dot_general(x, k, d, Precision(), "f32"), (2, 1, 1, 5)),
+        tensor(2, 3, 3, 6), KERNEL,
+    )  # fmt: skip
+
+
+def test_repeated_rows_are_multiplied_once() -> None:
+    def repeated(x: Any) -> Any:
+        return reshape(broadcast_in_dim(x, (4, *x.shape), (1, 2)), (4 * x.shape[0], x.shape[1]))
+
+    assert proves(
+        lambda a, b: matmul(repeated(a), b),
+        lambda a, b: repeated(matmul(a, b)),
+        A, B,
+    )  # fmt: skip

@@ -1,0 +1,32 @@
+"""Options are checked when they are made."""
+
+import dataclasses
+
+import pytest
+
+from saturax import Options, OptionsError
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"numerics": "exact"}, "numerics: expected one of bitwise, rounding"),
+        ({"time_limit_s": -1}, "time_limit_s: expected a number of at least 0, got -1"),
+        ({"time_limit_s": float("nan")}, "time_limit_s"),
+        ({"time_limit_s": "10"}, "time_limit_s: expected a number of at least 0, got '10'"),
+        ({"candidates": 0}, "candidates: expected an integer of at least 1, got 0"),
+        ({"candidates": 2.5}, "candidates"),
+        ({"node_limit": 0}, "node_limit"),
+        ({"rules": ("layout", "magic")}, "rules: no such family: magic; there are .*layout"),
+    ],
+)
+def test_wrong_values(values, message):
+    with pytest.raises(OptionsError, match=message):
+        Options(**values)
+
+
+def test_defaults_are_valid_and_frozen():
+    options = Options()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.seed = 1
+    assert Options(rules=("layout",), time_limit_s=0).rules == ("layout",)

@@ -1,0 +1,316 @@
+"""The whole pipeline: faster where it can be, equal always, and the original where it fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sqlite3
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from running import (
+    FAMILIES,
+    PREDICTED,
+    QUICK,
+    assert_equal,
+    instance,
+    matrix_chain,
+    normal,
+    program_of,
+    run,
+)
+
+import saturax
+from saturax import Options, contest, pipeline, search
+from saturax.cost.database import PriceDatabaseWarning
+from saturax.errors import RuleError
+from saturax.extract import solver
+from saturax.jaxlib_compat import ModuleError
+
+_FUNCTION, _ARGUMENTS = matrix_chain(384)
+
+
+@pytest.fixture(scope="module")
+def optimized():
+    """(A B) x, optimised with all stages."""
+    return saturax.optimize(_FUNCTION, *_ARGUMENTS, options=dataclasses.replace(QUICK, time_limit_s=4))
+
+
+def test_matrix_chain_gets_faster_and_stays_equal(optimized):
+    report = optimized.report
+    assert report.outcome == "optimized"
+    assert report.speedup > 1.5
+    assert report.optimized_us < report.original_us
+    assert_equal(run(optimized.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
+    assert any("associate_dot" in rule for rule in report.rules)
+
+
+def test_stages_appear_in_order(optimized):
+    names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
+    assert names[:3] == ["calibrate", "saturate", "price"]
+    assert names[-2:] == ["refine", "confirm"]
+
+
+def test_chosen_candidate_was_verified(optimized):
+    (chosen,) = [c for c in optimized.report.candidates if c.outcome == "chosen"]
+    assert chosen.verified
+    assert chosen.largest_error <= chosen.allowed_error
+    assert chosen.ratio > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_random_programs_stay_equal(family, seed):
+    function, arguments = instance(family, seed)
+    result = saturax.optimize(function, *arguments, options=PREDICTED)
+    assert not [w for w in result.report.warnings if "internal error" in w]
+    assert "failed" not in result.report.reason
+    expected = jax.tree.leaves(jax.jit(function)(*arguments))
+    assert_equal(run(result.program, arguments), expected, 1e-4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3, 60))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_random_programs_stay_equal(family, seed):
+    test_random_programs_stay_equal(family, seed)
+
+
+def test_time_limit_of_zero_returns_the_original():
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=Options(time_limit_s=0))
+    assert (result.report.outcome, result.report.reason) == ("original", "the time limit is 0")
+    assert result.report.stages == []
+
+
+def test_effects_are_not_run():
+    def function(x):
+        jax.debug.callback(lambda: None)
+        return x * 2
+
+    result = saturax.optimize(function, np.ones(3, np.float32), options=QUICK)
+    assert result.report.outcome == "original"
+    assert "side effects" in result.report.reason
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_nan_in_examples_is_passed_over(share):
+    vector = _ARGUMENTS[2].copy()
+    vector[: int(share * len(vector))] = np.nan
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS[:2], vector, options=QUICK)
+    assert result.report.outcome == "optimized"
+
+
+def test_infinite_examples_do_no_harm():
+    vector = np.full_like(_ARGUMENTS[2], np.inf)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS[:2], vector, options=QUICK)
+    assert result.report.outcome == "optimized"
+
+
+def test_constant_outputs_are_no_evidence():
+    result = saturax.optimize(
+        lambda a, b: jnp.tanh(1e6 + (a @ b) @ a), normal(8, 8), normal(8, 8, seed=1), options=QUICK
+    )
+    assert result.report.outcome == "original"
+    assert "vary" in result.report.reason
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "saturate", "price", "prepare", "select"])
+def test_interruption_returns_the_original_and_says_so(stage):
+    def interrupt(name, detail):
+        if name == stage:
+            raise KeyboardInterrupt
+
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK, on_progress=interrupt)
+    assert result.report.outcome == "original"
+    assert any("interrupted" in warning for warning in result.report.warnings)
+    assert_equal(run(result.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
+
+
+def test_interruption_after_the_first_race_keeps_the_best():
+    def interrupt(name, detail):
+        if name == "refine":
+            raise KeyboardInterrupt
+
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK, on_progress=interrupt)
+    assert result.report.outcome == "optimized"
+    assert any("interrupted" in warning for warning in result.report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error", "told"),
+    [
+        (search, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
+        (search, "formulate", RuntimeError("a defect"), "internal error, please report it"),
+        (pipeline, "propose", TypeError("a defect"), "internal error, please report it"),
+        (pipeline, "extract", MemoryError("too much"), "internal error, please report it"),
+    ],
+)
+def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, error, told):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(module, name, fail)
+    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "original"
+    assert result.report.reason
+    assert any(told in warning for warning in result.report.warnings)
+
+
+def _fail_after(monkeypatch, count, error):
+    """Let compilations fail after the first `count`: the original's and the reference's."""
+    compile_module, calls = contest.compile_module, []
+
+    def compile_or_fail(module):
+        calls.append(module)
+        if len(calls) > count:
+            raise error
+        return compile_module(module)
+
+    monkeypatch.setattr(contest, "compile_module", compile_or_fail)
+
+
+@pytest.mark.parametrize(
+    "error", [ModuleError("XLA says no"), RuntimeError("crash"), jax.errors.JaxRuntimeError("oom")]
+)
+def test_candidates_that_do_not_compile_are_reported(monkeypatch, error):
+    _fail_after(monkeypatch, 2, error)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "original"
+    assert result.report.candidates
+    assert {c.outcome for c in result.report.candidates} == {"failed"}
+    assert str(error) in result.report.candidates[0].reason
+
+
+def test_original_that_does_not_compile_is_reported(monkeypatch):
+    _fail_after(monkeypatch, 0, ModuleError("XLA says no"))
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "original"
+    assert "XLA says no" in result.report.reason
+
+
+def test_wrong_candidate_is_rejected(monkeypatch):
+    """A planted defect: constants computed ahead of time come out wrong."""
+    constant = jnp.asarray(normal(64, 64))
+    monkeypatch.setattr(
+        contest, "precompute", lambda graph, frozen, evaluate: _with_outputs_negated(graph)
+    )
+    result = saturax.optimize(
+        lambda a, x: (a @ constant) @ x, normal(64, 64, seed=2), normal(64), options=QUICK
+    )
+    assert result.report.outcome == "original"
+    assert {c.outcome for c in result.report.candidates} == {"rejected"}
+
+
+def _with_outputs_negated(graph):
+    from saturax.graph.ir import Graph, Node
+
+    nodes, outputs = list(graph.nodes), []
+    for index in graph.outputs:
+        nodes.append(Node("unary", ("negate",), (index,), graph.nodes[index].type))
+        outputs.append(len(nodes) - 1)
+    return Graph(graph.inputs, tuple(nodes), tuple(outputs), graph.effects)
+
+
+def test_missing_solver_does_not_matter(monkeypatch, tmp_path):
+    """`import highspy` fails in the solver's process."""
+    (tmp_path / "highspy.py").write_text("raise ImportError('no highspy here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "optimized"
+
+
+def test_solver_that_cannot_be_started_does_not_matter(monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no processes left")
+
+    monkeypatch.setattr(solver.subprocess, "Popen", fail)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "optimized"
+
+
+def test_corrupt_cache_is_reported_and_does_not_stop(tmp_path):
+    damaged = tmp_path / "prices.sqlite"
+    damaged.write_bytes(b"this is no database" * 100)
+    options = dataclasses.replace(PREDICTED, database=damaged)
+    with pytest.warns(PriceDatabaseWarning, match="SATURAX_CACHE_DIR"):
+        result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=options)
+    assert result.report.outcome == "optimized"
+
+
+def test_folder_that_cannot_be_written_is_reported(tmp_path):
+    (tmp_path / "file").touch()
+    options = dataclasses.replace(PREDICTED, database=tmp_path / "file" / "prices.sqlite")
+    with pytest.warns(PriceDatabaseWarning, match="could not open"):
+        result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=options)
+    assert result.report.outcome == "optimized"
+
+
+def test_prices_are_remembered(tmp_path):
+    options = dataclasses.replace(QUICK, database=tmp_path / "prices.sqlite")
+    from saturax.cost import device
+    from saturax.cost.database import PriceDatabase
+
+    database = PriceDatabase(options.database)
+    known = dataclasses.replace(device.default_calibration(), defaulted=())
+    database.put_document(
+        device.identify().key, device.CALIBRATION_DOCUMENT, known.to_json()
+    )
+    database.close()
+    for known_prices in (False, True):
+        report = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=options).report
+        notes = next(stage.notes for stage in report.stages if stage.name == "price")
+        assert (notes["known"] > 0) == known_prices
+    (count,) = sqlite3.connect(options.database).execute("SELECT count(*) FROM price").fetchone()
+    assert count >= 2
+
+
+def test_limits_are_kept():
+    function, arguments = instance("recurrence", 1)
+    report = saturax.optimize(function, *arguments, options=Options(time_limit_s=1)).report
+    assert report.seconds < 6  # compilations are not counted
+
+
+def test_same_seed_gives_the_same_prediction():
+    first, second = (
+        saturax.optimize(_FUNCTION, *_ARGUMENTS, options=PREDICTED).program for _ in range(2)
+    )
+    assert first == second
+
+
+def test_prediction_does_not_depend_on_the_hash_seed():
+    code = (
+        "import jax.numpy as jnp, saturax, jax\n"
+        "from saturax.stablehlo import emit_module\n"
+        "f = lambda a, b, x: jnp.tanh((a @ b) @ x) + (a @ x)\n"
+        "s = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((9, 9), (9, 9), (9,))]\n"
+        "o = saturax.Options(time_limit_s=60, measure=False)\n"
+        "print(emit_module(saturax.optimize(f, *s, options=o).program))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**_environment(), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(texts) == 1
+
+
+def _environment():
+    import os
+    from pathlib import Path
+
+    source = str(Path(saturax.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": source}
+
+
+def test_program_is_what_it_was_where_nothing_helps():
+    program = program_of(lambda x: x, np.ones(3, np.float32))
+    assert pipeline.optimize_program(program, QUICK).program == program

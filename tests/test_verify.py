@@ -1,0 +1,194 @@
+"""Verification: what is wrong is rejected, what is rounded differently is not."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from running import normal
+
+from saturax.graph.types import TensorType
+from saturax.verify import compare, take_samples, verify
+
+_MATRIX, _VECTOR = TensorType((12, 12), "f32"), TensorType((12,), "f32")
+
+
+def _wide(run):
+    """The same computation in float64."""
+
+    def reference(inputs):
+        floats = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in inputs]
+        return run(floats)
+
+    return reference
+
+
+def _samples(run, types, examples=None, special=False):
+    return take_samples(run, _wide(run), types, examples, with_special_values=special)
+
+
+def _original(inputs):
+    a, b, x = inputs
+    return [(a @ b) @ x + x, (a * 4).astype(np.int32) @ np.ones(12, np.int32)]
+
+
+_TYPES = (_MATRIX, _MATRIX, _VECTOR)
+
+
+def _integers(a):
+    return (a * 4).astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        lambda a, b, x: [a @ (b @ x) + x, _integers(a) @ np.ones(12, np.int32)],
+        lambda a, b, x: [x + (x @ (b.T @ a.T)), _integers(a).sum(1, dtype=np.int32)],
+        lambda a, b, x: [
+            sum((a @ b)[:, k] * x[k] for k in reversed(range(12))) + x,
+            _integers(a).sum(1, dtype=np.int32),
+        ],
+    ],
+    ids=["other order", "transposed", "reversed sum"],
+)
+def test_equal_candidates_pass(candidate):
+    verdict = verify(lambda inputs: candidate(*inputs), _samples(_original, _TYPES))
+    assert verdict.passed, verdict.reason
+    assert verdict.draws >= 3
+    assert 0 <= verdict.worst.candidate <= verdict.worst.allowed
+
+
+@pytest.mark.parametrize(
+    ("candidate", "output"),
+    [
+        (lambda a, b, x: [(a @ b) @ x, _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [(b @ a) @ x + x, _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [(a @ b).T @ x + x, _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [-((a @ b) @ x + x), _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [np.abs((a @ b) @ x + x), _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [1.0001 * ((a @ b) @ x + x), _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [_bf16((a @ b) @ x + x), _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [(a @ b) @ x + x, _integers(a).sum(0, dtype=np.int32)], 1),
+        (lambda a, b, x: [(a @ b) @ x + x, _off_by_one(_integers(a).sum(1, dtype=np.int32))], 1),
+        (lambda a, b, x: [(a @ b) @ x + x, _integers(a).sum(1, dtype=np.int64)], 1),
+        (lambda a, b, x: [((a @ b) @ x + x)[:, None], _integers(a).sum(1, dtype=np.int32)], 0),
+        (lambda a, b, x: [(a @ b) @ x + x / 0, _integers(a).sum(1, dtype=np.int32)], 0),
+    ],
+    ids=[
+        "dropped term", "swapped operands", "wrong axis", "wrong sign", "lost sign", "wrong factor",
+        "less precision", "wrong integer axis", "one wrong integer", "wrong type", "wrong shape",
+        "infinite",
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_wrong_candidates_are_rejected(candidate, output):
+    def run(inputs):
+        found = candidate(*inputs)
+        return [np.asarray(found[0], np.float32), found[1]]
+
+    verdict = verify(run, _samples(_original, _TYPES))
+    assert not verdict.passed
+    assert verdict.reason.startswith(f"output {output} on ")
+    assert verdict.errors[-1].severity() > 1
+
+
+def _bf16(x):
+    return x.astype(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def _off_by_one(x):
+    x[3] += 1
+    return x
+
+
+def test_wrong_on_positive_values_only_is_found():
+    verdict = verify(
+        lambda inputs: [np.maximum(inputs[0], 0)],
+        _samples(lambda inputs: [inputs[0] * 1], (_VECTOR,)),
+    )
+    assert not verdict.passed
+
+
+def _nan_to_zero(inputs):
+    return [np.nan_to_num(inputs[0] * np.float32(2), nan=0.0, posinf=np.inf, neginf=-np.inf)]
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        _nan_to_zero,
+        lambda inputs: [np.clip(inputs[0] * np.float32(2), -1e30, 1e30)],
+        lambda inputs: [np.abs(inputs[0]) * np.float32(2) * np.sign(np.nan_to_num(inputs[0]))],
+    ],
+    ids=["NaN lost", "infinity lost", "NaN and infinity changed"],
+)
+def test_lost_special_values_are_found_where_promised(candidate):
+    samples = _samples(lambda inputs: [inputs[0] * np.float32(2)], (_MATRIX,), special=True)
+    assert samples[-1].distribution == "special"
+    assert np.isnan(samples[-1].original[0]).any()
+    assert not verify(candidate, samples).passed
+
+
+def test_special_values_are_no_evidence_alone():
+    constant = lambda inputs: [np.where(np.isnan(inputs[0]), inputs[0], 1)]  # noqa: E731
+    assert _samples(constant, (_MATRIX,), special=True) == []
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        lambda inputs: [np.ones(3, np.float32)],
+        lambda inputs: [np.tanh(np.float32(1e6) + 0 * inputs[0])],
+        lambda inputs: [np.tanh(1e6 + inputs[0].sum()).astype(np.float32)],
+        lambda inputs: [np.full(3, np.nan, np.float32) * inputs[0][0, 0]],
+    ],
+    ids=["constant", "saturated", "saturated scalar", "NaN"],
+)
+def test_constant_outputs_are_no_evidence(constant):
+    samples = _samples(constant, (_MATRIX,))
+    assert samples == []
+    verdict = verify(constant, samples)
+    assert not verdict.passed
+    assert "vary" in verdict.reason
+
+
+def test_scalar_that_varies_between_inputs_is_evidence():
+    total = lambda inputs: [np.asarray(inputs[0].sum(), np.float32)]  # noqa: E731
+    samples = _samples(total, (_MATRIX,))
+    assert len(samples) >= 2
+    assert not verify(lambda inputs: [np.float32(1) * samples[0].original[0]], samples).passed
+
+
+def test_empty_outputs_are_equal():
+    empty = lambda inputs: [np.zeros((0, 3), np.float32)]  # noqa: E731
+    assert verify(empty, _samples(empty, (_MATRIX,))).passed
+
+
+def test_examples_come_first_and_bad_ones_are_passed_over():
+    run = lambda inputs: [inputs[0] @ inputs[0]]  # noqa: E731
+    samples = _samples(run, (_MATRIX,), [normal(12, 12)])
+    np.testing.assert_array_equal(samples[0].inputs[0], normal(12, 12))
+    assert samples[0].distribution == "given"
+    samples = _samples(run, (_MATRIX,), [np.full((12, 12), np.nan, np.float32)])
+    assert samples
+    assert all(np.isfinite(s.inputs[0]).all() for s in samples)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float8_e4m3fn", "complex64"])
+def test_error_is_in_units_of_the_type(dtype):
+    exact = np.linspace(0.5, 1, 9) * (1 + 1j if dtype == "complex64" else 1)
+    original = np.asarray(jnp.asarray(exact, dtype))
+    _, same, allowed = compare(original, original, exact)
+    assert same <= allowed
+    _, wrong, allowed = compare(original[::-1], original, exact)
+    assert wrong > allowed or dtype == "float8_e4m3fn"
+
+
+@pytest.mark.parametrize("dtype", ["int4", "uint4", "int8", "uint64", "bool"])
+def test_integers_of_any_width_are_exact(dtype):
+    values = np.asarray([0, 1, 1, 0]).astype(jnp.dtype(dtype))
+    assert compare(values, values, values) == (0, 0, 0)
+    assert compare(values[::-1], values, values)[1] == 0
+    assert compare(np.roll(values, 1), values, values)[1] == 0.5
