@@ -1,0 +1,129 @@
+"""The extraction problem of an e-graph stands for its programs: read back, they are equal."""
+
+from __future__ import annotations
+
+import random
+
+import jax
+import numpy as np
+import pytest
+from running import FAMILIES, assert_equal, instance, matrix_chain, normal, program_of, run
+
+from saturax.cost.device import Calibration
+from saturax.cost.formulate import CHANGE_OF_MODE, formulate, read_program
+from saturax.cost.model import PriceModel
+from saturax.egraph import Limits, saturate
+from saturax.extract import dag_cost, dag_greedy, is_valid, tree_greedy
+from saturax.precompute import precompute
+from saturax.proposals import propose
+from saturax.represent import represent
+from saturax.rules import rules_within
+from saturax.rules.rule import Numerics
+
+
+def _formulation(program, model=None, iterations=2):
+    """Saturated with all rules that keep results equal over the reals."""
+    equalities = propose(program.graph)
+    represented = represent(program.graph, equalities)
+    limits = Limits(time_limit_s=2.0, node_limit=2_000, iteration_limit=iterations)
+    saturate(represented.egraph, rules_within(Numerics.ROUNDING), limits)
+    return formulate(represented, model or PriceModel(Calibration("test")))
+
+
+def _program(formulation, selection, program):
+    extracted = read_program(formulation, selection)
+    return program.with_graph(extracted.graph), extracted
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_original_reads_back(family):
+    function, arguments = instance(family, 11)
+    program = program_of(function, *arguments)
+    formulation = _formulation(program)
+    original = formulation.original()
+    assert is_valid(formulation.problem, original)
+    back, extracted = _program(formulation, original, program)
+    assert back.graph.size() <= program.graph.size()
+    assert len(extracted.enodes) == len(extracted.graph.nodes)
+    assert_equal(run(back, arguments), jax.tree.leaves(jax.jit(function)(*arguments)), 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_programs_at_random_prices_are_equal(family, seed):
+    """Every selection is a program of the e-graph: random prices reach unusual ones."""
+    function, arguments = instance(family, 20 + seed)
+    program = program_of(function, *arguments)
+    formulation = _formulation(program)
+    problem = formulation.problem
+    draw = random.Random(seed)
+    costs = [draw.random() if cost < float("inf") else cost for cost in problem.cost_us]
+    greedy = tree_greedy if seed % 2 else dag_greedy
+    selection = greedy(problem.with_costs(costs))
+    assert is_valid(problem, selection)
+    found, extracted = _program(formulation, selection, program)
+    expected = jax.tree.leaves(jax.jit(function)(*arguments))
+    assert_equal(run(found, arguments), expected, 1e-4)
+    frozen = precompute(
+        extracted.graph, extracted.frozen, lambda g, x: run(program.with_graph(g), x)
+    )
+    assert_equal(run(program.with_graph(frozen), arguments), expected, 1e-4)
+
+
+def test_cheaper_order_is_found():
+    function, arguments = matrix_chain(256)
+    program = program_of(function, *arguments)
+    formulation = _formulation(program)
+    best = dag_greedy(formulation.problem)
+    costs = [dag_cost(formulation.problem, s) for s in (best, formulation.original())]
+    assert costs[0] < 0.5 * costs[1]
+    graph = read_program(formulation, best).graph
+    assert all(node.type.size == 256 for node in graph.nodes if node.op == "dot_general")
+
+
+def test_used_kernels_are_what_a_selection_runs():
+    function, arguments = matrix_chain(32)
+    formulation = _formulation(program_of(function, *arguments))
+    (square, vector) = sorted(
+        formulation.used_kernels([formulation.original()]), key=lambda k: -k.type.size
+    )
+    assert (square.type.shape, vector.type.shape) == ((32, 32), (32,))
+    assert all(kernel.is_measurable for kernel in (square, vector))
+
+
+def test_measured_prices_are_used():
+    function, arguments = matrix_chain(32)
+    program = program_of(function, *arguments)
+    model = PriceModel(Calibration("test"))
+    formulation = _formulation(program, model)
+    before = dag_cost(formulation.problem, formulation.original())
+    for kernel in formulation.used_kernels([formulation.original()]):
+        model.measured[kernel.key] = 1000.0
+    formulation = formulate(formulation.represented, model)
+    after = dag_cost(formulation.problem, formulation.original())
+    assert before < 1000 < 2000 <= after < 2100
+
+
+def test_fusion_is_cheaper_than_going_through_memory():
+    """One kernel for a chain of elementwise functions, however long."""
+    chain = program_of(lambda x: -jax.numpy.abs(-jax.numpy.sign(x)) + x, normal(512, 512))
+    single = program_of(lambda x: -x, normal(512, 512))
+    costs = []
+    for program in (chain, single):
+        formulation = formulate(represent(program.graph), PriceModel(Calibration("test")))
+        costs.append(dag_cost(formulation.problem, formulation.original()))
+    assert costs[0] < 2 * costs[1]
+
+
+def test_constants_only_is_frozen():
+    table = np.asarray(normal(8, 8))
+    program = program_of(lambda x: x @ (table @ table), normal(8))
+    formulation = _formulation(program, iterations=1)
+    extracted = read_program(formulation, formulation.original())
+    assert [extracted.graph.nodes[i].op for i in extracted.frozen] == ["dot_general"]
+
+
+def test_nodes_without_an_enode_change_the_mode_only():
+    formulation = _formulation(program_of(lambda x: x + 1, normal(3)))
+    for enode, operands in zip(formulation.enodes, formulation.operands, strict=True):
+        assert enode != CHANGE_OF_MODE or len(operands) == 1
