@@ -15,6 +15,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -29,7 +30,6 @@ from saturax.options import NUMERICS, Options
 
 from .cases import MODES
 from .models import Workload, workloads
-from .provenance import provenance
 from .worker import PEERS, Task
 
 HEADER = (
@@ -44,13 +44,14 @@ class Document:
     """The results so far: rows by (workload, mode), and what was left out with its reason."""
 
     path: Path
+    provenance: dict[str, Any]
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     skipped: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, resume: bool) -> Document:
+    def open(cls, path: Path, provenance: dict[str, Any], resume: bool) -> Document:
         """The document of a file; empty unless it is there and `resume`."""
-        document = cls(path)
+        document = cls(path, provenance)
         if resume and path.exists():
             content = json.loads(path.read_text())
             document.rows = {key_of(row): row for row in content["rows"]}
@@ -73,13 +74,14 @@ class Document:
 
     def add(self, row: dict[str, Any]) -> None:
         """Enter a row and write the file."""
+        row |= {"git_revision": self.provenance["git_revision"]}
         (self.skipped if "skipped" in row else self.rows)[key_of(row)] = row
         self.write()
 
     def write(self) -> None:
         """Write the file in one step: it is whole whenever the run ends."""
         content = {
-            "provenance": provenance(),
+            "provenance": self.provenance,
             "rows": list(self.rows.values()),
             "skipped": list(self.skipped.values()),
         }
@@ -239,27 +241,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen rows and return the exit code."""
     parsed = parse(arguments)
     options = saturax_options(parsed)
-    document = Document.open(parsed.output, parsed.resume)
     calibration = {"do": "calibrate", "database": options["database"]}
     known = run_apart(calibration, parsed.row_limit)
+    # This process must not touch an accelerator: JAX would take most of its memory.
+    command = shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
+    document = Document.open(
+        parsed.output, known["provenance"] | {"command": command}, parsed.resume
+    )
     print(f"device calibrated {known['measured_at']}\n{HEADER}", flush=True)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in chosen_rows(parsed, options, document):
+            print(line_of(row), flush=True)
+            rows += [] if "skipped" in row else [row]
+    except KeyboardInterrupt:
+        print("interrupted; `--resume` goes on from here", file=sys.stderr)
+        return 130
+    document.write()
+    print(summary(rows))
+    return 1 if any(row.get("problem") for row in rows) else 0
+
+
+def chosen_rows(
+    parsed: argparse.Namespace, options: dict[str, Any], document: Document
+) -> Iterator[dict[str, Any]]:
+    """The rows of the command line, old or new, as they become known."""
     for workload in workloads(parsed.sets, parsed.names):
         for mode in parsed.modes:
             task = Task(
                 workload.name, mode, options, parsed.reduced, parsed.budget, tuple(parsed.peers)
             )
             if document.has(task):
-                row = document.row(task)
-            else:
-                row = row_of(task, workload, parsed.row_limit)
-                document.add(row)
-            if "skipped" not in row:
-                rows.append(row)
-            print(line_of(row), flush=True)
-    document.write()
-    print(summary(rows))
-    return 1 if any(row.get("problem") for row in rows) else 0
+                yield document.row(task)
+                continue
+            row = row_of(task, workload, parsed.row_limit)
+            document.add(row)
+            yield row
 
 
 if __name__ == "__main__":

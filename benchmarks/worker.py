@@ -34,6 +34,7 @@ from saturax.stablehlo import emit_module, to_portable_artifact
 from .cases import Case, case_of
 from .check_models import LEAST_VARIATION, compare
 from .models import workloads
+from .provenance import provenance
 from .timing import Call, interleave, ratio_of_medians
 
 OPTIMISED_ON, MEASURED_ON, ALSO_RUN_ON = 0, 7, 8
@@ -71,9 +72,10 @@ class StageClock:
     stage: str = ""
     compile_s: dict[str, float] = field(default_factory=dict)
 
-    def on_progress(self, stage: str, _: str) -> None:
-        """What `saturax.optimize` calls when a stage begins."""
-        self.stage = stage
+    def on_progress(self, stage: str, detail: str) -> None:
+        """What `saturax.optimize` calls when a stage begins (without a detail) and in it."""
+        if not detail:
+            self.stage = stage
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -318,9 +320,12 @@ def try_peer(task: Task, peer: str) -> dict[str, Any]:
 
 
 def calibrate(database: str | None) -> dict[str, Any]:
-    """Measures the device once, unless that was done: the first row should not pay for it."""
+    """Measures the device once, unless that was done: the first row should not pay for it.
+
+    Answers when that was, and the provenance of all that is measured here.
+    """
     calibration = load_or_calibrate(PriceDatabase(database))
-    return {"measured_at": calibration.measured_at, "seconds": calibration.seconds}
+    return {"measured_at": calibration.measured_at, "provenance": provenance()}
 
 
 def main(arguments: list[str]) -> None:

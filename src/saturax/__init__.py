@@ -1,9 +1,9 @@
 """saturax: equality saturation for JAX programs, with a global performance model.
 
-    import saturax
-    fast = saturax.jit(model)          # as jax.jit, optimised for this device
-    fast(parameters, inputs)
-    print(fast.report.to_json())       # what was done, and why
+import saturax
+fast = saturax.jit(model)          # as jax.jit, optimised for this device
+fast(parameters, inputs)
+print(fast.report.to_json())       # what was done, and why
 """
 
 from saturax.api import optimize, optimize_module

@@ -49,17 +49,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print JSON instead of text")
         return sub
 
     sub = add("optimize", _optimize, "Optimise a StableHLO file.")
-    sub.add_argument("input", type=Path, help="StableHLO text, bytecode, portable artifact, or "
-                     "jax.export serialisation; - reads standard input")
-    sub.add_argument("-o", "--output", type=Path, help="where to write the same kind of file "
-                     "(default: standard output)")
+    sub.add_argument(
+        "input",
+        type=Path,
+        help="StableHLO text, bytecode, portable artifact, or "
+        "jax.export serialisation; - reads standard input",
+    )
+    sub.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="where to write the same kind of file (default: standard output)",
+    )
     _add_options(sub)
     sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
     sub.add_argument("input", type=Path, help="as for optimize")
@@ -73,14 +83,28 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     default = Options()
-    parser.add_argument("--numerics", choices=NUMERICS, default=default.numerics,
-                        help="least strict class of rules to use (default: %(default)s)")
-    parser.add_argument("--time-limit", type=float, default=default.time_limit_s, metavar="SECONDS",
-                        help="for everything but XLA's compilations (default: %(default)s)")
-    parser.add_argument("--candidates", type=int, default=default.candidates,
-                        help="programs to time in the first race (default: %(default)s)")
-    parser.add_argument("--no-measure", action="store_true",
-                        help="run nothing: choose by predicted time")
+    parser.add_argument(
+        "--numerics",
+        choices=NUMERICS,
+        default=default.numerics,
+        help="least strict class of rules to use (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=default.time_limit_s,
+        metavar="SECONDS",
+        help="for everything but XLA's compilations (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=int,
+        default=default.candidates,
+        help="programs to time in the first race (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-measure", action="store_true", help="run nothing: choose by predicted time"
+    )
     parser.add_argument("--database", type=Path, help="file of measured prices")
 
 
@@ -183,7 +207,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
     with _progress() as on_progress:
         result = optimize(
-            mobilenet_v2, parameters(), image(), options=_options(arguments),
+            mobilenet_v2,
+            parameters(),
+            image(),
+            options=_options(arguments),
             on_progress=on_progress,
         )
     print(result.report.to_json() if arguments.json else explain(result.report))
@@ -194,8 +221,13 @@ def _rules(arguments: argparse.Namespace) -> int:
     from saturax.rules import all_rules
 
     rows = [
-        {"name": r.name, "family": r.family, "numerics": r.numerics.name.lower(),
-         "equation": r.equation, "source": r.source}
+        {
+            "name": r.name,
+            "family": r.family,
+            "numerics": r.numerics.name.lower(),
+            "equation": r.equation,
+            "source": r.source,
+        }
         for r in all_rules()
     ]
     if arguments.json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -61,7 +62,7 @@ def optimize_program(
     raises for what a stage could not do: the report then says why the original was kept.
     """
     options = Options() if options is None else options
-    report = Report(program.module_name, versions=versions(), options=_plain_options(options))
+    report = Report(program.module_name or program.name, versions=versions(), options=_plain_options(options))
     run = Run(options, report, on_progress)
     report.operations_before = report.operations_after = program.graph.size()
     reason = _unsuitable(program, options)
@@ -101,17 +102,18 @@ def _unsuitable(program: Program, options: Options) -> str:
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
     device = identify()
     run.report.device = device.key
-    database = PriceDatabase(run.options.database)
-    with run.stage("calibrate") as notes:
-        limit_s = min(_LONGEST_CALIBRATION_S, run.remaining_s) if run.options.measure else 0.0
-        calibration = load_or_calibrate(database, time_limit_s=limit_s)
-        notes["measured"] = calibration.measured_at
-    model = PriceModel(calibration)
-    rules = active_rules(run.options)
-    pricing = Pricing(run, device, database, model)
-    equalities = propose(program.graph)
-    propose_regions(run, equalities, rules, pricing)
-    found = search(run, equalities, rules, pricing)
+    with closing(PriceDatabase(run.options.database)) as database:
+        with run.stage("calibrate") as notes:
+            # Once per device: the time limit begins after it.
+            limit_s = _LONGEST_CALIBRATION_S if run.options.measure else 0.0
+            calibration = load_or_calibrate(database, time_limit_s=limit_s)
+            notes["measured"] = calibration.measured_at
+        run.restart_clock()
+        pricing = Pricing(run, device, database, PriceModel(calibration))
+        rules = active_rules(run.options)
+        equalities = propose(program.graph)
+        propose_regions(run, equalities, rules, pricing)
+        found = search(run, equalities, rules, pricing)
     run.report.predicted_original_us = found.original_us
     if run.options.measure:
         _select_by_measuring(run, program, examples, found)

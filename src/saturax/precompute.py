@@ -28,9 +28,7 @@ def precompute(graph: Graph, frozen: Sequence[int], evaluate: Evaluate) -> Graph
     return prune(Graph(graph.inputs, tuple(nodes), graph.outputs, graph.effects))
 
 
-def _with_constants_as_inputs(
-    graph: Graph, outputs: Sequence[int]
-) -> tuple[Graph, list[Array]]:
+def _with_constants_as_inputs(graph: Graph, outputs: Sequence[int]) -> tuple[Graph, list[Array]]:
     """The part of `graph` below `outputs`, its tensors of distinct elements made parameters."""
     part = prune(Graph((), graph.nodes, tuple(outputs)))
     inputs: list[Array] = []

@@ -44,6 +44,10 @@ class Run:
         """Whether the time set aside for searching by prediction is over."""
         return self.remaining_s < (1 - SEARCH_SHARE) * self.options.time_limit_s
 
+    def restart_clock(self) -> None:
+        """Begin to count the time limit now."""
+        self.started = time.monotonic()
+
     def exclude_compilation(self, seconds: float) -> None:
         """Take seconds that XLA compiled out of the account, as far as the allowance reaches."""
         allowance_s = _COMPILATION_ALLOWANCE * self.options.time_limit_s

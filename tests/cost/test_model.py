@@ -14,7 +14,7 @@ from saturax.cost.device import Calibration
 from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.model import PriceModel, trip_count
 from saturax.graph.ops import generic_of
-from saturax.graph.types import TensorType, TokenType, TupleType
+from saturax.graph.types import OpaqueType, TensorType, TupleType
 
 
 @pytest.fixture
@@ -69,11 +69,10 @@ def test_bitcasts_and_splats_are_free(model):
 
 def test_strided_access_costs_more_than_contiguous(model):
     step, part = (
-        model.inline_us(_kernel(lambda x, s=s: x[:, ::s], normal(64, 64), op="slice"))
-        for s in (2, 1)
-        if s == 2
-    ), model.inline_us(_kernel(lambda x: x[:, :32], normal(64, 64)))
-    assert next(step) > part == 0
+        model.inline_us(_kernel(f, normal(64, 64), op="slice"))
+        for f in (lambda x: jax.lax.slice(x, (0, 0), (64, 64), (1, 2)), lambda x: x[:, :32])
+    )
+    assert step > part == 0
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,6 @@ def test_strided_access_costs_more_than_contiguous(model):
         (jnp.sort, True),
         (lambda x: x + 1, False),
         (lambda x: x.T.reshape(-1), False),
-        (jax.lax.optimization_barrier, True),
     ],
 )
 def test_what_is_measured(function, is_measurable):
@@ -95,7 +93,7 @@ def test_what_is_measured(function, is_measurable):
         for n in graph.nodes
         if n.operands
     )  # fmt: skip
-    assert found is is_measurable or function is jax.lax.optimization_barrier
+    assert found is is_measurable
 
 
 def test_what_refers_to_a_symbol_is_not_measured():
@@ -124,9 +122,7 @@ def test_loops_cost_their_body_times_their_trips(model):
 
 
 def test_loops_of_unknown_length_count_once():
-    node = _loop(
-        lambda x: jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, x), normal(3)
-    )
+    node = _loop(lambda x: jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, x), normal(3))
     assert trip_count(generic_of(node)) == 1
 
 
@@ -141,7 +137,7 @@ def test_bytes():
     f32 = TensorType((3, 4), "f32")
     assert byte_size(f32) == 48
     assert byte_size(TupleType((f32, f32))) == 96
-    assert byte_size(TokenType()) == 0
+    assert byte_size(OpaqueType("!stablehlo.token")) == 0
     assert _dot(4).bytes == 3 * 64
     assert _dot(4).flops == 2 * 4**3
 

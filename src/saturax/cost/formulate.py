@@ -114,7 +114,15 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
         is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
         for enode in egraph.nodes(class_id):
             children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
-            _add_enode(rows, model, kernel_of(egraph, class_id, enode), enode.id, memory, children, is_frozen)
+            _add_enode(
+                rows,
+                model,
+                kernel_of(egraph, class_id, enode),
+                enode.id,
+                memory,
+                children,
+                is_frozen,
+            )
     roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
     problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
@@ -149,7 +157,13 @@ def _add_enode(
     if op == "get_result":
         rows.add(memory, 0.0, children, enode, "leaf")
         return
-    if kind == "elementwise" or op in ("broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"):
+    if kind == "elementwise" or op in (
+        "broadcast_in_dim",
+        "slice",
+        "dynamic_slice",
+        "pad",
+        "reverse",
+    ):
         cost = model.inline_us(kernel) + _TIE_BREAK_US
         rows.add(computed, cost, in_line, enode, f"{op} {kernel.attributes[0]}")
         if op in ("slice", "dynamic_slice"):  # reads only its part of what lies in memory
@@ -160,7 +174,13 @@ def _add_enode(
         rows.kernels[kernel.key] = kernel
     if op == "reduce":  # its producers fuse into it, so it does not read them itself
         own = model.kernel_us(kernel) - model.read_us(kernel.operands[0])
-        rows.add(memory, max(own, 0.5 * model.kernel_us(kernel), _TIE_BREAK_US), in_line, enode, kernel.key)
+        rows.add(
+            memory,
+            max(own, 0.5 * model.kernel_us(kernel), _TIE_BREAK_US),
+            in_line,
+            enode,
+            kernel.key,
+        )
         return
     if op == "concatenate":
         rows.add(memory, model.kernel_us(kernel), in_line, enode, kernel.key)
@@ -171,7 +191,13 @@ def _add_enode(
         return
     if op == "transpose":
         cost = model.kernel_us(kernel)
-        rows.add(computed, max(cost - model.write_us(kernel.type), model.inline_us(kernel)), children, enode, kernel.key)
+        rows.add(
+            computed,
+            max(cost - model.write_us(kernel.type), model.inline_us(kernel)),
+            children,
+            enode,
+            kernel.key,
+        )
     rows.add(memory, model.kernel_us(kernel) + _TIE_BREAK_US, children, enode, kernel.key)
 
 

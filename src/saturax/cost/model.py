@@ -80,9 +80,7 @@ class PriceModel:
         if kernel.is_bitcast or kernel.op in ("broadcast_in_dim", "constant"):
             return 0.0
         if kernel.op in ("unary", "binary", "ternary"):
-            return self.elementwise_us(
-                function_name(kernel.attributes[0]), type.dtype, type.size
-            )
+            return self.elementwise_us(function_name(kernel.attributes[0]), type.dtype, type.size)
         cheap = self.elementwise_us("add", type.dtype, type.size)
         if kernel.op in ("transpose", "reverse") or _skips_in_last_dimension(kernel):
             return _STRIDED_ACCESS_FACTOR * cheap
@@ -106,9 +104,7 @@ class PriceModel:
         elif kernel.op in ("reduce", "reduce_window", "gather"):
             compute = self.elementwise_us("add", dtype, max(kernel.flops, 1))
         elif kernel.op == "transpose":
-            compute = _STRIDED_ACCESS_FACTOR * self.elementwise_us(
-                "add", dtype, kernel.bytes // 8
-            )
+            compute = _STRIDED_ACCESS_FACTOR * self.elementwise_us("add", dtype, kernel.bytes // 8)
         elif kernel.op.partition(".")[2]:
             compute = _UNKNOWN_OPERATION_FACTOR * move
         else:
@@ -140,7 +136,9 @@ def trip_count(generic: Generic) -> int:
     output = condition.nodes[condition.outputs[0]]
     if output.op != "binary" or function_name(output.attributes[0]) != "compare":
         return 1
-    limit = condition.nodes[output.operands[1]]
+    counter, limit = (condition.nodes[operand] for operand in output.operands)
+    if counter.op != "parameter":
+        return 1
     literal = limit.attributes[0] if limit.op == "constant" else None
     if not isinstance(literal, Literal) or not literal.is_splat:
         return 1

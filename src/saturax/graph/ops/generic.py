@@ -29,4 +29,6 @@ class Generic(NamedTuple):
 
 def generic_of(node: Node) -> Generic | None:
     """The `Generic` attributes of a node, or None if it is an operation of the table."""
-    return node.attributes[0] if node.attributes and isinstance(node.attributes[0], Generic) else None
+    return (
+        node.attributes[0] if node.attributes and isinstance(node.attributes[0], Generic) else None
+    )

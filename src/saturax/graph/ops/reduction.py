@@ -38,7 +38,9 @@ def identity_value(f: str, dtype: str) -> Any:
     if f == "multiply":
         return kind.type(1)
     if f == "and":
-        return kind.type(1) if dtype == "i1" else kind.type(-1) if dtype[0] == "i" else ~kind.type(0)
+        return (
+            kind.type(1) if dtype == "i1" else kind.type(-1) if dtype[0] == "i" else ~kind.type(0)
+        )
     if is_complex(dtype):
         return None
     if dtype == "i1":
@@ -97,9 +99,7 @@ register(
     _reduce_flops,
     _reduces_nothing,
 )
-register(
-    "reduce_window", ("f", "window"), _infer_reduce_window, "heavy", _reduce_window_flops
-)
+register("reduce_window", ("f", "window"), _infer_reduce_window, "heavy", _reduce_window_flops)
 
 
 def reduce_(f: Any, x: Any, dimensions: Any) -> Any:
