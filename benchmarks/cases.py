@@ -37,7 +37,11 @@ def case_of(program: Program, mode: str) -> Case | None:
     if mode == "arguments":
         return Case(program.function, lambda seed: (parameters, *_inputs(program, seed)))
     if mode == "constants":
-        return Case(program.closed(), lambda seed: _inputs(program, seed))
+        # Not `Program.closed`: functions index weights by traced values, which NumPy's refuse.
+        return Case(
+            lambda *inputs: program.function(parameters, *inputs),
+            lambda seed: _inputs(program, seed),
+        )
     if mode != "train":
         raise ValueError(f"expected a mode of {', '.join(MODES)}, got {mode!r}")
     if program.train_step is None:

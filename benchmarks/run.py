@@ -104,7 +104,10 @@ def run_apart(description: dict[str, Any], limit_s: float) -> dict[str, Any]:
             end of what it said. Its own child processes end with it.
     """
     # The child finds the modules that this process finds, whatever its working directory.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "JAX_TRACEBACK_FILTERING": "off",  # so that the last line is the error
+    }
     with tempfile.TemporaryDirectory() as folder:
         output, log = Path(folder) / "row.json", Path(folder) / "log.txt"
         command = [sys.executable, "-m", "benchmarks.worker", json.dumps(description), str(output)]

@@ -58,7 +58,7 @@ def search_only(name: str, is_reduced: bool) -> tuple[float, saturax.Report]:
     program = workload.build(is_reduced)
     with workload.context():
         lowered = jax.jit(program.function).lower(program.parameters, *program.inputs)
-        module = lowered.compiler_ir("stablehlo")
+        module: Any = lowered.compiler_ir("stablehlo")
         start = time.perf_counter()
         result = optimize_program(import_module(module), saturax.Options(measure=False))
         emit_module(result.program)

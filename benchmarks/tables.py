@@ -115,13 +115,18 @@ def _overall(rows: Sequence[dict[str, Any]]) -> str:
         return "No row was measured."
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     kept = sum(row["outcome"] == "original" for row in rows)
-    return (
+    text = (
         f"Geometric mean of {len(ratios)} programs: {mean:.2f}×; "
         f"{sum(ratio > 1.02 for ratio in ratios)} faster than 1.02×, "
         f"{sum(ratio < 0.98 for ratio in ratios)} slower than 0.98×, "
-        f"{len(rows) - len(ratios)} failed. In {kept} the original was kept: their speed-up is "
-        "that of a program over itself, and shows how well this measures."
+        f"{len(rows) - len(ratios)} failed."
     )
+    if kept:
+        text += (
+            f" In {kept} the original was kept: their speed-up is that of a program over itself, "
+            "and shows how well this measures."
+        )
+    return text
 
 
 def stages_table(documents: Sequence[dict[str, Any]]) -> str:

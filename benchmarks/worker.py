@@ -324,7 +324,8 @@ def calibrate(database: str | None) -> dict[str, Any]:
 
     Answers when that was, and the provenance of all that is measured here.
     """
-    calibration = load_or_calibrate(PriceDatabase(database))
+    with contextlib.closing(PriceDatabase(database)) as prices:
+        calibration = load_or_calibrate(prices)
     return {"measured_at": calibration.measured_at, "provenance": provenance()}
 
 

@@ -101,7 +101,8 @@ def test_examples_that_do_not_fit(examples, message):
         ("module {}", "main"),
         ("module { func.func public @a() { return } func.func public @b() { return } }", "main"),
         (
-            "func.func public @main(%a: f32) -> f32 { %b = arith.addf %a, %a : f32 return %b : f32 }",
+            "func.func public @main(%a: f32) -> f32 "
+            "{ %b = arith.addf %a, %a : f32 return %b : f32 }",
             "expected",
         ),
     ],

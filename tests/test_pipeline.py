@@ -37,7 +37,9 @@ _FUNCTION, _ARGUMENTS = matrix_chain(384)
 @pytest.fixture(scope="module")
 def optimized():
     """(A B) x, optimised with all stages."""
-    return saturax.optimize(_FUNCTION, *_ARGUMENTS, options=dataclasses.replace(QUICK, time_limit_s=4))
+    return saturax.optimize(
+        _FUNCTION, *_ARGUMENTS, options=dataclasses.replace(QUICK, time_limit_s=4)
+    )
 
 
 def test_matrix_chain_gets_faster_and_stays_equal(optimized):
@@ -125,7 +127,7 @@ def test_interruption_returns_the_original_and_says_so(stage):
             raise KeyboardInterrupt
 
     result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK, on_progress=interrupt)
-    assert result.report.outcome == "original"
+    assert (result.report.outcome, result.report.reason) == ("original", "it was interrupted")
     assert any("interrupted" in warning for warning in result.report.warnings)
     assert_equal(run(result.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
 
@@ -257,9 +259,7 @@ def test_prices_are_remembered(tmp_path):
 
     database = PriceDatabase(options.database)
     known = dataclasses.replace(device.default_calibration(), defaulted=())
-    database.put_document(
-        device.identify().key, device.CALIBRATION_DOCUMENT, known.to_json()
-    )
+    database.put_document(device.identify().key, device.CALIBRATION_DOCUMENT, known.to_json())
     database.close()
     for known_prices in (False, True):
         report = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=options).report

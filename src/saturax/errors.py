@@ -5,7 +5,7 @@ class SaturaxError(Exception):
     """Base of every error that saturax raises on purpose."""
 
 
-class ImportFailure(SaturaxError):
+class ImportFailure(SaturaxError):  # noqa: N818 (`ImportError` is Python's)
     """The input is not a StableHLO program that saturax can represent."""
 
 

@@ -207,7 +207,7 @@ def is_tracing() -> bool:
 
     There is no public way to ask; a JAX without this one counts as tracing, which is always safe.
     """
-    from jax._src import core  # noqa: PLC0415
+    from jax._src import core
 
     is_clean = getattr(core, "trace_state_clean", None)
     return is_clean is None or not is_clean()

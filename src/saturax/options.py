@@ -50,6 +50,7 @@ class Options:
 
             unknown = sorted(set(self.rules) - set(families()))
             if unknown:
+                known = ", ".join(families())
                 raise OptionsError(
-                    f"rules: no such family: {', '.join(unknown)}; there are {', '.join(families())}"
+                    f"rules: no such family: {', '.join(unknown)}; there are {known}"
                 )

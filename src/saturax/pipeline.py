@@ -62,7 +62,9 @@ def optimize_program(
     raises for what a stage could not do: the report then says why the original was kept.
     """
     options = Options() if options is None else options
-    report = Report(program.module_name or program.name, versions=versions(), options=_plain_options(options))
+    report = Report(
+        program.module_name or program.name, versions=versions(), options=_plain_options(options)
+    )
     run = Run(options, report, on_progress)
     report.operations_before = report.operations_after = program.graph.size()
     reason = _unsuitable(program, options)
@@ -73,6 +75,7 @@ def optimize_program(
         _optimize(run, program, examples)
     except KeyboardInterrupt:
         report.warnings.append("interrupted: this is the best program found until then")
+        report.reason = report.reason or "it was interrupted"
     except SaturaxError as error:
         report.warnings.append(str(error))
         report.reason = report.reason or f"a stage failed: {error}"

@@ -15,17 +15,16 @@ from benchmarks.run import Document, line_of, row_of, summary
 from benchmarks.timing import LEAST_ROUNDS, interleave, ratio_of_medians
 from benchmarks.worker import Task, coarsest_rounding, problem_of, relative_difference, run_task
 
-OPTIONS = {"time_limit_s": 2.0, "database": None}
+OPTIONS = {"time_limit_s": 1.0, "database": None}
 
 
-def task(tmp_path, **changes):
-    options = OPTIONS | {"database": str(tmp_path / "prices.sqlite")}
-    known = {"workload": "nasrnn", "mode": "arguments", "options": options, "is_reduced": True}
+def task(**changes):
+    known = {"workload": "nasrnn", "mode": "arguments", "options": OPTIONS, "is_reduced": True}
     return Task(**(known | {"budget_s": 0.1} | changes))
 
 
-def test_row_has_times_evidence_and_stages(tmp_path):
-    row = run_task(task(tmp_path))
+def test_row_has_times_evidence_and_stages():
+    row = run_task(task())
     assert row["outcome"] in ("optimized", "original")
     assert row["problem"] == ""
     assert row["rounds"] >= LEAST_ROUNDS
@@ -40,9 +39,9 @@ def test_row_has_times_evidence_and_stages(tmp_path):
     json.dumps(row)
 
 
-def test_original_is_measured_against_itself(tmp_path):
+def test_original_is_measured_against_itself():
     options = OPTIONS | {"time_limit_s": 0.0}
-    row = run_task(task(tmp_path, options=options))
+    row = run_task(task(options=options))
     assert row["outcome"] == "original"
     assert "time limit" in row["reason"]
     assert row["outputs"]["difference"] == 0
@@ -51,7 +50,7 @@ def test_original_is_measured_against_itself(tmp_path):
 
 def test_crash_costs_one_row_and_resume_keeps_the_others(tmp_path):
     (workload,) = workloads(names=["nasrnn"])
-    broken = task(tmp_path, options={"no such option": 1})
+    broken = task(options={"no such option": 1})
     row = row_of(broken, workload, 60)
     assert row["outcome"] == "failed"
     assert "no such option" in row["problem"]
@@ -62,21 +61,21 @@ def test_crash_costs_one_row_and_resume_keeps_the_others(tmp_path):
     again = Document.open(path, PROVENANCE, resume=True)
     assert again.rows["nasrnn", "train"]["git_revision"] == PROVENANCE["git_revision"]
     assert not again.has(broken)
-    assert again.has(task(tmp_path, options={"no such option": 1}, mode="train"))
-    assert not again.has(task(tmp_path, mode="train"))
+    assert again.has(task(options={"no such option": 1}, mode="train"))
+    assert not again.has(task(mode="train"))
     assert Document.open(path, PROVENANCE, resume=False).rows == {}
     assert "failed" in line_of(row)
 
 
-def test_row_over_its_limit_is_ended(tmp_path):
+def test_row_over_its_limit_is_ended():
     (workload,) = workloads(names=["nasrnn"])
     start = time.monotonic()
-    assert "longer than" in row_of(task(tmp_path), workload, 0.1)["problem"]
+    assert "longer than" in row_of(task(), workload, 0.1)["problem"]
     assert time.monotonic() - start < 5
 
 
-def test_mode_without_training_step_is_skipped(tmp_path):
-    assert "no mode" in run_task(task(tmp_path, workload="resnet", mode="train"))["skipped"]
+def test_mode_without_training_step_is_skipped():
+    assert "no mode" in run_task(task(workload="resnet", mode="train"))["skipped"]
 
 
 def test_training_is_judged_by_the_changes_of_the_parameters():

@@ -29,7 +29,7 @@ from saturax.extract.problem import Problem, Selection
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
-from saturax.graph.types import TensorType, Type
+from saturax.graph.types import TensorType
 from saturax.represent import Represented
 
 # Ties between equally fast programs go to the one with fewer operations.
@@ -172,6 +172,20 @@ def _add_enode(
         return
     if kernel.is_measurable:
         rows.kernels[kernel.key] = kernel
+    _add_heavy(rows, model, kernel, enode, memory, children)
+
+
+def _add_heavy(
+    rows: _Rows,
+    model: PriceModel,
+    kernel: Kernel,
+    enode: int,
+    memory: int,
+    children: tuple[int, ...],
+) -> None:
+    """Add an e-node that is a kernel of its own."""
+    computed, op = memory + _COMPUTED, kernel.op
+    in_line = tuple(child + _INLINE for child in children)
     if op == "reduce":  # its producers fuse into it, so it does not read them itself
         own = model.kernel_us(kernel) - model.read_us(kernel.operands[0])
         rows.add(

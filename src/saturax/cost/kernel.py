@@ -66,7 +66,8 @@ class Kernel:
         if self.op not in ("transpose", "broadcast_in_dim"):
             return False
         (operand,) = self.operands
-        assert isinstance(operand, TensorType) and isinstance(self.type, TensorType)
+        assert isinstance(operand, TensorType)
+        assert isinstance(self.type, TensorType)
         if operand.size != self.type.size:
             return False
         order = self.attributes[0] if self.op == "transpose" else None

@@ -1,0 +1,1 @@
+"""Programs as graphs: types, operations, and their reference meaning."""

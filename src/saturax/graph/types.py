@@ -1,4 +1,4 @@
-"""Types of values: what a StableHLO value can be, spelled as MLIR spells it, and as numpy stores it."""
+"""Types of values: what a StableHLO value can be, as MLIR spells it and as numpy stores it."""
 
 from __future__ import annotations
 

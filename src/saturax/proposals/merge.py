@@ -61,7 +61,7 @@ def _ancestors_among(graph: Graph, candidates: list[int]) -> dict[int, int]:
     """For each candidate, the candidates that it depends on, as a bit set over node indices."""
     wanted = set(candidates)
     above: list[int] = []
-    for index, node in enumerate(graph.nodes):
+    for node in graph.nodes:
         bits = 0
         for operand in node.operands:
             bits |= above[operand] | ((1 << operand) if operand in wanted else 0)

@@ -24,7 +24,8 @@ class CandidateReport:
     """One program that was tried: predicted time, checked, measured, and what became of it.
 
     `time_us` is the measured median, `ratio` the original's time over this one's (> 1 is faster),
-    `interval` its 95 % confidence interval. `outcome` is "chosen", "slower", "rejected" or "failed".
+    `interval` its 95 % confidence interval. `outcome` is "chosen", "slower", "rejected" or
+    "failed".
     """
 
     name: str

@@ -44,7 +44,7 @@ class Numerics(IntEnum):
 BITWISE, ROUNDING, FINITE, APPROXIMATE = Numerics
 
 
-class _DoesNotApply(Exception):
+class _DoesNotApply(Exception):  # noqa: N818 (no error)
     """Raised by `need`: the side condition of a rule does not hold."""
 
 
@@ -69,10 +69,10 @@ class Rule:
     """A directed equation between programs; see the module's text for the fields' meaning.
 
     `structured` maps a generated attribute variable to the tuple of literals and placeholders that
-    its value must match. `family` is the module that the rule lives in. An `expansive` rule may grow
-    the e-graph without bound when it runs alone. `examples(rng)` draws attribute values and operand
-    types (or constant operands, as `Literal`), by name, for tests of a rule whose left side is hard
-    to meet at random.
+    its value must match. `family` is the module that the rule lives in. An `expansive` rule may
+    grow the e-graph without bound when it runs alone. `examples(rng)` draws attribute values and
+    operand types (or constant operands, as `Literal`), by name, for tests of a rule whose left side
+    is hard to meet at random.
     """
 
     name: str
