@@ -1,5 +1,8 @@
 """The adapter to jaxlib reads every spelling of a module, compiles it and runs it."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,3 +117,21 @@ def test_default_device_follows_the_configuration() -> None:
     device = jax.local_devices(backend="cpu")[0]
     with jax.default_device(device):
         assert default_device() is device
+
+
+def test_lapack_kernels_of_a_file_run_in_a_fresh_process(tmp_path):
+    text = jax.jit(jnp.linalg.inv).lower(jnp.eye(3)).as_text()
+    path = tmp_path / "inverse.mlir"
+    path.write_text(text)
+    script = (
+        "import sys, jax, numpy as np\n"
+        "from saturax.jaxlib_compat import compile_module\n"
+        "run = compile_module(open(sys.argv[1]).read())\n"
+        "x = jax.device_put(np.diag([1, 2, 4]).astype(np.float32))\n"
+        "print(np.diag(np.asarray(run([x])[0])))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["[1.", "0.5", "0.25]"]

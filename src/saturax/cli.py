@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
+    except BrokenPipeError:  # the reader of our output had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (SaturaxError, OSError) as error:
         print(f"saturax: error: {error}", file=sys.stderr)
         return _WRONG_INPUT

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -162,6 +163,7 @@ def compile_module(
         ModuleError: XLA refused the module; the message begins with XLA's own words.
     """
     device = default_device() if device is None else device
+    _initialize_lapack()
     try:
         loaded = device.client.compile_and_load(
             source,
@@ -200,6 +202,19 @@ def memory_analysis(executable: Executable) -> MemoryUse:
         temporary_bytes=int(stats.temp_size_in_bytes),
         aliased_bytes=int(stats.alias_size_in_bytes),
     )
+
+
+@cache
+def _initialize_lapack() -> None:
+    """Let jaxlib bind its LAPACK kernels, which it does when JAX lowers the first such call.
+
+    A program that comes from a file is never lowered here, and calling an unbound kernel crashes.
+    """
+    from jaxlib import lapack
+
+    initialize = getattr(getattr(lapack, "_lapack", None), "initialize", None)
+    if initialize is not None:
+        initialize()
 
 
 def is_tracing() -> bool:

@@ -123,8 +123,9 @@ class Jitted:
             with jax.ensure_compile_time_eval():
                 exported = self._optimize(args, kwargs)
         except Exception as error:  # the promise: whatever happens, the original runs
+            result = self._function(*args, **kwargs)  # raises what is the function's own fault
             self._warn(f"could not optimise {self._name}, so it runs as under jax.jit: {error}")
-            exported = None
+            return result
         if exported is None:
             return self._function(*args, **kwargs)
         dynamic = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, jax.core.Tracer)]
@@ -169,7 +170,7 @@ class Jitted:
             self._warn(warning)
 
     def _warn(self, text: str) -> None:
-        logger.warning(text)
+        logger.info(text)
         warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=3)
 
 

@@ -32,10 +32,12 @@ from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
 from saturax.search import Found, propose_regions, rules_of, search
+from saturax.stablehlo import emit_module, to_text
 from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
 
+_ELEMENTWISE = ("unary", "binary", "ternary")
 _EXTRACTION_SHARE, _LONGEST_EXTRACTION_S = 0.1, 8.0
 _CONFIRMATION_S, _LONGEST_CALIBRATION_S = 4.0, 30.0
 # Candidates are compiled and checked until this share of the time for selection is left.
@@ -48,6 +50,10 @@ class Optimized:
 
     program: Program
     report: Report
+
+    def to_stablehlo(self) -> str:
+        """The program as StableHLO text, which any XLA front end takes."""
+        return to_text(emit_module(self.program))
 
 
 def optimize_program(
@@ -85,9 +91,17 @@ def optimize_program(
         report.reason = report.reason or f"internal error: {error!r}"
     if run.best is None:
         report.outcome, report.rules, report.changes = "original", {}, []
-        report.reason = report.reason or "no candidate was faster than the original"
+        report.reason = report.reason or _why_kept(report)
         return Optimized(program, report)
     return Optimized(run.best, report)
+
+
+def _why_kept(report: Report) -> str:
+    """Why none of the programs that were tried was taken."""
+    rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
+    if report.candidates and len(rejected) == len(report.candidates):
+        return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"
+    return "no candidate was faster than the original"
 
 
 def _unsuitable(program: Program, options: Options) -> str:
@@ -243,13 +257,17 @@ def _accept(run: Run, program: Program, chosen: Program, rules: Counter[str]) ->
 def operation_counts(graph: Graph) -> Counter[str]:
     """How many operations of each kind a graph has, regions included."""
     counts = Counter(
-        str(node.attributes[0]) if node.op in ("unary", "binary", "ternary") else node.op
+        _function_text(node.attributes[0]) if node.op in _ELEMENTWISE else node.op
         for node in graph.nodes
         if node.op not in ("parameter", "get_result")
     )
     for _, region in graph.regions():
         counts += operation_counts(region)
     return counts
+
+
+def _function_text(f: Any) -> str:
+    return f if isinstance(f, str) else " ".join(map(str, f))
 
 
 def _plain_options(options: Options) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class MeasuredSearch:
     on_progress: Callable[[str], None]
     champion: _Entry | None = None
     entries: list[_Entry] = field(default_factory=list)
+    rejected: list[Selection] = field(default_factory=list)
 
     def enter(self, name: str, selection: Selection) -> _Entry | None:
         """Compile and check the program of a selection; None if it is not fit to race."""
@@ -79,6 +80,8 @@ class MeasuredSearch:
             return None
         self.reports.append(report)
         if len(self.contest.candidates) == before:
+            if selection is not None:
+                self.rejected.append(selection)
             return None
         entry = _Entry(self.contest.candidates[-1], selection)
         self.entries.append(entry)
@@ -114,17 +117,18 @@ class MeasuredSearch:
             variation = self._without(base, banned | {signature})
             if variation is None:
                 continue
-            entry = self.enter(f"without {str(signature)[:48]}", variation)
             tried += 1
+            kernel = str(signature).partition("(")[0]
+            entry = self.enter(f"variation {tried}: one {kernel} less", variation)
             if entry is not None and self._beats_champion(entry):
                 self.champion, base = entry, variation
                 banned.add(signature)
         return tried
 
     def _to_vary(self) -> Selection | None:
-        """The selection to vary: the champion's, or that of the best prediction."""
-        ranked = [self.champion, *self.entries]
-        return next((e.selection for e in ranked if e is not None and e.selection), None)
+        """The selection to vary: the champion's, else the best prediction's, fit or not."""
+        ranked = [e.selection for e in (self.champion, *self.entries) if e is not None]
+        return next((s for s in [*ranked, *self.rejected] if s), None)
 
     def _beats_champion(self, entry: _Entry) -> bool:
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)

@@ -152,7 +152,7 @@ class _Race:
                 self.winner = index
                 self.stop_reason = "a candidate was faster with confidence"
                 for other in finalists[place + 1 :]:
-                    self._reject(other, "another candidate had won")
+                    self._reject(other, "another candidate won the race")
                 return
             if self.clock() >= self.deadline:
                 for other in finalists[place + 1 :]:

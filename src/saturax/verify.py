@@ -21,9 +21,11 @@ from saturax.inputs import DISTRIBUTIONS, Array, draw
 Run = Callable[[Sequence[Array]], list[Array]]
 
 _ERROR_MULTIPLE = 4.0
+# Drawn inputs on which the original is worse than this tell nothing about a candidate.
+_LARGEST_ORIGINAL_ERROR, _TYPICAL_ROUNDINGS = 0.02, 16.0
 # The least error that counts, in units of the output type's rounding: sums in another order
 # differ by this much even where the original happens to be exact.
-_FREE_ROUNDINGS = 16.0
+_FREE_ROUNDINGS = 32.0
 # Small inputs have room for few special values at a time.
 _SPECIAL_DRAWS = 4
 _GAINS = (1.0, 0.3, 3.0, 0.05)
@@ -111,10 +113,25 @@ def _informative(
         for gain in _GAINS if examples is None else _GAINS[:1]:
             inputs = draw(distribution, types, examples, gain, draw_seed)
             sample = Sample(distribution, inputs, original(inputs), reference(inputs))
-            if distribution == "special" or _is_evidence(sample):
+            if distribution == "special" or (
+                _is_evidence(sample) and (distribution == "given" or _is_well_posed(sample))
+            ):
                 samples.append(sample)
                 break
     return samples if _is_any_output_free(samples) else []
+
+
+def _is_well_posed(sample: Sample) -> bool:
+    """Whether the original itself is right to a few digits (it is not on, say, singular inputs)."""
+    pairs = zip(sample.original, sample.reference, strict=True)
+    for original, reference in pairs:
+        if original.size:
+            error, _, allowed = compare(original, original, reference)
+            # What is allowed beyond the error itself is the type's rounding.
+            rounding = max(0.0, allowed - _ERROR_MULTIPLE * error) / _FREE_ROUNDINGS
+            if error > _LARGEST_ORIGINAL_ERROR + _TYPICAL_ROUNDINGS * rounding:
+                return False
+    return True
 
 
 def verify(candidate: Run, samples: Sequence[Sample]) -> Verdict:

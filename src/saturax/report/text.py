@@ -32,7 +32,10 @@ def explain(report: Report) -> str:
         ranked = sorted(report.rules.items(), key=lambda item: (-item[1], item[0]))
         parts += [f"  {count:>6} × {name}" for name, count in ranked[:25]]
     if report.candidates:
-        parts += ["", "programs that were tried:"]
+        parts += [
+            "",
+            "programs that were tried (speed-up in the race that decided about each):",
+        ]
         parts += [_candidate(candidate) for candidate in report.candidates]
     parts += ["", f"stages ({report.seconds:.1f} s):"]
     parts += [_stage(stage) for stage in report.stages]
@@ -54,11 +57,10 @@ def _evidence(chosen: CandidateReport) -> list[str]:
 
 
 def _candidate(candidate: CandidateReport) -> str:
-    measured = "" if candidate.time_us is None else f" measured {_time(candidate.time_us)}"
-    ratio = "" if candidate.ratio is None else f" ({candidate.ratio:.2f}×)"
+    ratio = "" if candidate.ratio is None else f", measured {candidate.ratio:.2f}×,"
     why = f": {candidate.reason}" if candidate.reason else ""
     predicted = f"predicted {_time(candidate.predicted_us)}"
-    return f"  {candidate.name:<24} {predicted}{measured}{ratio} {candidate.outcome}{why}"
+    return f"  {candidate.name:<24} {predicted}{ratio} {candidate.outcome}{why}"
 
 
 def _stage(stage: StageReport) -> str:
