@@ -25,7 +25,7 @@ class Options:
     """
 
     numerics: str = "rounding"
-    time_limit_s: float = 90.0
+    time_limit_s: float = 60.0
     candidates: int = 8
     node_limit: int = 60_000
     measure: bool = True

@@ -23,6 +23,8 @@ from saturax.search import rules_of
 _WORTHWHILE_SHARE = 0.01
 # What the champion uses is made cheaper, so that a variation changes little else.
 _LOYALTY = 0.7
+# Variations in a row that were no better, after which the rest is not worth the wait.
+_PATIENCE = 5
 _SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
 
 
@@ -108,11 +110,12 @@ class MeasuredSearch:
 
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried."""
-        tried = 0
+        tried = failures = 0
         base = self._to_vary()
         banned: set[Hashable] = set()
         for signature in [] if base is None else self._suspects(base):
-            if self.remaining_s() <= 2 * _SHORTEST_RACE_S or base is None:
+            is_out_of_time = self.remaining_s() <= 2 * _SHORTEST_RACE_S
+            if is_out_of_time or base is None or failures >= _PATIENCE:
                 break
             variation = self._without(base, banned | {signature})
             if variation is None:
@@ -120,8 +123,9 @@ class MeasuredSearch:
             tried += 1
             kernel = str(signature).partition("(")[0]
             entry = self.enter(f"variation {tried}: one {kernel} less", variation)
+            failures += 1
             if entry is not None and self._beats_champion(entry):
-                self.champion, base = entry, variation
+                self.champion, base, failures = entry, variation, 0
                 banned.add(signature)
         return tried
 
