@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from saturax.cost.database import Price, PriceDatabase
@@ -35,12 +35,17 @@ class Pricing:
 
     spent_s: float = 0.0
 
+    def recall(self, kernels: Iterable[Kernel]) -> int:
+        """Look up the prices of `kernels` that the database has; return how many are new."""
+        keys = [kernel.key for kernel in self.model.unmeasured(kernels)]
+        known = self.database.get_many(self.device.key, keys)
+        self.model.measured.update({key: price.time_us for key, price in known.items()})
+        return len(known)
+
     def complete(self, kernels: Sequence[Kernel]) -> bool:
         """Look up or measure the prices of `kernels`; return whether any price is new."""
-        wanted = self.model.unmeasured(kernels)
-        known = self.database.get_many(self.device.key, [kernel.key for kernel in wanted])
-        self.model.measured.update({key: price.time_us for key, price in known.items()})
-        missing = [kernel for kernel in wanted if kernel.key not in known]
+        known = self.recall(kernels)
+        missing = self.model.unmeasured(kernels)
         measured = 0
         left_s = min(_SHARE * self.run.options.time_limit_s - self.spent_s, self.run.remaining_s)
         if missing and self.run.options.measure and left_s > 0:
@@ -48,9 +53,9 @@ class Pricing:
             measured = self._measure(missing, left_s)
             self.spent_s += time.monotonic() - started
         self.counts.update(
-            {"known": len(known), "measured": measured, "predicted": len(missing) - measured}
+            {"known": known, "measured": measured, "predicted": len(missing) - measured}
         )
-        return bool(known) or measured > 0
+        return known > 0 or measured > 0
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
         self.run.on_progress("price", f"measuring {len(kernels)} operations")

@@ -108,6 +108,9 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
     pricing.counts.clear()
     with run.stage("price") as notes:
         formulation = formulate(represented, pricing.model)
+        pricing.counts["known"] = pricing.recall(formulation.kernels.values())
+        if pricing.counts["known"]:
+            formulation = formulate(represented, pricing.model)
         initial = formulation.original()
         thoroughly = False
         for _ in range(_PRICING_ROUNDS):
