@@ -38,8 +38,14 @@ def tree_greedy(problem: Problem, costs: Sequence[float] | None = None) -> Selec
     return restrict(problem, choice)
 
 
-def tree_choices(problem: Problem, costs: Sequence[float] | None = None) -> Selection:
-    """The tree-cheapest node of *every* feasible class; acyclic as a whole.
+def tree_choices(
+    problem: Problem,
+    costs: Sequence[float] | None = None,
+    paid: Mapping[int, int] | None = None,
+) -> Selection:
+    """The tree-cheapest node of *every* feasible class; acyclic as a whole without `paid`.
+
+    `paid` are classes that cost nothing, with their nodes; `derive` then settles any cycle.
 
     The order of the result's keys has every class after the children of its node.
     """
@@ -47,7 +53,7 @@ def tree_choices(problem: Problem, costs: Sequence[float] | None = None) -> Sele
     missing = [len(some) for some in problem.children]
     best = [math.inf] * problem.class_count
     choice: Selection = {}
-    heap: list[tuple[float, int, int]] = []
+    heap = [(0.0, node, owner) for owner, node in (paid or {}).items()]
     for node, count in enumerate(missing):
         if not count and problem.cost_us[node] < math.inf:
             heap.append((costs[node], node, problem.node_class[node]))

@@ -8,10 +8,9 @@ heuristic for facility location; Cornuejols, Fisher and Nemhauser 1977.)
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from saturax.extract.greedy import derive, tree_choices
 from saturax.extract.problem import Problem, Selection, dag_cost
@@ -40,7 +39,7 @@ def sharing_greedy(
     for owner in _promising(problem, base, _WORTHWHILE_SHARE * best_cost):
         if clock() >= until:
             break
-        wish = _choices_with(problem, opened | {owner}, base)
+        wish = tree_choices(problem, paid={c: base[c] for c in (*opened, owner)})
         selection = derive(problem, wish, base)
         cost = dag_cost(problem, selection)
         if cost < best_cost:
@@ -80,29 +79,3 @@ def _tree_costs(problem: Problem, choice: Selection) -> list[float]:
     for owner, node in choice.items():
         best[owner] = problem.cost_us[node] + sum(best[c] for c in problem.children[node])
     return best
-
-
-def _choices_with(problem: Problem, opened: Collection[int], base: Selection) -> Selection:
-    """Tree-cheapest nodes when the opened classes cost nothing (they keep their node of `base`)."""
-    missing = [len(some) for some in problem.children]
-    best = [math.inf] * problem.class_count
-    choice: Selection = {}
-    heap = [(0.0, base[owner], owner) for owner in opened]
-    for node, count in enumerate(missing):
-        if not count and problem.cost_us[node] < math.inf:
-            heap.append((problem.cost_us[node], node, problem.node_class[node]))
-    heapq.heapify(heap)
-    while heap:
-        total, node, owner = heapq.heappop(heap)
-        if owner in choice:
-            continue
-        choice[owner] = node
-        best[owner] = total
-        for parent in problem.parents[owner]:
-            missing[parent] -= 1
-            above = problem.node_class[parent]
-            if missing[parent] or above in choice or problem.cost_us[parent] == math.inf:
-                continue
-            price = problem.cost_us[parent] + sum(best[c] for c in problem.children[parent])
-            heapq.heappush(heap, (price, parent, above))
-    return choice
