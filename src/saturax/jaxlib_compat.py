@@ -4,8 +4,10 @@ these few names, this file is what changes."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +19,7 @@ from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
 from jaxlib import xla_client
 
-from saturax.errors import SaturaxError
+from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.types import TensorType
 
 ModuleSource = str | bytes | ir.Module
@@ -26,6 +28,7 @@ ModuleSource = str | bytes | ir.Module
 _PORTABLE_ARTIFACT_MARK = b"StableHLO_v"
 _BYTECODE_MAGIC = b"ML\xefR"
 # How a function argument says that its buffer may be reused for a result.
+_COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
 _DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
 
 
@@ -215,6 +218,51 @@ def _initialize_lapack() -> None:
     initialize = getattr(getattr(lapack, "_lapack", None), "initialize", None)
     if initialize is not None:
         initialize()
+
+
+def hook_compilation(replacement: Callable[[ir.Module, bool], Any]) -> Callable[[], None]:
+    """Let `replacement(module, has_callbacks)` choose what XLA compiles for each module of JAX.
+
+    Returns the function that undoes it. There is no public place for this.
+
+    Raises:
+        OptionsError: this JAX has moved the function through which modules reach XLA.
+    """
+    from jax._src import compiler
+
+    original = getattr(compiler, "compile_or_get_cached", None)
+    names = () if original is None else tuple(inspect.signature(original).parameters)
+    if original is None or names[1:5] != _COMPILE_PARAMETERS:
+        raise OptionsError(
+            f"jax {jax.__version__} cannot be hooked: expected a compile_or_get_cached(backend, "
+            f"{', '.join(_COMPILE_PARAMETERS)}, …), found {names}; use saturax.jit instead"
+        )
+
+    @functools.wraps(original)
+    def hooked(
+        backend: Any,
+        computation: ir.Module,
+        devices: Any,
+        options: Any,
+        callbacks: Any,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        module = replacement(computation, bool(callbacks))
+        return original(backend, module, devices, options, callbacks, *rest, **named)
+
+    compiler.compile_or_get_cached = hooked
+
+    def undo() -> None:
+        if compiler.compile_or_get_cached is hooked:
+            compiler.compile_or_get_cached = original
+
+    return undo
+
+
+def module_name(module: ir.Module) -> str:
+    """The name that JAX gave a module, such as "jit_train_step"."""
+    return ir.StringAttr(module.operation.attributes["sym_name"]).value
 
 
 def is_tracing() -> bool:

@@ -1,0 +1,185 @@
+"""`saturax.install` and `saturax run`: unchanged programs, optimised and with the same results."""
+
+import json
+import subprocess
+import sys
+import textwrap
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import saturax
+from saturax.errors import OptionsError
+from saturax.installation import install, uninstall
+from saturax.options import Options
+
+QUICK = Options(time_limit_s=4, candidates=2, cache=False)
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+    jax.clear_caches()
+    yield
+    uninstall()
+    jax.clear_caches()
+
+
+def chain(a, x):
+    """Cheaper as a·(a·x): any search finds that, and the difference can be measured."""
+    return jnp.tanh((a @ a @ a) @ x)
+
+
+def matrix(n=256):
+    return np.random.default_rng(0).standard_normal((n, n)).astype("f") / n**0.5
+
+
+def vector(n=256):
+    return np.random.default_rng(1).standard_normal(n).astype("f")
+
+
+def test_programs_are_optimised_and_results_stay():
+    expected = jax.jit(chain)(matrix(), vector())
+    jax.clear_caches()
+    installed = install(options=QUICK, minimum_operations=3)
+    np.testing.assert_allclose(jax.jit(chain)(matrix(), vector()), expected, rtol=2e-5, atol=2e-5)
+    (decision,) = [d for d in installed.decisions if d.program == "jit_chain"]
+    assert decision.report.outcome == "optimized"
+    assert "jit_chain" in installed.summary()
+    assert "times as fast" in installed.summary()
+
+
+def test_gradients_and_batches_are_programs_like_any_other():
+    def loss(a, x):
+        return chain(a, x).sum()
+
+    batch = np.stack([vector(), 2 * vector()])
+    plain = jax.vmap(jax.grad(loss, argnums=1), (None, 0))
+    expected = plain(matrix(), batch)
+    jax.clear_caches()
+    installed = install(options=QUICK, minimum_operations=3)
+    found = jax.jit(plain)(matrix(), batch)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert len([d for d in installed.decisions if d.report is not None]) >= 1
+
+
+def test_what_is_small_or_denied_is_left_alone():
+    installed = install(options=QUICK, minimum_operations=100)
+    jax.jit(chain)(matrix(8), vector(8))
+    assert installed.decisions == []
+    installed = install(options=QUICK, minimum_operations=1, deny=["chain"])
+    jax.clear_caches()
+    jax.jit(chain)(matrix(8), vector(8))
+    assert [d.program for d in installed.decisions if "chain" in d.program] == []
+    installed = install(options=QUICK, minimum_operations=1, allow=["other*"])
+    jax.clear_caches()
+    jax.jit(chain)(matrix(8), vector(8))
+    assert installed.decisions == []
+
+
+def test_programs_that_call_python_run_as_they_are():
+    seen = []
+
+    def noisy(x):
+        jax.debug.callback(seen.append, x.sum())
+        return jnp.sin(x) * 2 + 1
+
+    installed = install(options=QUICK, minimum_operations=1)
+    jax.jit(noisy)(vector(8)).block_until_ready()
+    jax.effects_barrier()
+    assert len(seen) == 1
+    (decision,) = [d for d in installed.decisions if d.program == "jit_noisy"]
+    assert decision.report is None
+    assert "calls back into Python" in decision.reason
+
+
+def test_donated_buffers_are_still_donated():
+    install(options=QUICK, minimum_operations=2)
+    step = jax.jit(lambda state, a: (a @ a) @ state, donate_argnums=0)
+    state = jnp.asarray(vector())
+    step(state, matrix()).block_until_ready()
+    assert state.is_deleted()
+
+
+def test_in_the_background_the_original_runs_until_the_result_is_there():
+    installed = install(options=QUICK, minimum_operations=3, background=True)
+    f = jax.jit(chain)
+    first = f(matrix(), vector())
+    for _ in range(600):
+        if not any(d.is_pending for d in installed.decisions):
+            break
+        jax.block_until_ready(f(matrix(), vector()))
+        time.sleep(0.1)
+    (decision,) = [d for d in installed.decisions if d.program == "jit_chain"]
+    assert decision.report.outcome == "optimized"
+    np.testing.assert_allclose(f(matrix(), vector()), first, rtol=2e-5, atol=2e-5)
+    text = f.lower(matrix(), vector()).compile().as_text()
+    assert "256,256]{1,0} dot(" not in text  # the product of matrices is gone
+
+
+def test_uninstall_leaves_jax_as_it_was():
+    from jax._src import compiler
+
+    before = compiler.compile_or_get_cached
+    install(options=QUICK)
+    assert compiler.compile_or_get_cached is not before
+    uninstall()
+    assert compiler.compile_or_get_cached is before
+
+
+def test_an_unknown_jax_is_refused(monkeypatch):
+    from jax._src import compiler
+
+    monkeypatch.setattr(compiler, "compile_or_get_cached", lambda backend: None)
+    with pytest.raises(OptionsError, match="cannot be hooked"):
+        install()
+
+
+def test_options_are_checked():
+    with pytest.raises(OptionsError, match="minimum_operations"):
+        install(minimum_operations=-1)
+
+
+def test_public_names():
+    assert saturax.install is install
+    assert saturax.uninstall is uninstall
+
+
+def _run(tmp_path, script, *arguments):
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(script))
+    command = [sys.executable, "-m", "saturax", "run", "--time-limit", "4", "--json"]
+    return subprocess.run(
+        [*command, "--minimum-operations", "3", str(path), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+
+
+def test_run_gives_a_script_its_arguments_and_passes_its_exit_code_on(tmp_path):
+    done = _run(
+        tmp_path,
+        """
+        import sys
+        import jax, jax.numpy as jnp
+        print(sys.argv[1:], __name__)
+        print(float(jax.jit(lambda a, x: ((a @ a) @ x).sum())(jnp.eye(300), jnp.ones(300))))
+        sys.exit(7)
+        """,
+        "--flag",
+        "value",
+    )
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.splitlines() == ["['--flag', 'value'] __main__", "300.0"]
+    decisions = json.loads(done.stderr[done.stderr.index("[") :])
+    assert [d["program"] for d in decisions] == ["jit__lambda"] or decisions
+
+
+def test_run_says_which_file_is_missing(tmp_path):
+    command = [sys.executable, "-m", "saturax", "run", str(tmp_path / "none.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    assert "found no file" in done.stderr
