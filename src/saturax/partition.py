@@ -1,0 +1,218 @@
+"""Stage `partition`: a large graph is cut where little crosses, into equal parts if it repeats.
+
+Layers of a network follow one another in program order, and between two of them little is alive
+but what is needed much later. Cuts are therefore positions in program order; those whose
+surroundings look the same are taken together, so that repeated layers become equal segments, which
+are optimised once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from saturax.graph.build import GraphBuilder, Value
+from saturax.graph.ir import Graph, Node
+from saturax.graph.literal import Literal
+from saturax.graph.types import TensorType
+
+SMALLEST, LARGEST = 40, 400
+"""Operations of a segment: fewer are not worth a cut, more are cut if that is possible."""
+
+# Larger constants are inputs of a segment: layers differ in their weights only.
+_LARGEST_INNER_CONSTANT = 64
+# Positions are alike if so many operations before and after them are.
+_SURROUNDINGS = 12
+# What lives for longer than so many operations crosses cuts wherever they are.
+_LONG_LIFE = 2 * LARGEST
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a graph as a graph of its own.
+
+    `nodes` are the indices of its operations in the whole. Parameter i of `graph` stands for node
+    `inputs[i]` of the whole; its output i is node `outputs[i]`.
+    """
+
+    nodes: tuple[int, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    graph: Graph
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A graph and its segments, in program order."""
+
+    whole: Graph
+    segments: tuple[Segment, ...]
+
+    def distinct(self) -> dict[Graph, list[Segment]]:
+        """Segments by their graphs: those in one list are equal but for the values they take."""
+        found: dict[Graph, list[Segment]] = defaultdict(list)
+        for segment in self.segments:
+            found[segment.graph].append(segment)
+        return dict(found)
+
+    def assemble(self, replacements: dict[Graph, Graph]) -> Graph:
+        """The whole graph with some segments' graphs replaced by equal ones."""
+        builder = GraphBuilder(exact=True)
+        builder.inputs.extend(self.whole.inputs)
+        values: dict[int, Value] = {}
+        for index in _leaves(self.whole):
+            node = self.whole.nodes[index]
+            operands = tuple(values[operand].index for operand in node.operands)
+            values[index] = builder.append(node._replace(operands=operands))
+        for segment in self.segments:
+            graph = replacements.get(segment.graph, segment.graph)
+            arguments = [values[i] for i in segment.inputs]
+            results = builder.inline(graph, arguments)
+            values.update(zip(segment.outputs, results, strict=True))
+        return builder.finish([values[i] for i in self.whole.outputs])
+
+
+def partition(graph: Graph, smallest: int = SMALLEST, largest: int = LARGEST) -> Partition:
+    """Cut a graph without effects into segments of about `smallest` to `largest` operations."""
+    leaves = set(_leaves(graph))
+    order = [i for i in range(len(graph.nodes)) if i not in leaves]
+    cuts = _cuts(graph, order, smallest, largest)
+    bounds = [0, *cuts, len(order)]
+    parts = [order[a:b] for a, b in pairwise(bounds) if a < b]
+    return Partition(graph, tuple(_segments(graph, parts)))
+
+
+def _leaves(graph: Graph) -> list[int]:
+    """What belongs to no segment: parameters, constants, and their slices.
+
+    Layers that take their weights out of one array differ in nothing else.
+    """
+    found: dict[int, None] = {}
+    for index, node in enumerate(graph.nodes):
+        is_source = node.op in ("parameter", "constant", "iota")
+        is_view = node.op in ("slice", "reshape") and node.operands[0] in found
+        if is_source or (is_view and not _is_inner(graph.nodes[node.operands[0]])):
+            found[index] = None
+    return list(found)
+
+
+def _is_inner(node: Node) -> bool:
+    """Whether a leaf is copied into the segments that use it."""
+    if node.op == "iota":
+        return True
+    if node.op != "constant":
+        return False
+    literal = node.attributes[0]
+    assert isinstance(literal, Literal)
+    assert isinstance(node.type, TensorType)
+    return literal.is_splat or node.type.size <= _LARGEST_INNER_CONSTANT
+
+
+def _cuts(graph: Graph, order: Sequence[int], smallest: int, largest: int) -> list[int]:
+    """Positions in `order` to cut before, ascending."""
+    cost = _crossing_bytes(graph, order)
+    signatures = [hash(_signature(graph, index)) for index in order]
+    alike: dict[Hashable, list[int]] = defaultdict(list)
+    for position in range(smallest, len(order) - smallest + 1):
+        alike[tuple(signatures[position - _SURROUNDINGS : position + _SURROUNDINGS])].append(
+            position
+        )
+    # What repeats most, then what is narrowest: the first of each kind decides for all of it.
+    groups = sorted(
+        alike.values(), key=lambda g: (-min(len(g), 3), max(cost[p] for p in g), -len(g), g[0])
+    )
+    chosen: list[int] = []
+    for group in groups:
+        if _longest_gap(chosen, len(order)) <= largest:
+            break
+        fitting = _fitting(chosen, group, len(order), smallest)
+        if fitting:
+            chosen = sorted([*chosen, *fitting])
+    return chosen
+
+
+def _fitting(chosen: Sequence[int], group: Sequence[int], end: int, smallest: int) -> list[int]:
+    """The positions of a group that keep every segment at `smallest` operations or more.
+
+    All of the group that repeats, or none of it: half a period is no period.
+    """
+    taken = sorted([0, *chosen, *group, end])
+    if len(group) > 1 and any(b - a < smallest for a, b in pairwise(taken)):
+        return []
+    if len(group) == 1:
+        bounds = [0, *chosen, end]
+        return [p for p in group if all(abs(p - b) >= smallest for b in bounds)]
+    return list(group)
+
+
+def _longest_gap(chosen: Sequence[int], end: int) -> int:
+    bounds = [0, *chosen, end]
+    return max(b - a for a, b in pairwise(bounds))
+
+
+def _crossing_bytes(graph: Graph, order: Sequence[int]) -> list[int]:
+    """For each position, the bytes alive there that are soon used up."""
+    place = {index: position for position, index in enumerate(order)}
+    last = dict(place)
+    for index in order:
+        for operand in graph.nodes[index].operands:
+            if operand in last:
+                last[operand] = max(last[operand], place[index])
+    change = [0] * (len(order) + 2)
+    for index, position in place.items():
+        if 0 < last[index] - position <= _LONG_LIFE:
+            size = _bytes(graph.nodes[index])
+            change[position + 1] += size
+            change[last[index] + 1] -= size
+    total, found = 0, []
+    for step in change[: len(order) + 1]:
+        total += step
+        found.append(total)
+    return found
+
+
+def _bytes(node: Node) -> int:
+    elements = getattr(node.type, "elements", (node.type,))
+    return sum(t.bytes for t in elements if isinstance(t, TensorType))
+
+
+def _signature(graph: Graph, index: int) -> Hashable:
+    node = graph.nodes[index]
+    return (node.op, node.attributes, node.type, *(graph.nodes[o].type for o in node.operands))
+
+
+def _segments(graph: Graph, parts: Sequence[Sequence[int]]) -> list[Segment]:
+    """Each part as a graph whose parameters are numbered in the order of their first use."""
+    owner = {index: number for number, part in enumerate(parts) for index in part}
+    needed = set(graph.outputs)
+    for index, node in enumerate(graph.nodes):
+        for operand in node.operands:
+            if operand in owner and owner[operand] != owner[index]:
+                needed.add(operand)
+    return [_segment(graph, part, needed) for part in parts]
+
+
+def _segment(graph: Graph, part: Sequence[int], needed: set[int]) -> Segment:
+    builder = GraphBuilder(exact=True)
+    values: dict[int, Value] = {}
+    inputs: list[int] = []
+
+    def value(index: int) -> Value:
+        if index not in values:
+            node = graph.nodes[index]
+            if _is_inner(node):
+                values[index] = builder.append(node)
+            else:
+                inputs.append(index)
+                values[index] = builder.add_parameter(node.type)
+        return values[index]
+
+    for index in part:
+        node = graph.nodes[index]
+        operands = tuple(value(operand).index for operand in node.operands)
+        values[index] = builder.append(node._replace(operands=operands))
+    outputs = tuple(index for index in part if index in needed)
+    inner = builder.finish([values[index] for index in outputs])
+    return Segment(tuple(part), tuple(inputs), outputs, inner)
