@@ -9,22 +9,32 @@ from dataclasses import dataclass, field
 
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
-from saturax.cost.kernel import Kernel
+from saturax.cost.formulate import formulate
+from saturax.cost.kernel import CONTROL_FLOW, Kernel
+from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, measure_modules
 from saturax.cost.model import PriceModel
-from saturax.graph.ir import Program
+from saturax.extract import dag_cost
+from saturax.graph.ir import Graph, Node, Program, node_regions
+from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
+from saturax.represent import represent
 from saturax.run import Run
 from saturax.stablehlo import emit_module, to_bytecode
 
 # Share of the time limit that measuring single operations may take.
 _SHARE = 0.3
+# Loops that take longer by prediction are not run for their price.
+_LONGEST_LOOP_SHARE = 0.005
 # Index operands without known values: small enough to be in bounds of almost anything.
 _INDEX_RANGE = (0, 2)
 
 
 @dataclass
 class Pricing:
-    """Fills the price model from the database, measuring what is missing."""
+    """Fills the price model from the database, measuring what is missing.
+
+    `bodies` maps loop bodies and branches that have been searched to what was found for them.
+    """
 
     run: Run
     device: DeviceIdentity
@@ -35,17 +45,20 @@ class Pricing:
 
     spent_s: float = 0.0
 
+    bodies: dict[Graph, Graph] = field(default_factory=dict)
+
     def recall(self, kernels: Iterable[Kernel]) -> int:
         """Look up the prices of `kernels` that the database has; return how many are new."""
-        keys = [kernel.key for kernel in self.model.unmeasured(kernels)]
-        known = self.database.get_many(self.device.key, keys)
-        self.model.measured.update({key: price.time_us for key, price in known.items()})
+        wanted = {kernel.key: kernel for kernel in self.model.unmeasured(kernels)}
+        known = self.database.get_many(self.device.key, list(wanted))
+        for key, price in known.items():
+            self.model.learn(wanted[key], price.time_us)
         return len(known)
 
     def complete(self, kernels: Sequence[Kernel]) -> bool:
         """Look up or measure the prices of `kernels`; return whether any price is new."""
         known = self.recall(kernels)
-        missing = self.model.unmeasured(kernels)
+        missing = [k for k in self.model.unmeasured(kernels) if not self._takes_long(k)]
         measured = 0
         left_s = min(_SHARE * self.run.options.time_limit_s - self.spent_s, self.run.remaining_s)
         if missing and self.run.options.measure and left_s > 0:
@@ -57,6 +70,24 @@ class Pricing:
         )
         return known > 0 or measured > 0
 
+    def _takes_long(self, kernel: Kernel) -> bool:
+        """Whether a loop would take too much of the time limit to be run for its price."""
+        longest_us = 1e6 * _LONGEST_LOOP_SHARE * self.run.options.time_limit_s
+        return kernel.op == WHILE and self.model.predict_us(kernel) > longest_us
+
+    def price_regions(self, nodes: Sequence[Node]) -> None:
+        """Predict the bodies of loops and branches that nothing is known of, from the inside out.
+
+        Those that are searched get a better price there.
+        """
+        for node in nodes:
+            for region in node_regions(node) if node.op in CONTROL_FLOW else ():
+                if region not in self.model.region_us:
+                    self.price_regions(region.nodes)
+                    formulation = formulate(represent(region), self.model)
+                    time_us = dag_cost(formulation.problem, formulation.original())
+                    self.model.region_us[region] = time_us
+
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
         self.run.on_progress("price", f"measuring {len(kernels)} operations")
         results = measure_modules(list(map(_module_of, kernels)), time_budget_s=time_limit_s)
@@ -66,9 +97,9 @@ class Pricing:
                 continue
             if result.error is None:
                 found[kernel.key] = Price(result.time_us, result.spread, result.repetitions)
+                self.model.learn(kernel, result.time_us)
             else:
                 self.model.failed.add(kernel.key)
-        self.model.measured.update({key: price.time_us for key, price in found.items()})
         self.database.put_many(self.device.key, found)
         return len(found)
 
@@ -77,6 +108,19 @@ def _module_of(kernel: Kernel) -> ModuleToMeasure:
     integers = {
         index: _INDEX_RANGE
         for index, type in enumerate(kernel.operands)
-        if index > 0 and str(type).rpartition("x")[2].startswith(("i", "ui"))
+        if (index > 0 or kernel.op == WHILE)
+        and str(type).rpartition("x")[2].startswith(("i", "ui"))
     }
-    return ModuleToMeasure(to_bytecode(emit_module(Program(kernel.graph))), integers)
+    counter = None if kernel.generic is None or kernel.op != WHILE else counter_of(kernel.generic)
+    if counter is not None:  # JAX's loops count from 0
+        integers[counter[0]] = (0, 1)
+    # The first operand of what factors or solves is the matrix.
+    positive = frozenset({0} if kernel.op in LINEAR_ALGEBRA and is_square(kernel) else ())
+    module = to_bytecode(emit_module(Program(kernel.graph)))
+    return ModuleToMeasure(module, integers, positive_inputs=positive)
+
+
+def is_square(kernel: Kernel) -> bool:
+    """Whether the first operand is a square matrix, or several."""
+    shape = getattr(kernel.operands[0], "shape", ())
+    return len(shape) >= 2 and shape[-1] == shape[-2]

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.kernel import CONTROL_FLOW
+from saturax.cost.loops import WHILE
 from saturax.egraph import Limits, rules_between, saturate
 from saturax.extract import Selection, dag_cost, dag_greedy, sharing_greedy, tree_greedy
 from saturax.graph.ir import Graph
 from saturax.graph.ops import Generic, generic_of
+from saturax.options import NUMERICS, Options
 from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
 from saturax.represent import Represented, represent
-from saturax.rules.rule import Rule
+from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
 
 _SATURATION_SHARE, _LONGEST_SATURATION_S = 0.1, 4.0
@@ -25,6 +27,8 @@ _PRICING_ROUNDS, _SHARING_S = 12, 1.0
 _SEARCH_ROUNDS, _LEAST_PROGRESS = 4, 0.01
 # Iterations of a round, and e-nodes in proportion to the program's size.
 _ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
+# Small programs may take many steps to fold and cancel; the limit on nodes is what bounds them.
+_SMALL_PROGRAM, _ITERATIONS_IF_SMALL = 64, 10
 
 
 @dataclass(frozen=True)
@@ -53,19 +57,28 @@ class Found:
         return dag_cost(self.formulation.problem, self.best)
 
 
-def search(run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pricing) -> Found:
+def search(
+    run: Run,
+    equalities: Equalities,
+    rules: Sequence[Rule],
+    pricing: Pricing,
+    frozen: frozenset[int] = frozenset(),
+) -> Found:
     """Saturate, price and extract in rounds, each beginning with the best program so far.
 
     A few iterations from a good program reach further than many from the original one, whose
-    e-graph would grow beyond any limit on the way.
+    e-graph would grow beyond any limit on the way. `frozen` are the numbers of the parameters
+    whose values are fixed before the program runs.
     """
     graph = equalities.graph
     rounds: list[tuple[Extracted, float]] = []
     applied: Counter[str] = Counter()
     usual: frozenset[Hashable] = frozenset()
     while True:
+        pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
-            represented = represent(graph, equalities)
+            zeros_absorb = numerics_of(run.options) >= Numerics.FINITE
+            represented = represent(graph, equalities, frozen, zeros_absorb=zeros_absorb)
             limits = _limits(run, graph)
             saturation = saturate(represented.egraph, rules, limits)
             notes |= {
@@ -75,7 +88,8 @@ def search(run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pri
             }
         formulation, best = _priced(run, represented, pricing)
         original = formulation.original()
-        before, after = (dag_cost(formulation.problem, s) for s in (original, best))
+        before = _price_alone(graph, frozen, pricing)
+        after = dag_cost(formulation.problem, best)
         rounds.append((read_program(formulation, original), before))
         if not usual:
             signatures = formulation.problem.signatures or ()
@@ -87,15 +101,26 @@ def search(run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pri
         extracted = read_program(formulation, best)
         applied += rules_of(formulation, extracted)
         graph = extracted.graph
-        equalities = propose(graph)
+        equalities = propose(graph, numerics_of(run.options))
+        propose_regions(run, equalities, rules, pricing)
+
+
+def _price_alone(graph: Graph, frozen: frozenset[int], pricing: Pricing) -> float:
+    """Predicted time of a program as it is.
+
+    In an e-graph that has grown its values may be one with cheaper ones, as in exp(log x) = x.
+    """
+    formulation = formulate(represent(graph, frozen=frozen), pricing.model)
+    return dag_cost(formulation.problem, formulation.original())
 
 
 def _limits(run: Run, graph: Graph) -> Limits:
     """Limits of one saturation: a few iterations, a size in proportion to the program's."""
+    is_small = len(graph.nodes) <= _SMALL_PROGRAM
     return Limits(
         time_limit_s=min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE)),
         node_limit=min(run.options.node_limit, _NODES + _NODES_PER_OPERATION * len(graph.nodes)),
-        iteration_limit=_ITERATIONS,
+        iteration_limit=_ITERATIONS_IF_SMALL if is_small else _ITERATIONS,
     )
 
 
@@ -109,7 +134,9 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
     with run.stage("price") as notes:
         formulation = formulate(represented, pricing.model)
         pricing.counts["known"] = pricing.recall(formulation.kernels.values())
-        if pricing.counts["known"]:
+        # What a loop costs is predicted badly, and there are few of them: all are measured.
+        loops = [kernel for kernel in formulation.kernels.values() if kernel.op == WHILE]
+        if pricing.complete(loops) or pricing.counts["known"]:
             formulation = formulate(represented, pricing.model)
         initial = formulation.original()
         thoroughly = False
@@ -157,18 +184,28 @@ def propose_regions(
 
 
 def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: Pricing) -> Graph:
-    """The body of a loop or branch, optimised by prediction."""
-    if len(region.nodes) < 2 or run.remaining_s == 0:
+    """The body of a loop or branch, optimised by prediction; each is searched once."""
+    known = pricing.bodies.get(region)
+    if known is not None:
+        return known
+    if len(region.nodes) < 2 or run.is_late:
         return region
-    equalities = propose(region)
+    equalities = propose(region, numerics_of(run.options))
     propose_regions(run, equalities, rules, pricing)
     found = search(run, equalities, rules, pricing)
     pricing.model.region_us[region] = found.original_us
+    pricing.bodies[region] = region
     if found.best_us >= found.original_us:
         return region
     graph = read_program(found.formulation, found.best).graph
     pricing.model.region_us[graph] = found.best_us
+    pricing.bodies[region] = pricing.bodies[graph] = graph
     return graph
+
+
+def numerics_of(options: Options) -> Numerics:
+    """The least strict class of equalities that the options admit."""
+    return Numerics(NUMERICS.index(options.numerics))
 
 
 def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:

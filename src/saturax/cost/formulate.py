@@ -22,18 +22,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from saturax.cost.kernel import Kernel, byte_size
-from saturax.cost.model import PriceModel
+from saturax.cost.model import EXPENSIVE, PriceModel
 from saturax.egraph import EGraph
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
+from saturax.graph.ops.elementwise import function_name
 from saturax.graph.types import TensorType
 from saturax.represent import Represented
 
 # Ties between equally fast programs go to the one with fewer operations.
 _TIE_BREAK_US = 1e-3
+# Among them a root or quotient counts as several, a sign, which others absorb, as less than one.
+_EXPENSIVE_FACTOR, _NEGATION_FACTOR = 3.0, 0.9
 # Larger results are not computed ahead of time: they would cost memory that nobody agreed to.
 _LARGEST_FROZEN_BYTES = 256 << 20
 
@@ -146,14 +149,17 @@ def _add_enode(
         if _is_computed_inline(kernel):
             rows.add(computed, 0.0, (), enode, "leaf")
         return
+    row = TABLE.get(op)
+    kind = "generic" if row is None else row.kind
+    if kind == "notion":  # stands for operations that it equals, and is none itself
+        rows.add(memory, math.inf, children, enode, "notion")
+        return
     if is_frozen:
         rows.add(memory, _TIE_BREAK_US, children, enode, "frozen")
     if kernel.is_bitcast:
         rows.add(memory, _TIE_BREAK_US, children, enode, "bitcast")
         rows.add(computed, _TIE_BREAK_US, in_line, enode, "bitcast")
         return
-    row = TABLE.get(op)
-    kind = "generic" if row is None else row.kind
     if op == "get_result":
         rows.add(memory, 0.0, children, enode, "leaf")
         return
@@ -164,7 +170,7 @@ def _add_enode(
         "pad",
         "reverse",
     ):
-        cost = model.inline_us(kernel) + _TIE_BREAK_US
+        cost = model.inline_us(kernel) + _tie_break_us(kernel)
         rows.add(computed, cost, in_line, enode, f"{op} {kernel.attributes[0]}")
         if op in ("slice", "dynamic_slice"):  # reads only its part of what lies in memory
             part = cost + model.read_us(kernel.type)
@@ -173,6 +179,16 @@ def _add_enode(
     if kernel.is_measurable:
         rows.kernels[kernel.key] = kernel
     _add_heavy(rows, model, kernel, enode, memory, children)
+
+
+def _tie_break_us(kernel: Kernel) -> float:
+    """What decides between equal prices, as when a fusion waits for memory whatever it computes."""
+    if kernel.op != "unary" and kernel.op != "binary":
+        return _TIE_BREAK_US
+    function = function_name(kernel.attributes[0])
+    if function in EXPENSIVE:
+        return _EXPENSIVE_FACTOR * _TIE_BREAK_US
+    return _NEGATION_FACTOR * _TIE_BREAK_US if function == "negate" else _TIE_BREAK_US
 
 
 def _add_heavy(

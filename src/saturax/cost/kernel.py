@@ -6,16 +6,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from saturax.cost.loops import WHILE, ends
+from saturax.graph.build import result_types
 from saturax.graph.fingerprint import canonical_text
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.ops import Generic, generic_of
 from saturax.graph.ops.layout import strips_to_same_order
-from saturax.graph.types import TensorType, Type
+from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
+from saturax.graph.types import TensorType, TupleType, Type
 
-_ALWAYS_MEASURED = frozenset({"dot_general", "convolution", "reduce", "reduce_window", "gather"})
-# Loops may run for long or for ever on random inputs, calls have effects: these are modelled.
-WHILE = "stablehlo.while"
+_ALWAYS_MEASURED = frozenset(
+    {"dot_general", "convolution", "reduce", "reduce_window", "gather", "scatter"}
+    | {"sort", "sort_pair", "top_k", "arg_reduce", "fft", "lu_permutation"}
+    | LINEAR_ALGEBRA
+)
+# Loops may run for ever on random inputs, calls have effects: these are modelled, unless it is
+# certain that a loop ends.
 CONTROL_FLOW = frozenset({WHILE, "stablehlo.case", "stablehlo.if"})
 _NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
 
@@ -38,15 +45,18 @@ class Kernel:
     @property
     def is_measurable(self) -> bool:
         """Whether its price should be measured: a kernel of its own that can run by itself."""
-        if not all(isinstance(t, TensorType) for t in (*self.operands, self.type)):
+        results = result_types(self.type)
+        if not results or not all(isinstance(t, TensorType) for t in (*self.operands, *results)):
             return False
         if self.op in _ALWAYS_MEASURED:
-            return not isinstance(self.type, TensorType) or self.type.size > 0
+            return byte_size(self.type) > 0
         if self.op == "transpose":
             return not self.is_bitcast and self.bytes > 1 << 14
         if self.op == "concatenate":
             return self.bytes > 1 << 18
         generic = self.generic
+        if generic is not None and generic.sequence < 0 and self.op == WHILE:
+            return ends(generic)
         if generic is None or generic.sequence >= 0 or generic.captures:
             return False
         # What refers to a symbol (a mesh, a function) cannot be a module of its own.
@@ -91,7 +101,14 @@ class Kernel:
             Node("parameter", (i,), (), type) for i, type in enumerate(self.operands)
         )
         node = Node(self.op, self.attributes, tuple(range(len(self.operands))), self.type)
-        return Graph(self.operands, (*parameters, node), (len(self.operands),))
+        own = len(self.operands)
+        if not isinstance(self.type, TupleType):
+            return Graph(self.operands, (*parameters, node), (own,))
+        results = tuple(
+            Node("get_result", (i,), (own,), type) for i, type in enumerate(self.type.elements)
+        )
+        outputs = tuple(own + 1 + i for i in range(len(results)))
+        return Graph(self.operands, (*parameters, node, *results), outputs)
 
 
 def byte_size(type: Type) -> int:

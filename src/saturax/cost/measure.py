@@ -49,12 +49,14 @@ class ModuleToMeasure:
 
     `ranges` gives the values of some inputs by position; others get floats of magnitude 0.25 to
     1.25 with random signs, integers 1 to 7 and random booleans. `cold_inputs` are read from memory
-    rather than from cache: each call gets another copy of them.
+    rather than from cache: each call gets another copy of them. `positive_inputs` are symmetric
+    positive definite matrices, so that factorisations and solves meet neither failure nor overflow.
     """
 
     source: ModuleSource
     ranges: Mapping[int, Range] = field(default_factory=dict)
     cold_inputs: frozenset[int] = frozenset()
+    positive_inputs: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class _InputStore:
 
     def __init__(self, device: jax.Device) -> None:
         self._device = device
-        self._arrays: dict[tuple[TensorType, Range | None, int], jax.Array] = {}
+        self._arrays: dict[tuple[TensorType, Range | None, bool, int], jax.Array] = {}
 
     def argument_lists(
         self, types: Sequence[TensorType], request: ModuleToMeasure
@@ -243,14 +245,20 @@ class _InputStore:
                 occurrence = used.get(type_, 0)
                 used[type_] = occurrence + 1
                 number = occurrence + (1000 * copy if index in request.cold_inputs else 0)
-                arguments.append(self._array(type_, request.ranges.get(index), number))
+                is_positive = index in request.positive_inputs
+                limits = request.ranges.get(index)
+                arguments.append(self._array(type_, limits, is_positive, number))
             lists.append(arguments)
         return lists
 
-    def _array(self, type_: TensorType, limits: Range | None, number: int) -> jax.Array:
-        key = (type_, limits, number)
+    def _array(
+        self, type_: TensorType, limits: Range | None, is_positive: bool, number: int
+    ) -> jax.Array:
+        key = (type_, limits, is_positive, number)
         if key not in self._arrays:
-            self._arrays[key] = put_on_device(random_array(type_, limits, number), self._device)
+            array = random_array(type_, limits, number)
+            array = positive_definite(array) if is_positive else array
+            self._arrays[key] = put_on_device(array, self._device)
         return self._arrays[key]
 
 
@@ -280,6 +288,14 @@ def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) 
     values = values.astype(numpy_dtype(type_.dtype))
     resized: np.ndarray = np.resize(values, type_.shape)
     return resized
+
+
+def positive_definite(matrices: np.ndarray) -> np.ndarray:
+    """Hermitian matrices with these elements, about, and a diagonal that dominates them."""
+    adjoint = np.conj(np.swapaxes(matrices, -1, -2))
+    shift = 2 * matrices.shape[-1] * np.eye(matrices.shape[-1])
+    dominant: np.ndarray = ((matrices + adjoint) / 2 + shift).astype(matrices.dtype)
+    return dominant
 
 
 def _random_floats(generator: np.random.Generator, count: int, limits: Range | None) -> np.ndarray:

@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from saturax.cost.device import Calibration
-from saturax.cost.kernel import CONTROL_FLOW, WHILE, Kernel, byte_size
+from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
+from saturax.cost.loops import WHILE, trip_count
+from saturax.cost.neighbours import Neighbours
 from saturax.graph.ir import Graph
-from saturax.graph.literal import Literal
 from saturax.graph.ops import Generic
 from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
-from saturax.graph.types import TensorType, Type
+from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
+from saturax.graph.types import TensorType, Type, is_float
 
 # Index arithmetic of a fused strided or reversed access breaks vector loads: measured 4-12 times
 # slower than a contiguous one (DESIGN 12, XLA_CPU.md "elementwise on a transposed").
@@ -24,9 +26,14 @@ _STRIDED_ACCESS_FACTOR = 6.0
 _LEAST_WORKING_SET = 1 << 20
 # XLA:CPU runs smaller loops on one thread.
 _LEAST_PARALLEL_ELEMENTS = 1 << 15
-_EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
+EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
+"""Functions whose arithmetic a fusion may wait for."""
+
 # A generic operation that nothing is known about, relative to moving its bytes once.
 _UNKNOWN_OPERATION_FACTOR = 4.0
+# XLA:CPU, measured with 65,536 elements: one comparison of a sort of integers, of floats (which it
+# compares as JAX's body says, NaN and ±0 included) or of pairs; one step of a loop over elements.
+_INTEGER_COMPARISON_US, _COMPARISON_US, _SERIAL_ELEMENT_US = 0.005, 0.03, 0.002
 
 
 @dataclass
@@ -41,6 +48,7 @@ class PriceModel:
     measured: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     region_us: dict[Graph, float] = field(default_factory=dict)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
     def move_us(self, bytes_moved: int) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
@@ -54,7 +62,7 @@ class PriceModel:
         kernel takes is subtracted.
         """
         rate, per_element = self.calibration.rate, 1 / self.calibration.rate("arithmetic", dtype)
-        if function in _EXPENSIVE:
+        if function in EXPENSIVE:
             alone = 1 / rate(function.removeprefix("chlo."), dtype) - 1 / rate("add", dtype)
             per_element = max(per_element, alone)
         gain = self.calibration.parallel_gain if elements > _LEAST_PARALLEL_ELEMENTS else 1.0
@@ -89,11 +97,19 @@ class PriceModel:
     def kernel_us(self, kernel: Kernel) -> float:
         """Running an operation as a kernel of its own, operands and result in memory."""
         measured = self.measured.get(kernel.key)
-        return self.predict_us(kernel) if measured is None else measured
+        if measured is not None:
+            return measured
+        return self.predict_us(kernel) * self.neighbours.factor(kernel)
+
+    def learn(self, kernel: Kernel, time_us: float) -> None:
+        """A kernel was measured."""
+        self.measured[kernel.key] = time_us
+        if kernel.op in ("dot_general", "convolution"):
+            self.neighbours.learn(kernel, time_us / self.predict_us(kernel))
 
     def predict_us(self, kernel: Kernel) -> float:
         """A roofline: the larger of moving the bytes and doing the arithmetic, and the launch."""
-        move = self.move_us(kernel.bytes)
+        move = self.move_us(_bytes_moved(kernel))
         generic: Generic | None = kernel.generic
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]
@@ -101,8 +117,19 @@ class PriceModel:
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
             compute = self.dot_us(dtype, kernel.flops)
+        elif kernel.op in LINEAR_ALGEBRA or kernel.op == "fft":
+            # Half the rate of a matrix product: what BLAS reaches on triangles of some hundred rows.
+            compute = 2 * self.dot_us(dtype, kernel.flops)
+        elif kernel.op == "lu_permutation":  # a step of the loop is about three kernels
+            steps = kernel.operands[0].shape[-1]  # type: ignore[union-attr]
+            compute = 3 * steps * self.calibration.kernel_overhead_us
         elif kernel.op in ("reduce", "reduce_window", "gather"):
             compute = self.elementwise_us("add", dtype, max(kernel.flops, 1))
+        elif kernel.op in ("sort", "sort_pair"):
+            is_plain = kernel.op == "sort" and not is_float(dtype)
+            compute = kernel.flops * (_INTEGER_COMPARISON_US if is_plain else _COMPARISON_US)
+        elif kernel.op in ("scatter", "top_k", "arg_reduce"):
+            compute = kernel.flops * _SERIAL_ELEMENT_US
         elif kernel.op == "transpose":
             compute = _STRIDED_ACCESS_FACTOR * self.elementwise_us("add", dtype, kernel.bytes // 8)
         elif kernel.op.partition(".")[2]:
@@ -117,6 +144,13 @@ class PriceModel:
         return sorted(missing, key=lambda k: (-self.predict_us(k), k.key))
 
 
+def _bytes_moved(kernel: Kernel) -> int:
+    """Bytes of operands and result; a gather reads as much of its operand as it returns."""
+    if kernel.op != "gather":
+        return kernel.bytes
+    return 2 * byte_size(kernel.type) + byte_size(kernel.operands[1])
+
+
 def _skips_in_last_dimension(kernel: Kernel) -> bool:
     """Whether a slice steps over elements that lie next to each other in memory."""
     if kernel.op != "slice":
@@ -125,21 +159,3 @@ def _skips_in_last_dimension(kernel: Kernel) -> bool:
     shape = kernel.operands[0].shape  # type: ignore[union-attr]
     stepping = [s for s, n in zip(strides, shape, strict=True) if n != 1]
     return bool(stepping) and stepping[-1] != 1
-
-
-def trip_count(generic: Generic) -> int:
-    """The constant bound that a loop's condition compares its counter with, if it is that plain.
-
-    JAX's `scan` and `fori_loop` compare a counter from 0 with a constant; for anything else 1.
-    """
-    condition = generic.regions[0]
-    output = condition.nodes[condition.outputs[0]]
-    if output.op != "binary" or function_name(output.attributes[0]) != "compare":
-        return 1
-    counter, limit = (condition.nodes[operand] for operand in output.operands)
-    if counter.op != "parameter":
-        return 1
-    literal = limit.attributes[0] if limit.op == "constant" else None
-    if not isinstance(literal, Literal) or not literal.is_splat:
-        return 1
-    return max(1, int(literal.value))

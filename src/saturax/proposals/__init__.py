@@ -8,16 +8,43 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from saturax.graph.ir import Graph
+from saturax.proposals.batch import batch_contractions
+from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
+from saturax.proposals.loops import distribute_loops, resolve_branches, unroll_loops
 from saturax.proposals.merge import merge_contractions
+from saturax.proposals.merge_convolutions import merge_convolutions
+from saturax.proposals.notions import recognize_notions
+from saturax.proposals.order_contractions import order_contractions
+from saturax.proposals.straighten import without_known_branches
+from saturax.proposals.sums import factor_sums
+from saturax.rules.rule import ROUNDING, Numerics
 
-PROPOSALS: dict[str, Callable[[Equalities], None]] = {"merge_contractions": merge_contractions}
+PROPOSALS: dict[str, Callable[[Equalities], None]] = {
+    "recognize_notions": recognize_notions,
+    "order_contractions": order_contractions,
+    "merge_contractions": merge_contractions,
+    "merge_convolutions": merge_convolutions,
+    "batch_contractions": batch_contractions,
+    "factor_sums": factor_sums,
+    "share_terms": share_terms,
+    "distribute_loops": distribute_loops,
+    "unroll_loops": unroll_loops,
+    "resolve_branches": resolve_branches,
+}
 """By the name under which reports list them."""
 
 
-def propose(graph: Graph) -> Equalities:
-    """Everything that the proposals have to say about `graph`."""
-    found = Equalities(graph)
+def propose(graph: Graph, numerics: Numerics = ROUNDING) -> Equalities:
+    """Everything that the proposals have to say about `graph`, up to a class of equalities."""
+    found = Equalities(graph, numerics)
+    straight = without_known_branches(graph)
+    if straight is not None:
+        found.reason = "choose_branches"
+        places = found.adopt(propose(straight.graph, numerics))
+        for index in straight.chosen:
+            found.equate(index, found.value(places[straight.places[index]]))
+        return found
     for name, proposal in PROPOSALS.items():
         found.reason = name
         proposal(found)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Node
+from saturax.graph.types import is_complex, is_float
+from saturax.rules.rule import ROUNDING, Numerics
 
 
 class Equalities:
     """A graph being extended: new nodes go into `builder`; `equate` says what they are equal to.
 
-    The nodes of `graph` keep their indices, so `value(i)` is node i as an operand.
+    The nodes of `graph` keep their indices, so `value(i)` is node i as an operand. `numerics` is
+    the least strict class of equalities that the user admits.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, numerics: Numerics = ROUNDING) -> None:
         self.graph = graph
+        self.numerics = numerics
         self.builder = GraphBuilder(exact=False)
         self.builder.inputs.extend(graph.inputs)
         for node in graph.nodes:
@@ -26,6 +30,11 @@ class Equalities:
         """The original nodes, then the new ones."""
         return self.builder.nodes
 
+    def may_round(self, dtype: str) -> bool:
+        """Whether what is equal over the reals may be proposed for elements of `dtype`."""
+        is_exact = not is_float(dtype) and not is_complex(dtype)
+        return is_exact or self.numerics >= ROUNDING
+
     def value(self, index: int) -> Value:
         """Node `index` as an operand of new nodes."""
         return Value(self.builder, index, self.builder.nodes[index].type)
@@ -37,4 +46,17 @@ class Equalities:
                 f"proposal {self.reason}: node {index} has type {self.builder.nodes[index].type}, "
                 f"what is proposed for it has {value.type}"
             )
-        self.pairs.append((index, value.index, self.reason))
+        if value.index != index:
+            self.pairs.append((index, value.index, self.reason))
+
+    def adopt(self, other: Equalities) -> list[int]:
+        """Add the nodes and equalities found for a program with the same inputs.
+
+        Returns where each of its nodes is here.
+        """
+        places: list[int] = []
+        for node in other.nodes:
+            operands = tuple(places[operand] for operand in node.operands)
+            places.append(self.builder.append(node._replace(operands=operands)).index)
+        self.pairs += [(places[i], places[j], reason) for i, j, reason in other.pairs]
+        return places

@@ -9,7 +9,8 @@ one input. Members of a group must not depend on one another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
+from typing import Any
 
 from saturax.graph.build import Value, building
 from saturax.graph.ir import Graph, Node
@@ -21,15 +22,20 @@ from saturax.graph.ops import (
     slice_dimension,
 )
 from saturax.proposals.equality import Equalities
-
-_LARGEST_GROUP = 256
+from saturax.proposals.usage import ancestors_among, independent_groups
+from saturax.rules.einsum import is_swappable, swapped
 
 
 def merge_contractions(equalities: Equalities) -> None:
     """Propose one `dot_general` for each group of them that shares its left or right operand."""
     graph = equalities.graph
-    dots = [i for i, node in enumerate(graph.nodes) if node.op == "dot_general"]
-    ancestors = _ancestors_among(graph, dots)
+    nodes: list[Any] = list(graph.nodes)
+    dots = [
+        index
+        for index, node in enumerate(nodes)
+        if node.op == "dot_general" and equalities.may_round(node.type.dtype)
+    ]
+    ancestors = ancestors_among(graph, dots)
     for side in (0, 1):
         families: dict[Hashable, list[int]] = defaultdict(list)
         for index in dots:
@@ -38,35 +44,6 @@ def merge_contractions(equalities: Equalities) -> None:
             for group in independent_groups(family, ancestors):
                 with building(equalities.builder):
                     _merge(equalities, group, side)
-
-
-def independent_groups(candidates: list[int], ancestors: dict[int, int]) -> Iterator[list[int]]:
-    """Partition candidates, in program order, into groups without dependences inside.
-
-    `ancestors[i]` is the bit set of the nodes that node i depends on.
-    """
-    groups: list[tuple[int, list[int]]] = []
-    for index in candidates:
-        for position, (members, group) in enumerate(groups):
-            if not ancestors[index] & members and len(group) < _LARGEST_GROUP:
-                group.append(index)
-                groups[position] = (members | 1 << index, group)
-                break
-        else:
-            groups.append((1 << index, [index]))
-    return (group for _, group in groups if len(group) > 1)
-
-
-def _ancestors_among(graph: Graph, candidates: list[int]) -> dict[int, int]:
-    """For each candidate, the candidates that it depends on, as a bit set over node indices."""
-    wanted = set(candidates)
-    above: list[int] = []
-    for node in graph.nodes:
-        bits = 0
-        for operand in node.operands:
-            bits |= above[operand] | ((1 << operand) if operand in wanted else 0)
-        above.append(bits)
-    return {index: above[index] for index in candidates}
 
 
 def _family(graph: Graph, index: int, side: int) -> Hashable:
@@ -103,11 +80,33 @@ def _merge(equalities: Equalities, group: list[int], side: int) -> None:
     sizes = [value.shape[along] for value in varying]
     joined = concatenate_all(varying, along)
     operands = (shared, joined) if side == 0 else (joined, shared)
-    merged: Value = dot_general(
-        operands[0], operands[1], dimensions, first.attributes[1], first.attributes[2]
-    )
+    precision: Any = first.attributes[1]
+    merged: Value = dot_general(*operands, dimensions, precision, first.attributes[2])
     batch = len(dimensions.lhs_batch)
     position = batch if side == 1 else batch + len(dimensions.lhs_free(shared.rank))
+    _equate_parts(equalities, group, sizes, merged, position, has_free)
+    if not has_free and is_swappable(precision):
+        # Vectors have no order: as rows of a matrix on the other side they may run far faster.
+        flipped = DotDimensions(
+            dimensions.rhs_batch,
+            dimensions.lhs_batch,
+            dimensions.rhs_contract,
+            dimensions.lhs_contract,
+        )
+        merged = dot_general(*operands[::-1], flipped, swapped(precision), first.attributes[2])
+        position = batch + len(dimensions.rhs_free(shared.rank)) if side == 1 else batch
+        _equate_parts(equalities, group, sizes, merged, position, has_free)
+
+
+def _equate_parts(
+    equalities: Equalities,
+    group: list[int],
+    sizes: list[int],
+    merged: Value,
+    position: int,
+    has_free: bool,
+) -> None:
+    """The members of a group are slices of the merged contraction along a dimension."""
     start = 0
     for index, size in zip(group, sizes, strict=True):
         part = slice_dimension(merged, position, start, start + size)

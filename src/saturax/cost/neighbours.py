@@ -1,0 +1,63 @@
+"""What measured kernels say about similar ones that nobody has measured.
+
+A roofline is optimistic, and on purpose: what could win is tried. But some forms of an operation
+run far below any roofline (a product of two transposed operands, say), in every size. Each new size
+would be tried in vain, so a kernel is predicted from its nearest measured neighbour of the same
+form, unless that came out about as predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+from saturax.cost.kernel import Kernel
+from saturax.graph.types import TensorType
+
+# The sum of the sizes' distances in powers of two within which a neighbour has a say.
+_FARTHEST = 2.5
+# A neighbour that took so many times its prediction was misjudged.
+_MISJUDGED = 3.0
+# What is left of hope: a kernel that is promising in spite of its neighbours is still tried.
+_HOPE = 0.5
+
+
+@dataclass
+class Neighbours:
+    """Measured over predicted times, by form and sizes of the kernel."""
+
+    ratios: dict[Hashable, dict[tuple[float, ...], float]] = field(default_factory=dict)
+
+    def learn(self, kernel: Kernel, ratio: float) -> None:
+        """A kernel took `ratio` times as long as predicted."""
+        self.ratios.setdefault(_form(kernel), {})[_sizes(kernel)] = ratio
+
+    def factor(self, kernel: Kernel) -> float:
+        """By how much to multiply the prediction of a kernel, at least 1."""
+        known = self.ratios.get(_form(kernel))
+        if not known:
+            return 1.0
+        sizes = _sizes(kernel)
+        nearest = min(known, key=lambda other: (_distance(sizes, other), other))
+        ratio = known[nearest]
+        if ratio < _MISJUDGED or _distance(sizes, nearest) > _FARTHEST:
+            return 1.0
+        return max(1.0, _HOPE * ratio)
+
+
+def _form(kernel: Kernel) -> Hashable:
+    """What kernels share that differ in size only."""
+    types = tuple(
+        (t.rank, t.dtype) if isinstance(t, TensorType) else str(t) for t in kernel.operands
+    )
+    return kernel.op, kernel.attributes, types
+
+
+def _sizes(kernel: Kernel) -> tuple[float, ...]:
+    tensors = [t for t in kernel.operands if isinstance(t, TensorType)]
+    return tuple(math.log2(max(n, 1)) for t in tensors for n in t.shape)
+
+
+def _distance(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(abs(x - y) for x, y in zip(a, b, strict=True))

@@ -1,0 +1,329 @@
+"""What each carry of a loop is: invariant, counter, accumulator, written slices, or a recurrence.
+
+Where a carry has a closed form, its cycle through the body is cut, and what it depends on is said
+instead; what is left in cycles has to stay a loop.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from saturax.graph.ir import Graph
+from saturax.graph.ops import identity_value
+from saturax.graph.ops.reduction import REDUCERS
+from saturax.graph.types import TensorType, is_complex, is_float
+from saturax.proposals.loops.structure import Loop, parameters_of
+from saturax.proposals.loops.vectorise import can_apply, is_same_in_every_bit
+from saturax.proposals.loops.windows import Progression, progression
+
+
+@dataclass(frozen=True)
+class Term:
+    """A node that is combined into an accumulator, or its negative."""
+
+    node: int
+    is_negative: bool = False
+
+
+@dataclass(frozen=True)
+class Accumulation:
+    """c ← f(… f(c, term) …, term): what is carried is combined with terms that do not need it.
+
+    `is_prefix`: its values on the way are used as well.
+    """
+
+    f: str
+    terms: tuple[Term, ...]
+    is_prefix: bool
+
+
+@dataclass(frozen=True)
+class Update:
+    """c ← c with the value `window` written at places that are known; c is only written."""
+
+    window: int
+    path: Progression
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Delay:
+    """The value of a node in the iteration before."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A carry without a closed form."""
+
+
+Role = Accumulation | Update | Delay | Recurrence
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Roles of carries, and the body's dependences with the cycles of solved carries cut.
+
+    `depends[i]` are the nodes that node i of the body needs, through carries also those of the
+    iteration before. Nodes in `core` are in a cycle, or cannot be applied to all iterations at
+    once. `varying` are the nodes that are not the same in every iteration. `live` is what results
+    need, `order` is an order of all nodes in which dependences come first, cycles apart.
+    """
+
+    loop: Loop
+    of: Mapping[int, Role]
+    depends: tuple[tuple[int, ...], ...]
+    core: frozenset[int]
+    varying: frozenset[int]
+    live: frozenset[int]
+    order: tuple[int, ...]
+
+    def is_read(self, carry: int) -> bool:
+        """Whether a carry has to be carried: for a result, or for what a result needs."""
+        if carry in self.loop.results or isinstance(self.of[carry], Accumulation):
+            return True
+        if self.loop.trip_count is None and carry in parameters_of(self.loop.condition):
+            return True
+        return any(self.loop.parameter(i) == carry for i in self.live)
+
+
+def find_roles(loop: Loop, is_bitwise: bool) -> Roles:
+    """The roles of all carries that are neither invariant nor counters.
+
+    With `is_bitwise`, only closed forms with the same bits are found.
+    """
+    body = loop.body
+    places = {loop.parameter(i): i for i in range(len(body.nodes))}
+    carried = [k for k in range(loop.carries) if k not in loop.invariant and k not in loop.counters]
+    depends = [node.operands for node in body.nodes]
+    for k in carried:
+        if k in places:
+            depends[places[k]] = (body.outputs[k],)
+    components = _components(depends)
+    roles: dict[int, Role] = {}
+    finder = _Finder(loop, is_bitwise)
+    for k in carried:
+        cycle = components.get(places[k], frozenset()) if k in places else frozenset()
+        carriers = [j for j in carried if places.get(j) in cycle]
+        roles[k] = (
+            finder.role(k, places[k], cycle)
+            if carriers == [k]
+            else (Recurrence() if cycle else Delay())
+        )
+        _cut(roles[k], body, k, depends, places.get(k))
+    varying = _closure_up(depends, _sources(loop, places, carried))
+    cyclic = {node for component in _components(depends).values() for node in component}
+    stuck = {
+        i
+        for i, node in enumerate(body.nodes)
+        if i in varying and _is_stuck(loop, i, is_bitwise) and not _is_solved(roles, body, i)
+    }
+    if loop.trip_count is None:
+        stuck |= varying
+    used = set(loop.results)
+    used |= parameters_of(loop.condition) if loop.trip_count is None else set()
+    results = [body.outputs[k] for k in sorted(used) if k in roles]
+    live = _closure_down(depends, results)
+    order = _ordered(depends)
+    return Roles(
+        loop,
+        roles,
+        tuple(depends),
+        frozenset(cyclic | stuck) & live,
+        frozenset(varying),
+        frozenset(live),
+        order,
+    )
+
+
+def _is_stuck(loop: Loop, index: int, is_bitwise: bool) -> bool:
+    node = loop.body.nodes[index]
+    if node.op == "parameter":
+        return False
+    return not can_apply(node) or (is_bitwise and not is_same_in_every_bit(node))
+
+
+def _is_solved(roles: Mapping[int, Role], body: Graph, index: int) -> bool:
+    return any(
+        body.outputs[k] == index and isinstance(role, Accumulation | Update)
+        for k, role in roles.items()
+    )
+
+
+def _sources(loop: Loop, places: Mapping[int | None, int], carried: Iterable[int]) -> set[int]:
+    """Parameters that vary from iteration to iteration."""
+    return {places[k] for k in (*carried, *loop.counters) if k in places}
+
+
+def _cut(
+    role: Role, body: Graph, carry: int, depends: list[tuple[int, ...]], place: int | None
+) -> None:
+    """Replace a solved carry's cycle by what its closed form needs."""
+    if isinstance(role, Accumulation):
+        depends[body.outputs[carry]] = tuple(term.node for term in role.terms)
+    elif isinstance(role, Update):
+        depends[body.outputs[carry]] = (role.window,)
+    if isinstance(role, Update) and place is not None:
+        depends[place] = ()
+
+
+class _Finder:
+    """Looks for closed forms of single carries."""
+
+    def __init__(self, loop: Loop, is_bitwise: bool) -> None:
+        self._loop = loop
+        self._is_bitwise = is_bitwise
+        self._uses = loop.body.uses()
+
+    def role(self, carry: int, place: int, cycle: frozenset[int]) -> Role:
+        """The role of a carry that is the only one in its cycle."""
+        if self._loop.trip_count is None:
+            return Recurrence()
+        return (
+            self._update(carry, place, cycle)
+            or self._accumulation(carry, place, cycle)
+            or Recurrence()
+        )
+
+    def _update(self, carry: int, place: int, cycle: frozenset[int]) -> Update | None:
+        body, out = self._loop.body, self._loop.body.outputs[carry]
+        node = body.nodes[out]
+        is_written = node.op == "dynamic_update_slice" and cycle == {place, out}
+        if not is_written or node.operands[0] != place:
+            return None
+        if self._uses[place] != 1 or self._uses[out] != 1:
+            return None
+        window, whole = (body.nodes[i].type for i in (node.operands[1], out))
+        assert isinstance(window, TensorType)
+        assert isinstance(whole, TensorType)
+        indices = [self._loop.tables.get(i) for i in node.operands[2:]]
+        path = progression(indices, window.shape, whole.shape)
+        if path is None or (
+            path.dimension is not None and abs(path.step) != window.shape[path.dimension]
+        ):
+            return None
+        return Update(node.operands[1], path, window.shape)
+
+    def _accumulation(self, carry: int, place: int, cycle: frozenset[int]) -> Accumulation | None:
+        nodes, out = self._loop.body.nodes, self._loop.body.outputs[carry]
+        name = nodes[out].attributes[0] if nodes[out].op == "binary" else None
+        f = "add" if name == "subtract" else name
+        type = nodes[out].type
+        if f not in REDUCERS or not isinstance(type, TensorType):
+            return None
+        assert isinstance(f, str)
+        terms: list[Term] = []
+        chain = [out]
+        while chain[-1] != place:
+            found = _link(self._loop.body, chain[-1], f, cycle)
+            if found is None:
+                return None
+            further, term = found
+            terms.append(term)
+            chain.append(further)
+        inner_uses = [self._uses[i] for i in chain[1:-1]]
+        if set(chain) != cycle or any(uses != 1 for uses in inner_uses):
+            return None
+        if identity_value(f, type.dtype) is None or not self._is_allowed(f, type.dtype):
+            return None
+        is_prefix = self._uses[place] != 1 or self._uses[out] != 1
+        return Accumulation(f, tuple(terms), is_prefix)
+
+    def _is_allowed(self, f: str, dtype: str) -> bool:
+        is_rounded = f in ("add", "multiply") and (is_float(dtype) or is_complex(dtype))
+        return not (self._is_bitwise and is_rounded)
+
+
+def _link(body: Graph, index: int, f: str, cycle: frozenset[int]) -> tuple[int, Term] | None:
+    """One step down a chain of f: the rest of the chain, and the term that is combined with it."""
+    node = body.nodes[index]
+    if node.op != "binary" or node.attributes[0] not in (f, "subtract" if f == "add" else f):
+        return None
+    x, y = node.operands
+    if x in cycle and y not in cycle:
+        return x, Term(y, node.attributes[0] == "subtract")
+    if y in cycle and x not in cycle and node.attributes[0] == f:
+        return y, Term(x)
+    return None
+
+
+# ------------------------------------------------------------------ graphs of dependences
+
+
+def _components(depends: Sequence[Sequence[int]]) -> dict[int, frozenset[int]]:
+    """For each node in a cycle, the nodes that depend on one another with it."""
+    count = len(depends)
+    pairs = [(i, j) for i, needed in enumerate(depends) for j in needed]
+    if not pairs:
+        return {}
+    rows, columns = zip(*pairs, strict=True)
+    matrix = csr_array((np.ones(len(pairs), np.int8), (rows, columns)), shape=(count, count))
+    _, labels = connected_components(matrix, connection="strong")
+    members: dict[int, list[int]] = defaultdict(list)
+    for node, label in enumerate(labels):
+        members[int(label)].append(node)
+    found: dict[int, frozenset[int]] = {}
+    for group in members.values():
+        if len(group) > 1 or group[0] in depends[group[0]]:
+            found.update(dict.fromkeys(group, frozenset(group)))
+    return found
+
+
+def _closure_down(depends: Sequence[Sequence[int]], roots: Iterable[int]) -> set[int]:
+    """What the roots need, themselves included."""
+    found: set[int] = set()
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(depends[node])
+    return found
+
+
+def _closure_up(depends: Sequence[Sequence[int]], roots: Iterable[int]) -> set[int]:
+    """What needs any of the roots, themselves included."""
+    users: dict[int, list[int]] = defaultdict(list)
+    for node, needed in enumerate(depends):
+        for operand in needed:
+            users[operand].append(node)
+    found: set[int] = set()
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(users[node])
+    return found
+
+
+def needed_by(depends: Sequence[Sequence[int]], roots: Iterable[int]) -> frozenset[int]:
+    """What the roots need, themselves included."""
+    return frozenset(_closure_down(depends, roots))
+
+
+def needing(depends: Sequence[Sequence[int]], roots: Iterable[int]) -> frozenset[int]:
+    """What needs any of the roots, themselves included."""
+    return frozenset(_closure_up(depends, roots))
+
+
+def _ordered(depends: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """All nodes, dependences first; within a cycle in any order."""
+    done: dict[int, None] = {}
+    for root in range(len(depends)):
+        stack = [(root, False)]
+        opened: set[int] = set()
+        while stack:
+            node, is_ready = stack.pop()
+            if is_ready:
+                done[node] = None
+            elif node not in done and node not in opened:
+                opened.add(node)
+                stack.append((node, True))
+                stack.extend((operand, False) for operand in reversed(depends[node]))
+    return tuple(done)

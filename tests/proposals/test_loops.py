@@ -1,0 +1,389 @@
+"""What is proposed for loops equals them, run by XLA; and what must not be proposed is not."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from running import assert_equal, normal, program_of, run
+
+from saturax.graph.build import prune
+from saturax.graph.ir import Graph, Program
+from saturax.proposals.equality import Equalities
+from saturax.proposals.loops import distribute_loops, resolve_branches, unroll_loops
+from saturax.proposals.loops.cut import cheapest_cut
+from saturax.proposals.loops.structure import loops_of
+from saturax.rules.rule import BITWISE, ROUNDING
+
+WHILE = "stablehlo.while"
+X, W, U, H = normal(10, 3), normal(3, 3), normal(3, 3, seed=1), normal(3)
+
+
+def _proposed(function, arguments, proposals=(distribute_loops,), numerics=ROUNDING):
+    """Compare both sides of all equalities; the operations of each proposed side."""
+    graph = program_of(function, *arguments).graph
+    equalities = Equalities(graph, numerics)
+    for proposal in proposals:
+        equalities.reason = proposal.__name__
+        proposal(equalities)
+    sides = zip(*((left, right) for left, right, _ in equalities.pairs), strict=True)
+    graphs = [prune(Graph(graph.inputs, tuple(equalities.nodes), side)) for side in sides]
+    inputs = [np.asarray(x) for x in jax.tree.leaves(arguments)]
+    if graphs:
+        expected, found = (run(Program(each), inputs) for each in graphs)
+        assert_equal(found, expected)
+    return [
+        [node.op for node in prune(Graph(graph.inputs, tuple(equalities.nodes), (right,))).nodes]
+        for _, right, _ in equalities.pairs
+    ]
+
+
+def _scan(step, first, xs, **options):
+    return lax.scan(step, first, xs, **options)
+
+
+def _rnn(x, w, u, h):
+    def step(h, x):
+        h = jnp.tanh(x @ w + h @ u)
+        return h, h
+
+    return lax.scan(step, h, x)
+
+
+def _lstm(parameters, x):
+    def step(carry, x):
+        h, c = carry
+        gates = x @ parameters["w"] + h @ parameters["u"] + parameters["b"]
+        i, f, g, o = jnp.split(gates, 4, -1)
+        c = jax.nn.sigmoid(f + 1) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    return lax.scan(step, (jnp.zeros((2, 4)),) * 2, x)
+
+
+_LSTM = {"w": normal(4, 16), "u": normal(4, 16, seed=1), "b": normal(16)}
+
+
+def _total(tree):
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree))
+
+
+GONE = {
+    "add an invariant": (lambda z, c: lax.fori_loop(0, 16, lambda i, z: z + c, z), H, H),
+    "multiply": (lambda z, c: lax.fori_loop(0, 7, lambda i, z: z * c, z), H, H),
+    "add the counter": (lambda x: lax.fori_loop(0, 100, lambda i, c: c + i * x, x), np.arange(5)),
+    "map of rows": (lambda x, w: lax.map(lambda r: r @ w, x), X, W),
+    "map of columns": (lambda x, w: lax.map(lambda r: w @ r, x), X, W),
+    "map under vmap": (
+        jax.vmap(lambda x: lax.map(lambda r: jnp.dot(r, W) + 1, x)),
+        normal(4, 5, 3),
+    ),
+    "write rows": (lambda x, h: lax.fori_loop(0, 10, lambda i, c: c.at[i].set(x[i] * h), x), X, H),
+    "write columns": (
+        lambda x: lax.fori_loop(2, 8, lambda i, c: c.at[:, i].set(x[:, i] * 2), x),
+        normal(10, 10),
+    ),
+    "write blocks backwards": (
+        lambda x: lax.fori_loop(
+            0,
+            5,
+            lambda i, c: lax.dynamic_update_slice(
+                c, lax.dynamic_slice(x, (2 * i, 0), (2, 3)) * i, (8 - 2 * i, 0)
+            ),
+            x,
+        ),
+        X,
+    ),
+    "write one place": (lambda x: lax.fori_loop(0, 4, lambda i, c: c.at[2].set(x[i]), x), X),
+    "cumulative sum": (lambda x: _scan(lambda c, v: (c + v, c + v), jnp.zeros(3), x), X),
+    "from the end": (
+        lambda x: _scan(lambda c, v: (c + v, (c, c + v)), jnp.zeros(3), x, reverse=True),
+        X,
+    ),
+    "maximum so far": (lambda x: _scan(lambda c, v: (jnp.maximum(c, v), c), x[0], x), X),
+    "one step late": (lambda x: _scan(lambda c, v: (v * 2, c + v), jnp.zeros(3), x), X),
+    "one step early": (
+        lambda x: _scan(lambda c, v: (v * 2, c + v), jnp.zeros(3), x, reverse=True),
+        X,
+    ),
+    "reductions": (
+        lambda x: _scan(
+            lambda c, v: (
+                (c[0] + v, jnp.maximum(c[1], v), jnp.minimum(c[2], v), c[3] * v, c[4] - v),
+                None,
+            ),
+            (x[0],) * 5,
+            x,
+        ),
+        X,
+    ),
+    "outer products": (
+        lambda x: _scan(lambda c, v: (c - jnp.outer(v, v * 2).T, v.sum()), W, x),
+        X,
+    ),
+    "products so far": (lambda x: _scan(lambda c, v: (c + jnp.outer(v, v), v @ c), W, x), X),
+    "gathers": (lambda x, i: lax.map(lambda k: x[k], i), X, np.array([3, 1, 11, -1], np.int32)),
+    "updates apart": (
+        lambda x, i: lax.map(lambda k: lax.dynamic_update_slice(x, x[:2] * 2, (k, k)), i),
+        X,
+        np.array([3, 1, 11, -1], np.int32),
+    ),
+    "sorts": (lambda x: lax.map(lambda a: (jnp.sort(a), lax.top_k(a, 2)), x), normal(4, 5)),
+    "images": (
+        lambda x, k: lax.map(lambda a: lax.conv_general_dilated(a, k, (1,), "SAME"), x),
+        normal(4, 2, 3, 8),
+        normal(5, 3, 3),
+    ),
+    "kernels": (
+        lambda x, k: lax.map(lambda a: lax.conv_general_dilated(x, a, (1,), "SAME"), k),
+        normal(2, 3, 8),
+        normal(4, 5, 3, 3),
+    ),
+    "images and kernels": (
+        lambda x, k: lax.map(lambda a: lax.conv_general_dilated(a[0], a[1], (1,), "SAME"), (x, k)),
+        normal(4, 2, 3, 8),
+        normal(4, 5, 3, 3),
+    ),
+}
+"""Loops of which nothing is left."""
+
+LEFT = {
+    "rnn": (_rnn, X, W, U, H),
+    "gradient of an rnn": (jax.grad(lambda *a: _total(_rnn(*a)), (0, 1, 2, 3)), X, W, U, H),
+    "lstm": (_lstm, _LSTM, normal(6, 2, 4)),
+    "gradient of an lstm": (
+        jax.value_and_grad(lambda p, x: _total(_lstm(p, x)), (0, 1)),
+        _LSTM,
+        normal(6, 2, 4),
+    ),
+    "from the end": (
+        lambda x, h: _scan(lambda c, v: (jnp.tanh(c + v @ W), c), h, x, reverse=True),
+        X,
+        H,
+    ),
+    "unrolled by two": (
+        lambda x, h: _scan(lambda c, v: (jnp.tanh(c + v), c), h, x, unroll=2),
+        X[:5],
+        H,
+    ),
+    "twins": (
+        lambda x: _scan(
+            lambda c, v: ((jnp.tanh(c[0] + v), jnp.tanh(c[1] + v)), c[0] * c[1]),
+            (jnp.zeros(3),) * 2,
+            x,
+        ),
+        X,
+    ),
+    "swapped": (lambda x: lax.fori_loop(0, 5, lambda i, c: (c[1], c[0] * 2), (x, x + 1)), X),
+    "unknown trip count": (
+        lambda x, w: lax.while_loop(
+            lambda s: (jnp.max(jnp.abs(s[0])) > 1e-3) & (s[1] < 20),
+            lambda s: (jnp.tanh(s[0] @ (w @ w) * 0.2 + x @ w), s[1] + 1),
+            (x, 0),
+        ),
+        X,
+        W,
+    ),
+    "nested": (
+        lambda x: _scan(
+            lambda c, v: (c + 1, _scan(lambda d, w: (jnp.tanh(d + w + c), d), v[0], v)),
+            jnp.zeros(()),
+            x,
+        ),
+        normal(4, 5, 3),
+    ),
+    "read and written": (
+        lambda x: lax.fori_loop(1, 10, lambda i, c: c.at[i].set(jnp.sin(c[i - 1]) + x[i]), x),
+        X,
+    ),
+    "overlapping windows": (
+        lambda x: lax.fori_loop(
+            0, 8, lambda i, c: lax.dynamic_update_slice(c, x[:2] * i, (i, 0)), x
+        ),
+        X,
+    ),
+}
+"""Loops with a part that has to stay a loop."""
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_loops_that_are_no_loops(name):
+    function, *arguments = GONE[name]
+    proposed = _proposed(function, arguments)
+    assert proposed
+    assert not any(WHILE in operations for operations in proposed)
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_loops_that_stay(name):
+    function, *arguments = LEFT[name]
+    proposed = _proposed(function, arguments)
+    assert bool(proposed) != (name == "read and written")  # nothing can be moved there
+    assert not proposed or any(WHILE in operations for operations in proposed)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_every_trip_count(count, is_reversed):
+    def function(x, w):
+        def step(carry, v):
+            h, total, late = carry
+            h = jnp.tanh(v @ w + h)
+            return (h, total + jnp.outer(v, h), v * 2), (late + h, total[0, 0])
+
+        return lax.scan(step, (jnp.ones(3), w, w[0]), x, reverse=is_reversed)
+
+    _proposed(function, (normal(count, 3), W), (distribute_loops, unroll_loops))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "complex64", "int8", "uint32"])
+def test_every_dtype(dtype):
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.round(4 * X)).astype(dtype)
+
+        def function(x):
+            steps = lambda c, v: ((c[0] + v, c[1] * v, v), (c[0] * 2, c[2] + v))  # noqa: E731
+            return lax.scan(steps, (x[0], x[1] * 0 + 1, x[2]), x[:4])
+
+        assert _proposed(function, (x,))
+
+
+@pytest.mark.parametrize("numerics", [BITWISE, ROUNDING])
+def test_rounding_is_only_moved_if_admitted(numerics):
+    rounded = [
+        (lambda x, w: lax.map(lambda r: r @ w, x), X, W),
+        (lambda z, c: lax.fori_loop(0, 16, lambda i, z: z + c, z), H, H),
+        (lambda x: _scan(lambda c, v: (c + v, c), jnp.zeros(3), x), X),
+    ]
+    for function, *arguments in rounded:
+        proposed = _proposed(function, arguments, numerics=numerics)
+        assert all(WHILE in operations for operations in proposed) == (numerics is BITWISE)
+    exact = [
+        (lambda x: lax.map(jnp.sin, x), X),
+        (lambda x: lax.fori_loop(0, 16, lambda i, z: z + x, x), np.arange(3)),
+        (lambda x: _scan(lambda c, v: (jnp.maximum(c, v), None), x[0], x), X),
+    ]
+    for function, *arguments in exact:
+        proposed = _proposed(function, arguments, numerics=numerics)
+        assert proposed
+        assert not any(WHILE in operations for operations in proposed)
+
+
+def test_the_input_product_leaves_the_loop():
+    graph = program_of(_rnn, X, W, U, H).graph
+    equalities = Equalities(graph)
+    distribute_loops(equalities)
+    outside = [n for n in equalities.nodes[len(graph.nodes) :] if n.op == "dot_general"]
+    assert [node.type.shape for node in outside] == [(10, 3)]
+    (loop,) = (n for n in equalities.nodes[len(graph.nodes) :] if n.op == WHILE)
+    body = loop.attributes[0].regions[1]
+    assert sum(node.op == "dot_general" for node in body.nodes) == 1
+
+
+def test_weight_gradients_are_one_product():
+    def loss(w, x):
+        return _total(_rnn(x, w, U, H))
+
+    graph = program_of(jax.grad(loss), W, X).graph
+    equalities = Equalities(graph)
+    distribute_loops(equalities)
+    products = [n for n in equalities.nodes[len(graph.nodes) :] if n.op == "dot_general"]
+    contracted = {node.attributes[0].lhs_contract for node in products}
+    assert (0,) in contracted  # the iterations
+
+
+@pytest.mark.parametrize("name", ["twins", "swapped"])
+def test_a_loop_that_was_distributed_is_left_alone(name):
+    function, *arguments = LEFT[name]
+    graph = program_of(function, *arguments).graph
+    once = Equalities(graph)
+    distribute_loops(once)
+    outputs = tuple(right for _, right, _ in once.pairs)
+    left = prune(Graph(graph.inputs, tuple(once.nodes), outputs))
+    again = Equalities(left)
+    distribute_loops(again)
+    assert not again.pairs
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "step", "count"), [(0, 5, 1, 5), (2, 9, 3, 3), (7, 0, -2, 4), (3, 3, 1, 0)]
+)
+def test_trip_counts_are_known(start, stop, step, count):
+    def function(x):
+        compare = (lambda s: s[0] < stop) if step > 0 else (lambda s: s[0] > stop)
+        state = (jnp.int32(start), x)
+        return lax.while_loop(compare, lambda s: (s[0] + step, jnp.sin(s[1])), state)
+
+    (loop,) = loops_of(program_of(function, H).graph)
+    assert loop.trip_count == count
+
+
+def test_trip_counts_that_depend_on_data_are_not():
+    def function(x, n):
+        return lax.fori_loop(0, n, lambda i, c: jnp.sin(c), x)
+
+    (loop,) = loops_of(program_of(function, H, np.int32(3)).graph)
+    assert loop.trip_count is None
+    assert _proposed(function, (H, np.int32(0))) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "is_unrolled"),
+    [
+        (lambda x: lax.fori_loop(0, 3, lambda i, c: jnp.sin(c) + i, x), True),
+        (lambda x: lax.fori_loop(0, 1, lambda i, c: jnp.sin(c) + i, x), True),
+        (lambda x: lax.fori_loop(0, 100, lambda i, c: jnp.sin(c) + i, x), False),
+    ],
+)
+def test_short_loops_are_written_out(function, is_unrolled):
+    assert bool(_proposed(function, (H,), (unroll_loops,))) == is_unrolled
+
+
+BRANCHES = {
+    "cheap": (lambda p, x: lax.cond(p > 0, lambda x: x * 2, jnp.sin, x), 1),
+    "alike": (lambda p, x: lax.cond(p > 0, lambda x: x @ W, lambda x: x @ W, x), 1),
+    "several": (
+        lambda p, x: lax.switch(
+            p, [lambda x: (x * 2, x), lambda x: (x + 1, x), lambda x: (jnp.cos(x), x)], x
+        ),
+        1,
+    ),
+    "heavy": (lambda p, x: lax.cond(p > 0, lambda x: x @ W, lambda x: x, x), 0),
+}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+@pytest.mark.parametrize("selector", [-5, 0, 1, 2, 9])
+def test_branches(name, selector):
+    function, count = BRANCHES[name]
+    assert len(_proposed(function, (np.int32(selector), X), (resolve_branches,))) == count
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("prefers_first", [False, True])
+def test_cheapest_cut_against_all_cuts(seed, prefers_first):
+    rng = np.random.default_rng(seed)
+    count = 7
+    depends = [tuple(j for j in range(i) if rng.random() < 0.4) for i in range(count)]
+    weights = {i: int(rng.integers(1, 5)) for i in range(count)}
+    found = cheapest_cut(
+        range(count), depends, weights, (0,), (count - 1,), prefers_first=prefers_first
+    )
+
+    def cost(first):
+        crossing = {j for i in range(count) if i not in first for j in depends[i] if j in first}
+        return sum(weights[j] for j in crossing)
+
+    closed = [
+        frozenset(first)
+        for size in range(1, count)
+        for first in itertools.combinations(range(count - 1), size)
+        if 0 in first and all(j in first for i in first for j in depends[i])
+    ]
+    assert found in closed
+    assert cost(found) == min(map(cost, closed))

@@ -1,0 +1,149 @@
+"""Sums and products modulo associativity and commutativity: factored, and with parts in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from equal_sides import found_by, proposed
+from running import normal, program_of
+
+from saturax.graph.ops.elementwise import function_name
+from saturax.proposals.common_terms import share_terms
+from saturax.proposals.sums import factor_sums
+from saturax.rules.rule import FINITE
+
+N = 6
+A, B, C, D = (normal(N, N, seed=seed) for seed in range(4))
+
+
+def _operations(equalities, output=-1):
+    """Counts of operations of the last alternative to an output, by name."""
+    wanted = equalities.graph.outputs[output]
+    pending = [[new for old, new, _ in equalities.pairs if old == wanted][-1]]
+    needed = set()
+    while pending:
+        index = pending.pop()
+        if index not in needed:
+            needed.add(index)
+            pending += equalities.nodes[index].operands
+    nodes = [equalities.nodes[index] for index in needed]
+    return Counter(
+        function_name(n.attributes[0]) if n.op in ("unary", "binary") else n.op for n in nodes
+    )
+
+
+def _convolved(x, k):
+    return jax.lax.conv_general_dilated(x, k, (1, 1), "SAME")
+
+
+def _images(*shape):
+    return [normal(*shape, seed=seed) for seed in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "counts"),
+    [
+        (lambda x: 3 * x + jnp.sin(x) + 2 * x, (A,), {"multiply": 1, "add": 1}),
+        (lambda x, y: (x + 1) + (y + 2), (A, B), {"add": 2}),
+        (lambda x, y, z, w: x * y + w + x * z, (A, B, C, D), {"multiply": 1, "add": 2}),
+        (lambda x, y, z: x * y - x * z - x, (A, B, C), {"multiply": 1, "subtract": 2}),
+        (lambda x, y, z: x / z + y + B / z, (A, C, D + 9), {"divide": 1, "add": 2}),
+        (lambda x, y, z: 2 * x + 2 * y - 2 * z, (A, B, C), {"multiply": 1}),
+        (lambda x: x * x * x * 2 + x * x * 3 + x * 4 + 1, (A,), {"multiply": 3, "add": 3}),
+        (lambda x: x * x * x * x * x * x, (A,), {"multiply": 3}),
+        (lambda x, y, z: jnp.exp(x) * z * jnp.exp(y), (A, B, C), {"exponential": 1}),
+        (lambda x, y, z: jnp.exp(x) * z / jnp.exp(y), (A, B, C), {"exponential": 1, "subtract": 1}),
+        (lambda x, y, z, w: x / y / z / w, (A, B + 9, C + 9, D + 9), {"divide": 1, "multiply": 2}),
+        (lambda a, b, c, d: a @ b + a @ c - a @ d, (A, B, C, D), {"dot_general": 1}),
+        (lambda a, b, c, d: b @ a + d + c @ a, (A, B, C, D), {"dot_general": 1, "add": 2}),
+        (lambda a, b, c: 2 * (a @ b) - 3 * (a @ c), (A, B, C), {"dot_general": 1}),
+        (
+            lambda x, k, m, n: _convolved(x, k) + _convolved(x, m) + _convolved(x, n),
+            (*_images(1, 3, 5, 5)[:1], *_images(4, 3, 3, 3)[:3]),
+            {"convolution": 1, "add": 2},
+        ),
+        (
+            lambda k, x, y, z: _convolved(x, k) - _convolved(y, k) + _convolved(z, k),
+            (*_images(4, 3, 3, 3)[:1], *_images(1, 3, 5, 5)[:3]),
+            {"convolution": 1},
+        ),
+        (
+            lambda a, b, c: reduce(jnp.add, [jnp.einsum("bij,bjk->bik", a, x) for x in (b, c, b)]),
+            tuple(_images(2, 3, 3)[:3]),
+            {"dot_general": 1},
+        ),
+    ],
+)
+def test_factored(function, arguments, counts):
+    found = _operations(proposed(factor_sums, function, *arguments))
+    assert {name: found[name] for name in counts} == counts
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: x * y + x,  # as many operations either way
+        lambda x, y: (x * y + 1) * y,
+        lambda x, y: x - x + y,  # 0 only where x is finite
+        lambda x, y: x / x + y,
+        lambda x, y: jnp.sin(x + y) * y,
+    ],
+)
+def test_nothing_to_factor(function):
+    assert proposed(factor_sums, function, A, B).pairs == []
+
+
+def test_terms_that_cancel():
+    function = lambda x, y: x + y - x - y  # noqa: E731
+    graph = program_of(function, A, B).graph
+    assert found_by(factor_sums, graph, FINITE).pairs
+    whole = [(9 * z).astype(np.int32) for z in (A, B)]
+    found = proposed(factor_sums, function, *whole)
+    assert sum(_operations(found).values()) == 1
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.complex64])
+def test_other_numbers(kind):
+    arguments = [(9 * abs(z)).astype(kind) for z in (A, B, C)]
+    assert proposed(factor_sums, lambda x, y, z: x * y + 5 * z - x * z, *arguments).pairs
+
+
+def test_constants_that_overflow():
+    function = lambda x, y: x * np.float16(6e4) + y + x * np.float16(6e4)  # noqa: E731
+    arguments = [z.astype(np.float16) for z in (A, B)]
+    found = found_by(factor_sums, program_of(function, *arguments).graph)
+    assert not any("inf" in str(node.attributes) for node in found.nodes)
+
+
+def test_parts_in_common():
+    def function(a, b, c, d):
+        return (a + b) + c, (b + c) + d, jnp.sin(c + (d + b))
+
+    found = proposed(share_terms, function, A, B, C, D)
+    new = found.nodes[len(found.graph.nodes) :]
+    shared = Counter(operand for node in new for operand in node.operands)
+    assert len(found.pairs) == 3
+    assert len(new) + len({index for _, index, _ in found.pairs} - set(range(len(new)))) <= 6
+    assert max(shared.values()) > 1
+
+
+@pytest.mark.parametrize(
+    ("function", "pairs"),
+    [
+        (lambda a, b, c, d: ((a - b) + c, (b - a) + d), 2),  # up to the sign
+        (lambda a, b, c, d: ((a * b) * c, (c * b) * d, c / (a * d)), 2),
+        (lambda a, b, c, d: (a / (b * c), d / (c * b)), 1),
+        (lambda a, b, c, d: (a / b / c, d / c / b), 2),
+        (lambda a, b, c, d: (a + b, c + d), 0),
+        (lambda a, b, c, d: (a * b + c, a / b + d), 0),
+        (lambda a, b, c, d: (2 * a + b + c, b + d + 2 * a), 2),
+        (lambda a, b, c, d: ((a + b) + c, jnp.sum((c + a) + b)), 2),
+    ],
+)
+def test_what_is_shared(function, pairs):
+    assert len(proposed(share_terms, function, A, B + 9, C + 9, D).pairs) == pairs
