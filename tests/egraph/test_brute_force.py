@@ -20,7 +20,7 @@ from saturax.egraph import (
 )
 from saturax.egraph import pattern as make_pattern
 from saturax.egraph.pattern import PatternAttribute
-from saturax.egraph.saturate import _RuleState, _Run
+from saturax.egraph.saturate import _Reach, _RuleState, _Run
 
 from .terms import RULES, TemplateRule, constant, insert, leaf, make_egraph, op, unary
 
@@ -198,7 +198,7 @@ def test_incremental_search_finds_every_new_match_once(
     egraph = random_egraph(terms, unions)
     rule = TemplateRule("pattern", pattern, PatternVar("x"))
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
-    state = _RuleState(rule, egraph)
+    state = _RuleState(rule, egraph, _Reach(egraph, list(egraph.classes())).by_seed)
     run.states.append(state)
     egraph.take_changed()
     old = searched(egraph, state, capacity)

@@ -121,7 +121,14 @@ def test_types_that_clash_name_the_reason() -> None:
 class ConstantAnalysis:
     """Knows the integer that a class equals, and adds it as a constant."""
 
-    def make(self, op: str, attributes: tuple[Any, ...], data: tuple[Any, ...], type: Any) -> Any:
+    def make(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        data: tuple[Any, ...],
+        type: Any,
+        operands: tuple[int, ...],
+    ) -> Any:
         if op == "constant":
             return attributes[0]
         if op == "unary" and data[0] is not None:

@@ -1,11 +1,32 @@
-"""The engine against egglog: the same rules must saturate to the same numbers of e-nodes."""
+"""The engine against egglog: the same rules must lead to the same numbers of e-nodes."""
 
+from collections import Counter
+from functools import cache
 from typing import Any
 
+import jax
 import pytest
+from benchmarks.models import workloads
 
-from saturax.egraph import EGraph, Limits, PatternNode, PatternVar, StopReason, pattern, saturate
+from saturax.egraph import (
+    EGraph,
+    Limits,
+    PatternAttribute,
+    PatternNode,
+    PatternVar,
+    Recipe,
+    RecipeStep,
+    StopReason,
+    pattern,
+    saturate,
+)
+from saturax.graph.build import GraphBuilder
+from saturax.graph.ir import Graph
+from saturax.graph.ops.elementwise import COMMUTATIVE
+from saturax.rules import all_rules
+from saturax.stablehlo import import_module
 
+from .exported import Exporter, as_template
 from .terms import (
     ADD_NEGATED,
     ADD_ZERO,
@@ -97,3 +118,105 @@ def test_same_saturated_counts(term: PatternNode, name: str) -> None:
 def test_patterns_translate() -> None:
     term = pattern("binary", "x", constant(0), at=("add",))
     assert text(term) == '(binary "add" x (constant 0))'
+
+
+# ------------------------------------------------------------------ our rules on the workloads
+
+MODELS = ("nasrnn", "bert", "gpt2", "resnet", "kan1", "lstm_batch1", "squeezenet")
+ITERATIONS = 4
+
+
+@cache
+def exported_rules() -> tuple[TemplateRule, ...]:
+    """Rules of saturax that Python computes nothing in, and commutativity."""
+    templates = [as_template(rule) for rule in all_rules()]
+    commute = [TemplateRule(f"commute_{f}", op(f, "x", "y"), op(f, "y", "x")) for f in COMMUTATIVE]
+    return (*(template for template in templates if template is not None), *sorted_by_name(commute))
+
+
+def sorted_by_name(rules: list[TemplateRule]) -> list[TemplateRule]:
+    return sorted(rules, key=lambda rule: rule.name)
+
+
+class TypedRule:
+    """A template with types: those of operations that the table infers."""
+
+    def __init__(self, template: TemplateRule) -> None:
+        self.name, self.pattern, self.right = template.name, template.pattern, template.right
+        self.uses_facts = False
+
+    def recipe(self, attributes: Any, operand_types: Any, root_type: Any, facts: Any = None) -> Any:
+        builder = GraphBuilder(tuple(operand_types.values()), exact=True)
+        operands = dict(zip(operand_types, builder.parameters, strict=True))
+
+        def build(term: Any) -> Any:
+            if isinstance(term, PatternVar):
+                return operands[term.name]
+            values = tuple(
+                attributes[a.name] if isinstance(a, PatternAttribute) else a
+                for a in term.attributes
+            )
+            return builder.make(term.op, values, tuple(map(build, term.operands)))
+
+        result = build(self.right).index
+        names: list[str | int] = [*operand_types, *range(len(builder.nodes) - len(operand_types))]
+        steps = tuple(
+            RecipeStep(node.op, node.attributes, tuple(names[i] for i in node.operands), node.type)
+            for node in builder.nodes[len(operand_types) :]
+        )
+        return Recipe(steps, names[result])
+
+
+@cache
+def model(name: str) -> Graph:
+    (workload,) = workloads(names=[name])
+    program = workload.build(reduced=True)
+    with workload.context():
+        lowered = jax.jit(program.function).lower(program.parameters, *program.inputs)
+        return largest(import_module(lowered.compiler_ir("stablehlo")).graph)
+
+
+def largest(graph: Graph) -> Graph:
+    """The program, or the loop body in it that has more operations."""
+    bodies = [largest(region) for _, region in graph.regions()]
+    return max([*bodies, graph], key=lambda body: len(body.nodes))
+
+
+def sizes_by_egglog(graph: Graph) -> Counter[tuple[str, int]]:
+    exporter = Exporter()
+    text = exporter.program(exported_rules(), graph, f"(run {ITERATIONS})")
+    egraph = bindings.EGraph()
+    outputs: list[Any] = egraph.run_program(*egraph.parse_program(text))
+    counts = [o.size for o in outputs if isinstance(o, bindings.PrintFunctionSize)]
+    found: Counter[tuple[str, int]] = Counter()
+    for operation, count in zip(exporter.operations, counts, strict=True):
+        found[operation] += count
+    return +found
+
+
+def sizes_by_saturax(graph: Graph) -> Counter[tuple[str, int]]:
+    egraph = EGraph(None, lambda _, attributes: False)
+    ids: list[int] = []
+    for node in graph.nodes:
+        operands = tuple(ids[i] for i in node.operands)
+        ids.append(egraph.add(node.op, node.attributes, operands, node.type))
+    limits = Limits(60, 10**6, ITERATIONS, matches_per_rule=10**7)
+    report = saturate(egraph, [TypedRule(rule) for rule in exported_rules()], limits)
+    assert report.stop_reason in (StopReason.SATURATED, StopReason.ITERATION_LIMIT)
+    found: Counter[tuple[str, int]] = Counter()
+    for op_name in {node.op for node in graph.nodes} | {"unary", "binary", "ternary", "constant"}:
+        for id in egraph.classes_of(op_name):
+            found.update((op_name, len(n.children)) for n in egraph.nodes_of(id, op_name))
+    return found
+
+
+def test_many_rules_can_be_exported() -> None:
+    assert len(exported_rules()) > 40
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_same_counts_on_models(name: str) -> None:
+    graph = model(name)
+    ours = sizes_by_saturax(graph)
+    assert ours == sizes_by_egglog(graph)
+    assert ours.total() > len(graph.nodes)

@@ -148,6 +148,7 @@ def test_a_barren_search_honours_the_deadline() -> None:
     for index in range(1, 6000):
         other = egraph.add("unary", (index,), (first,), "i32")
         egraph.union(first, other, "test")
+    insert(egraph, unary("s", leaf("b")))
     egraph.rebuild()
     barren = unary("p", unary("q", unary("r", unary("s", "x"))))
     rule = CallRule(_generalised(barren), lambda *_: None)
@@ -158,7 +159,7 @@ def test_a_barren_search_honours_the_deadline() -> None:
 
 
 def _generalised(term: PatternNode) -> PatternNode:
-    """Replace literals by attribute variables, the innermost by a value that no e-node has."""
+    """Replace literals by attribute variables, but the innermost, which no e-node there has."""
     (below,) = term.operands
     if not isinstance(below, PatternNode):
         return term

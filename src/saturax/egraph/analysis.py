@@ -18,14 +18,19 @@ class ENode(NamedTuple):
 class Analysis(Protocol):
     """Facts about classes: a semilattice, as in egg.
 
-    `join` must be monotone and of finite height, and data comparable with `==`; otherwise
-    propagation need not end.
+    `join` must be monotone and of finite height, otherwise propagation need not end; and data
+    hashable, for what rules make of it is remembered.
     """
 
     def make(
-        self, op: str, attributes: tuple[Any, ...], children_data: tuple[Any, ...], type: Any
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children_data: tuple[Any, ...],
+        type: Any,
+        operands: tuple[int, ...],
     ) -> Any:
-        """Return what is known of an e-node, given what is known of its operands."""
+        """Return what is known of an e-node, from what is known of its operands (class ids)."""
 
     def join(self, a: Any, b: Any) -> Any:
         """Combine two facts about one value."""

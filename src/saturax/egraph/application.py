@@ -87,7 +87,7 @@ class RuleApplication:
         self.egraph = egraph
         self.applied = 0
         self.unions = 0
-        self._by_heads: dict[tuple[int, ...], ResolvedRecipe | None] = {}
+        self._by_heads: dict[tuple[Any, ...], ResolvedRecipe | None] = {}
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
         self._nodes = len(matcher.levels)
 
@@ -108,14 +108,14 @@ class RuleApplication:
             self.unions += 1
 
     def _recipe(self, match: Match) -> ResolvedRecipe | None:
-        if self.rule.uses_facts:
-            return self._make_recipe(match)
         # Heads determine attributes and the root's type, so this key is fine enough, and cheap.
         keys, type_id, nodes = self.egraph.keys, self.egraph.type_id, self._nodes
-        key = (
+        key: tuple[Any, ...] = (
             *[keys[node][0] for node in match[:nodes]],
             *[type_id[variable] for variable in match[nodes:]],
         )
+        if self.rule.uses_facts:
+            key = (*key, *map(self.egraph.data, match[nodes:]))
         if key in self._by_heads:
             return self._by_heads[key]
         recipe = self._by_heads[key] = self._recipe_by_meaning(match)
@@ -128,6 +128,7 @@ class RuleApplication:
             tuple(egraph.heads.exact[heads[n]][p] for _, n, p in self.matcher.attributes),
             tuple(egraph.type_id[variable] for variable in match[nodes:]),
             egraph.type_id[match[0]],
+            tuple(map(egraph.data, match[nodes:])) if self.rule.uses_facts else (),
         )
         if key not in self._by_meaning:
             self._by_meaning[key] = self._make_recipe(match)

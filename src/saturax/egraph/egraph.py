@@ -295,6 +295,7 @@ class EGraph:
             self.heads.attributes[head],
             tuple([data[find(child)] for child in children]),
             self.heads.types[self.heads.type_id[head]],
+            tuple(map(find, children)),
         )
 
     def _join_data(self, keep: int, gone: int) -> None:

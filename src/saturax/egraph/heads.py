@@ -5,7 +5,10 @@ from typing import Any
 
 
 class Heads:
-    """Interned heads (op, attributes, arity, type), types, and groups (op, arity).
+    """Interned heads (op, attributes, arity, type), types, groups (op, arity) and kinds.
+
+    A kind is finer than a group: (op, arity, first attribute), such as an addition among the binary
+    operations. Groups and kinds are numbered apart: kinds are negative.
 
     Public lists are indexed by head, but `types` by type id; compiled matchers read them.
     """
@@ -19,11 +22,13 @@ class Heads:
         self.exact: list[tuple[Any, ...]] = []
         self.type_id: list[int] = []
         self.group: list[int] = []
+        self.kind: list[int] = []
         self.commutative: list[bool] = []
         self._type_ids: dict[Any, int] = {}
         self.types: list[Any] = []
         self._groups: dict[tuple[str, int], int] = {}
         self._groups_of_op: dict[str, list[int]] = {}
+        self._kinds: dict[tuple[int, Any], int] = {}
 
     def index(self, op: str, attributes: tuple[Any, ...], arity: int, type: Any) -> int:
         """Intern a head."""
@@ -37,6 +42,7 @@ class Heads:
             self.exact.append(exact)
             self.type_id.append(type_id)
             self.group.append(self.group_index(op, arity))
+            self.kind.append(self.kind_index(op, arity, exact[0] if exact else None))
             self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
         return index
 
@@ -47,6 +53,11 @@ class Heads:
             index = self._groups[op, arity] = len(self._groups)
             self._groups_of_op.setdefault(op, []).append(index)
         return index
+
+    def kind_index(self, op: str, arity: int, first: Any) -> int:
+        """Intern a kind; `first` is the exact key of the first attribute, if there is one."""
+        key = (self.group_index(op, arity), first)
+        return self._kinds.setdefault(key, -1 - len(self._kinds))
 
     def groups_of(self, op: str) -> list[int]:
         """Return the groups of an operation, one per arity."""

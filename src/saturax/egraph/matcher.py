@@ -18,6 +18,9 @@ from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 
 Match = tuple[int, ...]
 
+# Python nests at most 20 blocks in a function; an operation takes one or two.
+_MOST_BLOCKS = 17
+
 
 class MatchFunction(Protocol):
     """Appends matches at `roots` to `output` and returns how many roots were finished.
@@ -40,13 +43,15 @@ class MatchFunction(Protocol):
 class Matcher:
     """A pattern compiled for one e-graph.
 
-    `levels[i]` is how far below the root the e-node of variant i lies; `attributes` gives for each
-    attribute variable the (operation, position) that binds it.
+    `levels[i]` is how far below the root the e-node of variant i lies, and `chains[i]` what leads
+    from it up to the root: the kinds (or, where the pattern leaves that open, the groups) of the
+    e-nodes; `attributes` gives for each attribute variable the (operation, position) that binds it.
     """
 
     pattern: PatternNode
     variants: tuple[MatchFunction, ...]
     levels: tuple[int, ...]
+    chains: tuple[tuple[int, ...], ...]
     root_group: int
     variables: tuple[str, ...]
     attributes: tuple[tuple[str, int, int], ...]
@@ -96,10 +101,32 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
         pattern,
         variants,
         tuple(level for level, _ in walked),
+        _chains(walked, egraph),
         groups[0],
         pattern.variables,
         tuple((name, *place) for name, place in bound.items()),
     )
+
+
+def _chains(
+    walked: list[tuple[int, PatternNode]], egraph: EGraph
+) -> tuple[tuple[int, ...], ...]:
+    """For each operation of the pattern, in pre-order, the seeds from it up to the root."""
+    path: list[int] = []
+    chains = []
+    for level, node in walked:
+        path[level:] = [_seed(node, egraph)]
+        chains.append(tuple(reversed(path)))
+    return tuple(chains)
+
+
+def _seed(node: PatternNode, egraph: EGraph) -> int:
+    """The kind of an operation of the pattern, or its group where the first attribute is open."""
+    arity = len(node.operands)
+    first = node.attributes[0] if node.attributes else None
+    if isinstance(first, PatternAttribute):
+        return egraph.heads.group_index(node.op, arity)
+    return egraph.heads.kind_index(node.op, arity, exact_key(first))
 
 
 def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
@@ -175,6 +202,8 @@ class _Source:
     def _variant(self, variant: int) -> None:
         self.new = variant
         self.next_node = 0
+        self.blocks = 1
+        self.part_indents: list[int] = []
         self.operand_variables: dict[str, str] = {}
         self.attribute_variables: dict[str, str] = {}
         self._write(f"def variant{variant}(roots, since, output, capacity, refuel):", 1)
@@ -188,8 +217,28 @@ class _Source:
         classes = "".join(f"{name}, " for name in self.operand_variables.values())
         self._write(f"append(({nodes}{classes}))", indent)
         self._write("room -= 1", indent)
-        self._write("if not room: return done", indent)
+        self._write(f"if not room: {self._stop}", indent)
+        self._end_parts()
         self._write("return len(roots)", 2)
+
+    @property
+    def _stop(self) -> str:
+        """The statement that ends the search: a part tells the part around it."""
+        return "return True" if self.part_indents else "return done"
+
+    def _begin_part(self, indent: int) -> int:
+        """Go on in a function of its own; return the indent there."""
+        self.part_indents.append(indent)
+        self.blocks = 0
+        self._write("def part():", indent)
+        self._write("nonlocal fuel, room", indent + 1)
+        return indent + 1
+
+    def _end_parts(self) -> None:
+        """Call the parts from where each was defined, the innermost first."""
+        while self.part_indents:
+            indent = self.part_indents.pop()
+            self._write(f"if part(): {self._stop}", indent)
 
     def _node(self, node: PatternNode, owner: str, indent: int) -> int:
         """Write the loops of one operation and of those below it; return the inner indent."""
@@ -221,14 +270,18 @@ class _Source:
 
     def _loop(self, index: int, owner: str, indent: int) -> int:
         nodes, node = f"s{index}", f"n{index}"
+        skip = "continue"
+        if self.blocks + 2 > _MOST_BLOCKS:
+            indent, skip = self._begin_part(indent), "return False"
+        self.blocks += 2
         self._write(f"{nodes} = groups[{owner}].get(group{index})", indent)
         is_new = index == self.new
         newest = f" or stamp[{nodes}[-1]] <= since" if is_new else ""
-        self._write(f"if {nodes} is None{newest}: continue", indent)
+        self._write(f"if {nodes} is None{newest}: {skip}", indent)
         self._write(f"fuel -= len({nodes})", indent)
         self._write("if fuel < 0:", indent)
         self._write("fuel = refuel()", indent + 1)
-        self._write("if fuel <= 0: return done", indent + 1)
+        self._write(f"if fuel <= 0: {self._stop}", indent + 1)
         order = f"reversed({nodes})" if is_new else nodes
         self._write(f"for {node} in {order}:", indent)
         if is_new:

@@ -42,7 +42,7 @@ class Rule(Protocol):
 
     @property
     def uses_facts(self) -> bool:
-        """Whether `recipe` reads the analysis; such a rule is called for every match."""
+        """Whether `recipe` reads the analysis; it is called for each combination of data, too."""
 
     def recipe(
         self,

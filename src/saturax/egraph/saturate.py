@@ -113,10 +113,12 @@ class _Segment:
 class _RuleState:
     """A rule's unfinished work, matches and statistics in a run."""
 
-    def __init__(self, rule: Rule, egraph: EGraph) -> None:
+    def __init__(self, rule: Rule, egraph: EGraph, by_seed: dict[int, list[int]]) -> None:
         self.matcher: Matcher = compile_matcher(rule.pattern, egraph)
         self.application = RuleApplication(rule, self.matcher, egraph)
-        roots = egraph.classes_of_group(self.matcher.root_group)
+        seeds = [chain[0] for chain in self.matcher.chains]
+        # Without an e-node of each kind there is no match until such an e-node is new.
+        roots = by_seed[seeds[0]] if all(seed in by_seed for seed in seeds) else []
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
@@ -209,8 +211,9 @@ class _Run:
         if self.should_stop() or not egraph.rebuild(self.should_stop):
             return StopReason.TIME_LIMIT
         egraph.take_changed()
+        by_seed = _Reach(egraph, list(egraph.classes())).by_seed
         for rule in self.rules:
-            self.states.append(_RuleState(rule, egraph))
+            self.states.append(_RuleState(rule, egraph, by_seed))
             if self.should_stop():
                 return StopReason.TIME_LIMIT
         while any(state.has_work for state in self.states):
@@ -296,17 +299,11 @@ class _Run:
 
     def _schedule(self, since: int) -> None:
         """Give every rule the roots at which a match may have become possible."""
-        egraph = self.egraph
-        changed = egraph.take_changed()
-        deepest = max((max(state.matcher.levels) for state in self.states), default=0)
-        by_level = [_by_group(egraph, changed)]
-        for _ in range(deepest):
-            changed = _parent_classes(egraph, changed)
-            by_level.append(_by_group(egraph, changed))
+        reach = _Reach(self.egraph, self.egraph.take_changed())
         for state in self.states:
             matcher = state.matcher
-            for variant, level in enumerate(matcher.levels):
-                roots = by_level[level].get(matcher.root_group)
+            for variant, chain in enumerate(matcher.chains):
+                roots = reach.roots(chain)
                 if roots:
                     state.schedule(variant, since, roots)
 
@@ -333,14 +330,42 @@ class _Run:
         )
 
 
-def _by_group(egraph: EGraph, classes: list[int]) -> dict[int, list[int]]:
-    by_group: dict[int, list[int]] = {}
-    for id in classes:
-        for group in egraph.groups[id]:
-            by_group.setdefault(group, []).append(id)
-    return by_group
+class _Reach:
+    """Classes by the kinds and groups of their e-nodes (their seeds), and those above them.
 
+    With hundreds of rules, most of what changed concerns few of them: a rule looks only above
+    changed classes that hold what its pattern has there, along e-nodes that its pattern has there.
+    """
 
-def _parent_classes(egraph: EGraph, classes: list[int]) -> list[int]:
-    find = egraph.find
-    return list(dict.fromkeys([find(n) for id in classes for n in egraph.parents(id)]))
+    def __init__(self, egraph: EGraph, classes: list[int]) -> None:
+        self._egraph = egraph
+        self._above: dict[tuple[int, ...], dict[int, list[int]]] = {}
+        keys, kind = egraph.keys, egraph.heads.kind
+        self.by_seed: dict[int, list[int]] = {}
+        for id in classes:
+            groups = egraph.groups[id]
+            kinds = {kind[keys[node][0]]: None for nodes in groups.values() for node in nodes}
+            for seed in (*groups, *kinds):
+                self.by_seed.setdefault(seed, []).append(id)
+
+    def roots(self, chain: tuple[int, ...]) -> list[int]:
+        """The classes at the upper end of a chain of seeds that begins in one of `classes`."""
+        lower = chain[:-1]
+        if not lower:
+            return self.by_seed.get(chain[0], [])
+        found = self._above.get(lower)
+        if found is None:
+            found = self._above[lower] = self._users(self.roots(lower))
+        return found.get(chain[-1], [])
+
+    def _users(self, classes: list[int]) -> dict[int, list[int]]:
+        """The classes of the e-nodes that use some classes, by the seeds of those e-nodes."""
+        egraph = self._egraph
+        find, keys, heads = egraph.find, egraph.keys, egraph.heads
+        found: dict[int, dict[int, None]] = {}
+        for id in classes:
+            for node in egraph.parents(id):
+                head, owner = keys[node][0], find(node)
+                found.setdefault(heads.kind[head], {})[owner] = None
+                found.setdefault(heads.group[head], {})[owner] = None
+        return {seed: list(owners) for seed, owners in found.items()}
