@@ -207,7 +207,7 @@ def test_incremental_search_finds_every_new_match_once(
     start = egraph.clock
     for later_terms, later_unions in growth:
         if is_begun:
-            state.search(egraph, 1, lambda: 1 << 62)
+            state.search(1, lambda: 1 << 62)
         since = egraph.clock
         egraph.clock += 1
         grow(egraph, later_terms, later_unions)
@@ -228,7 +228,7 @@ def searched(egraph: EGraph, state: _RuleState, capacity: int) -> list[Match]:
     found: list[Match] = []
     state.found = []
     while state.has_work:
-        state.search(egraph, capacity, lambda: 1 << 62)
+        state.search(capacity, lambda: 1 << 62)
         assert len(state.found) <= capacity
         found += state.found
         state.found = []

@@ -43,15 +43,13 @@ class MatchFunction(Protocol):
 class Matcher:
     """A pattern compiled for one e-graph.
 
-    `levels[i]` is how far below the root the e-node of variant i lies, and `chains[i]` what leads
-    from it up to the root: the kinds (or, where the pattern leaves that open, the groups) of the
-    e-nodes; `attributes` gives for each attribute variable the (operation, position) that binds it.
+    `levels[i]` is how far below the root the e-node of variant i lies; `attributes` gives for each
+    attribute variable the (operation, position) that binds it.
     """
 
     pattern: PatternNode
     variants: tuple[MatchFunction, ...]
     levels: tuple[int, ...]
-    chains: tuple[tuple[int, ...], ...]
     root_group: int
     variables: tuple[str, ...]
     attributes: tuple[tuple[str, int, int], ...]
@@ -86,7 +84,7 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
                 bound.setdefault(attribute.name, (index, position))
     groups = [egraph.heads.group_index(node.op, len(node.operands)) for node in nodes]
     tests = [_attribute_test(node, egraph) for node in nodes]
-    factory = _load(_Source(pattern).text)
+    factory = _factory(pattern)
     variants = factory(
         egraph.groups,
         egraph.keys,
@@ -101,20 +99,21 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
         pattern,
         variants,
         tuple(level for level, _ in walked),
-        _chains(walked, egraph),
         groups[0],
         pattern.variables,
         tuple((name, *place) for name, place in bound.items()),
     )
 
 
-def _chains(
-    walked: list[tuple[int, PatternNode]], egraph: EGraph
-) -> tuple[tuple[int, ...], ...]:
-    """For each operation of the pattern, in pre-order, the seeds from it up to the root."""
+def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], ...]:
+    """For each operation of a pattern, in pre-order, the seeds from it up to the root.
+
+    A seed is the kind of an e-node or, where the pattern leaves the first attribute open, its
+    group.
+    """
     path: list[int] = []
     chains = []
-    for level, node in walked:
+    for level, node in pattern.walk():
         path[level:] = [_seed(node, egraph)]
         chains.append(tuple(reversed(path)))
     return tuple(chains)
@@ -136,6 +135,11 @@ def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
         for position, attribute in enumerate(node.attributes)
         if not isinstance(attribute, PatternAttribute)
     ]
+    forms = [
+        (position, attribute)
+        for position, attribute in enumerate(node.attributes)
+        if isinstance(attribute, PatternAttribute) and attribute.form is not None
+    ]
     repeated = _repeated_positions(node)
     length = len(node.attributes)
 
@@ -145,6 +149,7 @@ def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
             len(exact) == length
             and all(exact[position] == literal for position, literal in literals)
             and all(exact[first] == exact[second] for first, second in repeated)
+            and all(form.fits(egraph.heads.attributes[head][position]) for position, form in forms)
         )
 
     return test
@@ -162,9 +167,9 @@ def _repeated_positions(node: PatternNode) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def _load(source: str) -> Callable[..., tuple[MatchFunction, ...]]:
+def _factory(pattern: PatternNode) -> Callable[..., tuple[MatchFunction, ...]]:
     namespace: dict[str, Any] = {}
-    exec(compile(source, "<saturax pattern>", "exec"), namespace)
+    exec(compile(_Source(pattern).text, "<saturax pattern>", "exec"), namespace)
     factory: Callable[..., tuple[MatchFunction, ...]] = namespace["factory"]
     return factory
 

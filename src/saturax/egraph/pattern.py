@@ -18,9 +18,26 @@ class PatternVar:
 
 @dataclass(frozen=True, slots=True)
 class PatternAttribute:
-    """Stands for any attribute; binds its value."""
+    """Stands for any attribute, or any that looks like `form`; binds its value.
+
+    A form is a tuple of values, further tuples, and `PatternAttribute`s for parts of any value.
+    """
 
     name: str
+    form: tuple[Any, ...] | None = None
+
+    def fits(self, value: Any) -> bool:
+        """Return whether a value looks like the form."""
+        return self.form is None or _looks_like(self.form, value)
+
+
+def _looks_like(form: Any, value: Any) -> bool:
+    if isinstance(form, PatternAttribute):
+        return form.fits(value)
+    if isinstance(form, tuple):
+        same_length = isinstance(value, tuple) and len(value) == len(form)
+        return same_length and all(map(_looks_like, form, value))
+    return bool(form == value)
 
 
 @dataclass(frozen=True, slots=True)

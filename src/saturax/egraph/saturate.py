@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from types import FrameType
 
 from saturax.egraph.application import RuleApplication
@@ -20,7 +21,7 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Match, Matcher, compile_matcher
+from saturax.egraph.matcher import Match, Matcher, compile_matcher, seed_chains
 from saturax.egraph.recipe import Rule
 
 # E-nodes visited, and matches applied, between two looks at the clock. Measured at 100k e-nodes:
@@ -114,11 +115,12 @@ class _RuleState:
     """A rule's unfinished work, matches and statistics in a run."""
 
     def __init__(self, rule: Rule, egraph: EGraph, by_seed: dict[int, list[int]]) -> None:
-        self.matcher: Matcher = compile_matcher(rule.pattern, egraph)
-        self.application = RuleApplication(rule, self.matcher, egraph)
-        seeds = [chain[0] for chain in self.matcher.chains]
+        self.rule = rule
+        self._egraph = egraph
+        self.chains = seed_chains(rule.pattern, egraph)
         # Without an e-node of each kind there is no match until such an e-node is new.
-        roots = by_seed[seeds[0]] if all(seed in by_seed for seed in seeds) else []
+        is_possible = all(chain[0] in by_seed for chain in self.chains)
+        roots = by_seed[self.chains[0][0]] if is_possible else []
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
@@ -130,6 +132,15 @@ class _RuleState:
         self.times_banned = 0
         self.banned_until = 0
 
+    @cached_property
+    def matcher(self) -> Matcher:
+        """Compiled when it is first needed: many rules concern nothing in a program."""
+        return compile_matcher(self.rule.pattern, self._egraph)
+
+    @cached_property
+    def application(self) -> RuleApplication:
+        return RuleApplication(self.rule, self.matcher, self._egraph)
+
     @property
     def has_work(self) -> bool:
         return bool(self.segments or self.waiting)
@@ -140,9 +151,9 @@ class _RuleState:
             self.waiting_since = since
         self.waiting[variant] = self.waiting.get(variant, []) + roots
 
-    def search(self, egraph: EGraph, capacity: int, refuel: Callable[[], int]) -> None:
+    def search(self, capacity: int, refuel: Callable[[], int]) -> None:
         """Work off segments until they are finished, `capacity` is reached or fuel is denied."""
-        find = egraph.find
+        find = self._egraph.find
         for variant, roots in sorted(self.waiting.items()):
             self.segments.append(_Segment(variant, self.waiting_since, roots))
         self.waiting = {}
@@ -158,10 +169,10 @@ class _RuleState:
         self.segments = left
 
     def statistics(self) -> RuleStatistics:
-        application = self.application
-        return RuleStatistics(
-            self.matches, application.applied, application.unions, self.seconds, self.times_banned
-        )
+        applied, unions = 0, 0
+        if self.matches:
+            applied, unions = self.application.applied, self.application.unions
+        return RuleStatistics(self.matches, applied, unions, self.seconds, self.times_banned)
 
 
 class _Run:
@@ -263,7 +274,7 @@ class _Run:
             return
         start = self.clock()
         capacity = self.limits.matches_per_rule << state.times_banned
-        state.search(self.egraph, capacity, self._refuel)
+        state.search(capacity, self._refuel)
         state.matches += len(state.found)
         if len(state.found) >= capacity and state.segments:
             ban = self.limits.ban_length << state.times_banned
@@ -274,11 +285,10 @@ class _Run:
     def _apply(self, state: _RuleState) -> StopReason | None:
         start = self.clock()
         reason = None
-        egraph, application, found = self.egraph, state.application, state.found
-        node_limit = self.limits.node_limit
+        egraph, found, node_limit = self.egraph, state.found, self.limits.node_limit
         for first in range(0, len(found), _APPLY_CHUNK):
             for match in found[first : first + _APPLY_CHUNK]:
-                application.apply(match)
+                state.application.apply(match)
                 if egraph.node_count >= node_limit:
                     reason = self._make_room()
                     if reason is not None:
@@ -301,8 +311,7 @@ class _Run:
         """Give every rule the roots at which a match may have become possible."""
         reach = _Reach(self.egraph, self.egraph.take_changed())
         for state in self.states:
-            matcher = state.matcher
-            for variant, chain in enumerate(matcher.chains):
+            for variant, chain in enumerate(state.chains):
                 roots = reach.roots(chain)
                 if roots:
                     state.schedule(variant, since, roots)
@@ -326,7 +335,7 @@ class _Run:
             egraph.class_count,
             self.clock() - self.start,
             egraph.is_rebuilt,
-            {state.application.rule.name: state.statistics() for state in self.states},
+            {state.rule.name: state.statistics() for state in self.states},
         )
 
 
