@@ -7,7 +7,7 @@ import pytest
 from tests.running import assert_equal, program_of, run
 
 from saturax.graph.ir import Program
-from saturax.partition import partition
+from saturax.partition import Replacement, partition
 
 
 def layer(x, w):
@@ -47,7 +47,7 @@ def test_the_parts_make_up_the_whole(kind):
     program = program_of(function, *inputs)
     found = partition(program.graph, 20, 60)
     assert len(found.segments) > 4
-    again = program.with_graph(found.assemble({}))
+    again = program.with_graph(found.assemble({}).graph)
     assert_equal(run(again, inputs), run(program, inputs), 0.0)
 
 
@@ -76,10 +76,11 @@ def test_replacements_stand_in_for_every_equal_segment():
     program = program_of(function, *inputs)
     found = partition(program.graph, 20, 60)
     graph, segments = max(found.distinct().items(), key=lambda item: len(item[1]))
-    renamed = partition(graph, 20, 60).assemble({})
-    whole = found.assemble({graph: renamed})
+    other = partition(graph, 20, 60).assemble({}).graph
+    replaced = found.assemble({graph: Replacement(other, other.outputs[:1])})
     assert len(segments) > 4
-    assert_equal(run(program.with_graph(whole), inputs), run(program, inputs), 0.0)
+    assert len(replaced.marked) == len(segments)
+    assert_equal(run(program.with_graph(replaced.graph), inputs), run(program, inputs), 0.0)
 
 
 def test_a_small_graph_is_one_segment():
@@ -94,4 +95,4 @@ def test_large_constants_are_inputs_so_that_layers_are_alike():
     program: Program = program_of(lambda x: network(x, list(weights)), x)
     found = partition(program.graph, 20, 60)
     assert max(map(len, found.distinct().values())) >= 4
-    assert_equal(run(program.with_graph(found.assemble({})), [x]), run(program, [x]), 0.0)
+    assert_equal(run(program.with_graph(found.assemble({}).graph), [x]), run(program, [x]), 0.0)

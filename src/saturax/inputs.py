@@ -74,7 +74,10 @@ def _integers(generator: np.random.Generator, type: TensorType, example: Array |
         return np.asarray(generator.random(type.shape)) < 0.5
     if example is not None and example.size:
         return np.asarray(generator.permutation(example.reshape(-1)).reshape(type.shape))
-    return generator.integers(0, _INDEX_LIMIT, type.shape).astype(numpy_dtype(type.dtype))
+    # Their least and greatest values vary, too: a program may ask for nothing else.
+    least, greatest = sorted(generator.integers(0, _INDEX_LIMIT, 2))
+    values = generator.integers(least, greatest, type.shape, endpoint=True)
+    return values.astype(numpy_dtype(type.dtype))
 
 
 def _floats(

@@ -9,8 +9,8 @@ are optimised once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from saturax.graph.build import GraphBuilder, Value
@@ -44,6 +44,14 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """A graph to take instead of a segment's, and nodes of it to be found again in the whole."""
+
+    graph: Graph
+    marked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Partition:
     """A graph and its segments, in program order."""
 
@@ -57,21 +65,27 @@ class Partition:
             found[segment.graph].append(segment)
         return dict(found)
 
-    def assemble(self, replacements: dict[Graph, Graph]) -> Graph:
-        """The whole graph with some segments' graphs replaced by equal ones."""
+    def assemble(self, replacements: Mapping[Graph, Replacement]) -> Replacement:
+        """The whole with some segments' graphs replaced by equal ones, and the nodes they mark."""
         builder = GraphBuilder(exact=True)
         builder.inputs.extend(self.whole.inputs)
         values: dict[int, Value] = {}
+        marked: list[Value] = []
         for index in _leaves(self.whole):
             node = self.whole.nodes[index]
             operands = tuple(values[operand].index for operand in node.operands)
             values[index] = builder.append(node._replace(operands=operands))
         for segment in self.segments:
-            graph = replacements.get(segment.graph, segment.graph)
+            replacement = replacements.get(segment.graph, Replacement(segment.graph))
+            inner = replacement.graph
+            outputs = (*inner.outputs, *replacement.marked)
             arguments = [values[i] for i in segment.inputs]
-            results = builder.inline(graph, arguments)
-            values.update(zip(segment.outputs, results, strict=True))
-        return builder.finish([values[i] for i in self.whole.outputs])
+            results = builder.inline(replace(inner, outputs=outputs), arguments)
+            values.update(zip(segment.outputs, results, strict=False))
+            marked += results[len(inner.outputs) :]
+        found = builder.finish([values[i] for i in self.whole.outputs] + marked)
+        count = len(self.whole.outputs)
+        return Replacement(replace(found, outputs=found.outputs[:count]), found.outputs[count:])
 
 
 def partition(graph: Graph, smallest: int = SMALLEST, largest: int = LARGEST) -> Partition:

@@ -1,0 +1,225 @@
+"""`saturax.freeze`: a function some of whose arguments are fixed once, such as a model's weights.
+
+For each combination of the other arguments' types the function is exported with the frozen arrays
+as parameters, optimised, and split: a prologue computes once what depends on the frozen arrays
+alone, and the main program takes its results, which the frozen function holds on the device.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import warnings
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import numpy as np
+
+from saturax.errors import SaturaxError
+from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
+from saturax.freezing.program import FrozenProgram, signature_of
+from saturax.graph.types import TensorType, numpy_dtype
+from saturax.jaxlib_compat import default_device, is_tracing
+from saturax.jitted import SaturaxWarning
+from saturax.options import Options, is_disabled
+from saturax.pipeline import optimize_program
+from saturax.report.model import Report
+from saturax.report.text import summary
+from saturax.run import OnProgress
+from saturax.stablehlo import import_module
+
+logger = logging.getLogger("saturax")
+
+
+class Frozen:
+    """A function of the arguments that were not frozen.
+
+    `reports` has one `Report` for every combination of argument types so far; `report.frozen` says
+    what was computed beforehand and how many bytes it takes. Under a transformation (grad, vmap, an
+    outer jit, …) the original function is traced, with the frozen values as its constants.
+    """
+
+    def __init__(
+        self, arguments: FrozenArguments, options: Options, on_progress: OnProgress
+    ) -> None:
+        self.reports: list[Report] = []
+        self._arguments = arguments
+        self._options = options
+        self._on_progress = on_progress
+        self._programs: dict[Hashable, FrozenProgram | None] = {}
+        # Where there is no optimised program: the weights are arguments, as under jax.jit.
+        self._plain: Any = jax.jit(arguments.call)
+        self._name = str(getattr(arguments.function, "__name__", type(arguments.function).__name__))
+        functools.update_wrapper(self, arguments.function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the optimised program."""
+        if is_tracing() or getattr(jax.config, "jax_disable_jit", False):
+            return self._arguments.call(self._arguments.arrays, args, kwargs)
+        program = self._program(args, kwargs)
+        if program is None:
+            return self._plain(self._arguments.arrays, args, kwargs)
+        return program(args, kwargs)
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the program that was optimised last; None before the first call."""
+        return self.reports[-1] if self.reports else None
+
+    def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
+        """Lower the main program for these arguments; it takes the prepared values first."""
+        program = self._program(args, kwargs)
+        if program is not None:
+            return program.lower(args, kwargs)
+        lowered: jax.stages.Lowered = self._plain.lower(self._arguments.arrays, args, kwargs)
+        return lowered
+
+    def refreeze(self, *frozen: Any, **named: Any) -> Frozen:
+        """The same function with new frozen values: programs stay, only the prologues run again.
+
+        Takes what `freeze` was given after the function; a function that holds arrays itself (an
+        equinox module, say) comes first.
+
+        Raises:
+            FrozenError: the values have another structure, shape, dtype, or another static part.
+        """
+        arguments = self._arguments.with_values(frozen, named)
+        other = Frozen(arguments, self._options, self._on_progress)
+        other.reports = list(self.reports)
+        arrays = arguments.data()
+        other._programs = {
+            key: None if program is None else program.with_frozen(arrays)
+            for key, program in self._programs.items()
+        }
+        return other
+
+    def save(self, path: str | Path) -> None:
+        """Write the programs optimised so far, with the values they hold, to a safetensors file.
+
+        `saturax.load_frozen` reads it, without the function and without optimising.
+
+        Raises:
+            FrozenError: no program was optimised yet, or one runs unoptimised.
+        """
+        from saturax.freezing.file import save
+
+        programs = [program for program in self._programs.values() if program is not None]
+        if not programs or len(programs) < len(self._programs):
+            why = "one of its programs runs unoptimised" if self._programs else "there is none yet"
+            raise FrozenError(
+                f"expected a frozen function with optimised programs, but {why}; call it once for "
+                "each combination of arguments that the file shall hold"
+            )
+        save(Path(path), self._name, programs, self._arguments.description(), self.reports)
+
+    def _program(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FrozenProgram | None:
+        """The program for arguments like these; None if the original is to run."""
+        key = signature_of(args, kwargs)
+        try:
+            return self._programs[key]
+        except KeyError:
+            pass
+        program = None
+        if not is_disabled():
+            try:
+                program = self._optimized(args, kwargs)
+            except Exception as error:  # the promise: whatever happens, the original runs
+                # Raises what is the function's own fault.
+                jax.eval_shape(self._arguments.call, self._arguments.arrays, args, kwargs)
+                self._warn(f"could not optimise {self._name}, so it runs as under jax.jit: {error}")
+        self._programs[key] = program
+        return program
+
+    def _optimized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> FrozenProgram:
+        frozen = self._arguments.data()
+        _check_devices(frozen)
+        exported = _export(self._arguments, args, kwargs)
+        program = import_module(exported.mlir_module_serialized)
+        given = [as_data(leaf) for leaf in jax.tree.leaves((args, kwargs))]
+        pairs = zip([*frozen, *given], program.graph.inputs, strict=True)
+        is_abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in given)
+        examples = None if is_abstract else [_as_array(leaf, type) for leaf, type in pairs]
+        result = optimize_program(
+            program, self._options, examples, self._on_progress, range(len(frozen))
+        )
+        assert result.split is not None
+        result.report.program = self._name
+        self.reports.append(result.report)
+        logger.info(summary(result.report))
+        for warning in result.report.warnings:
+            self._warn(warning)
+        return FrozenProgram.of(result.split, exported).with_frozen(frozen)
+
+    def _warn(self, text: str) -> None:
+        logger.info(text)
+        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=4)
+
+
+def freeze(
+    function: Callable[..., Any],
+    /,
+    *frozen: Any,
+    options: Options | None = None,
+    on_progress: OnProgress = lambda stage, detail: None,
+    **named: Any,
+) -> Frozen:
+    """Fix the first arguments of a function, and others by name, as `functools.partial` does.
+
+    The result is a function of the remaining arguments, compiled as by `saturax.jit`. What depends
+    on the frozen arrays alone (weights concatenated, transposed, scaled, …) is computed once, in
+    the precision that the function has; so are large constants that the function closes over.
+    Frozen leaves that are not arrays (flags, sizes, functions) are static. The function may be a
+    pytree that holds arrays itself.
+
+    >>> import jax.numpy as jnp
+    >>> def apply(parameters, x):
+    ...     return x @ parameters["w"] + parameters["b"]
+    >>> parameters = {"w": jnp.eye(3), "b": jnp.ones(3)}
+    >>> fast = freeze(apply, parameters, options=Options(time_limit_s=0))
+    >>> fast(jnp.ones((2, 3))).shape
+    (2, 3)
+    >>> float(fast.refreeze({"w": jnp.eye(3), "b": jnp.zeros(3)})(jnp.ones(3)).sum())
+    3.0
+
+    Raises:
+        FrozenError: the function has no such arguments, or values are being traced.
+    """
+    arguments = FrozenArguments.of(function, frozen, named)
+    return Frozen(arguments, Options() if options is None else options, on_progress)
+
+
+def _export(arguments: FrozenArguments, args: Any, kwargs: Any) -> jax.export.Exported:
+    """The function of (frozen arrays, args, kwargs), exported for arguments like these."""
+    # All arguments are kept, so that they are the program's inputs, one by one.
+    function = jax.jit(arguments.call, keep_unused=True)
+    frozen, *rest = jax.tree.map(_abstract, (list(arguments.arrays), args, kwargs))
+    exported = jax.export.export(function)(frozen, *rest)
+    if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
+        raise SaturaxError("programs with effects or on several devices run unoptimised")
+    return exported
+
+
+def _abstract(leaf: Any) -> Any:
+    """An argument without its value; Python numbers stay, for their weak types."""
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    weak_type = bool(getattr(leaf, "weak_type", False))
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=weak_type)
+
+
+def _as_array(leaf: Any, type: Any) -> np.ndarray[Any, Any]:
+    assert isinstance(type, TensorType)
+    return np.asarray(leaf).astype(numpy_dtype(type.dtype), copy=False)
+
+
+def _check_devices(arrays: list[jax.Array]) -> None:
+    """Frozen arrays must be where programs run."""
+    devices = {device for array in arrays for device in array.devices()}
+    if not devices <= {default_device()}:
+        raise SaturaxError(
+            f"expected frozen arrays on {default_device()}, the default device, got some on "
+            f"{', '.join(map(str, devices))}"
+        )

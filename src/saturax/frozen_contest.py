@@ -1,0 +1,145 @@
+"""A contest in which some inputs are frozen: what depends on them alone is computed beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from saturax.contest import Candidate, Contest, on_device
+from saturax.graph.ir import Graph, Program
+from saturax.inputs import Array
+from saturax.jaxlib_compat import Executable
+from saturax.report.model import CandidateReport
+from saturax.split import Split, split, with_constants
+from saturax.verify import Run, verify
+from saturax.work import Work
+
+# A race between two forms of one program: weights as arguments or as constants.
+_FORM_RACE_S = 2.0
+_LEAST_GAIN = 1.02
+
+
+@dataclass
+class FrozenContest(Contest):
+    """Candidates are split into a prologue and a main program, and only the latter is timed.
+
+    XLA may like weights better as constants or as arguments: the original takes part in the faster
+    of the two forms, which is `original_split`, and so does the best candidate in the end.
+    `largest_bytes` bounds the values that a candidate holds ready.
+    """
+
+    frozen: tuple[int, ...] = ()
+    largest_bytes: float = float("inf")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        arrays = self.samples[0].inputs if self.samples else [np.asarray(x) for x in self._arrays]
+        self._inputs: list[Array] = arrays
+        self.original_split = split(self.program, self.frozen)
+        self._base: Candidate = self._fastest_form(
+            Candidate(
+                self.program, self.original, CandidateReport("original", 0.0, 0), self._arrays
+            ),
+            self.original_split,
+        )
+        if self._base.split is not None:
+            self.original_split = self._base.split
+
+    def best_form(self, champion: Candidate) -> Candidate:
+        """The candidate with its prepared values as constants, if XLA makes more of them so."""
+        assert champion.split is not None
+        return self._fastest_form(champion, champion.split)
+
+    def _fastest_form(self, candidate: Candidate, parts: Split) -> Candidate:
+        """The candidate itself, or its form with constants where that is faster."""
+        try:
+            prepared = self._prepared(parts, self._compiled_prologue(parts), self._inputs)
+            program = with_constants(parts, [np.asarray(value) for value in prepared])
+            executable = self._compile(program)
+            runner = self._runner_of(lambda inputs: [], executable)
+            # Constants are fixed: only the inputs that they were made of can be compared.
+            if self.verifies and not verify(runner, self.samples[:1]).passed:
+                return candidate
+        except Exception as error:  # whatever a compiler may raise: the form is out
+            candidate.report.reason = f"with constants: {type(error).__name__}: {error}"
+            return candidate
+        other = Candidate(
+            candidate.program,
+            executable,
+            candidate.report,
+            on_device(self._others(self._inputs)),
+            replace(parts, constants=True),
+        )
+        result = self.race([other], _FORM_RACE_S, against=candidate)
+        # Both forms are the same program: the faster one is taken, certain or not.
+        if (result.entries[0].ratio or 0.0) < _LEAST_GAIN:
+            return candidate
+        candidate.report.name += ", with constants"
+        return other
+
+    def _build(
+        self, graph: Graph, frozen: Sequence[int], report: CandidateReport
+    ) -> tuple[Candidate, Run]:
+        parts = split(self.program.with_graph(graph), self.frozen, frozen, self.largest_bytes)
+        return self._built(parts.main, parts, report)
+
+    def _built(
+        self, program: Program, parts: Split | None, report: CandidateReport
+    ) -> tuple[Candidate, Run]:
+        assert parts is not None, "expected a program that is split, as inputs are frozen"
+        prologue, executable = self._compiled_prologue(parts), self._compile(parts.main)
+
+        def prepare(inputs: Sequence[Array]) -> list[jax.Array]:
+            return self._prepared(parts, prologue, inputs)
+
+        arrays = [*prepare(self._inputs), *on_device(self._others(self._inputs))]
+        report.operations = parts.main.graph.size()
+        candidate = Candidate(parts.main, executable, report, arrays, parts)
+        return candidate, self._runner_of(prepare, executable)
+
+    def _compiled_prologue(self, parts: Split) -> Executable | None:
+        return self._compile(parts.prologue) if parts.prologue.graph.outputs else None
+
+    def _prepared(
+        self, parts: Split, prologue: Executable | None, inputs: Sequence[Array]
+    ) -> list[Any]:
+        frozen = on_device([inputs[index] for index in self.frozen])
+        literals = on_device([literal.array for literal in parts.literals])
+        return prepared_values(parts, prologue, frozen, literals)
+
+    def _others(self, inputs: Sequence[Array]) -> list[Array]:
+        return [array for index, array in enumerate(inputs) if index not in self.frozen]
+
+    def _runner_of(
+        self, prepare: Callable[[Sequence[Array]], list[jax.Array]], executable: Executable
+    ) -> Run:
+        return lambda inputs: [
+            np.asarray(out)
+            for out in executable([*prepare(inputs), *on_device(self._others(inputs))])
+        ]
+
+    def _timed_original(self) -> Callable[[], object]:
+        return self._timed(self._base)
+
+    def _original_work(self) -> Work | None:
+        return self._work(self._base.executable)
+
+
+def prepared_values(
+    parts: Split,
+    prologue: Executable | None,
+    frozen: Sequence[jax.Array],
+    literals: Sequence[jax.Array],
+) -> list[Any]:
+    """Run a prologue on the values of the frozen inputs; what the main program takes of it all."""
+    computed = [] if prologue is None else prologue([*frozen, *literals])
+    return parts.pool(frozen, literals, computed)
+
+
+def program_with_constants(parts: Split, prepared: Sequence[jax.Array]) -> Program:
+    """The main program, with the values that it was prepared with as constants."""
+    return with_constants(parts, [np.asarray(value) for value in prepared])

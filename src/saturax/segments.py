@@ -1,0 +1,163 @@
+"""Stage `segments`: the distinct parts of a repetitive graph are optimised one by one.
+
+A network of ninety-six equal layers has one layer to optimise. Each distinct segment goes through
+all stages as a program of its own, on the values that it takes in the whole, and what comes out
+replaces every segment equal to it. The assembled program is one more candidate of the whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from saturax.graph.build import GraphBuilder, prune
+from saturax.graph.ir import Graph, Node, Program
+from saturax.inputs import Array
+from saturax.options import Options
+from saturax.partition import LARGEST, Partition, Replacement, Segment, partition
+from saturax.report.model import Report
+from saturax.split import Split, fixed_nodes
+
+# A graph is repetitive if its distinct segments have at most this share of its operations.
+_REPETITIVE = 0.6
+# Smaller graphs are better off as a whole; so no segment is partitioned in turn.
+_LEAST_OPERATIONS = LARGEST * 3 // 2
+# Distinct segments with a smaller share of the work are left as they are.
+_LEAST_SHARE = 0.05
+
+
+class Optimize(Protocol):
+    """Optimises a program as a whole: `saturax.pipeline.optimize_program`."""
+
+    def __call__(
+        self,
+        program: Program,
+        options: Options,
+        examples: Sequence[Array] | None,
+        *,
+        frozen: Sequence[int] | None,
+    ) -> OptimizedSegment:
+        """Return the best program, its report and, where inputs were frozen, its parts."""
+
+
+class OptimizedSegment(Protocol):
+    """What `Optimize` returns."""
+
+    @property
+    def program(self) -> Program:
+        """The best program; the main program of `split`, if there is one."""
+
+    @property
+    def report(self) -> Report:
+        """What was done."""
+
+    @property
+    def split(self) -> Split | None:
+        """The parts of the program, where inputs were frozen."""
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A graph put together from optimised segments.
+
+    `ahead` are its nodes that can be computed beforehand; `rules` made it of the original; `gains`
+    lists, for each distinct segment, how often it occurs and how much faster it became.
+    """
+
+    graph: Graph
+    ahead: tuple[int, ...]
+    rules: Counter[str]
+    gains: tuple[tuple[int, float], ...]
+
+
+def repetitive_partition(graph: Graph) -> Partition | None:
+    """The segments of a graph if it repeats itself, else None."""
+    if graph.effects or len(graph.nodes) < _LEAST_OPERATIONS:
+        return None
+    found = partition(graph)
+    distinct = sum(len(inner.nodes) for inner in found.distinct())
+    return found if distinct <= _REPETITIVE * len(graph.nodes) else None
+
+
+def optimize_segments(
+    program: Program,
+    parts: Partition,
+    frozen: Sequence[int],
+    options: Options,
+    optimize: Optimize,
+    evaluate: Callable[[Graph], list[Array]],
+) -> Assembled | None:
+    """Optimise the distinct segments within `options.time_limit_s`; None if none became faster.
+
+    `frozen` are inputs whose values are fixed. `evaluate(graph)` runs a graph with the program's
+    inputs on example values.
+    """
+    distinct = parts.distinct()
+    fixed = fixed_nodes(parts.whole, frozen)
+    size = {inner: len(inner.nodes) * len(segments) for inner, segments in distinct.items()}
+    total = sum(size.values())
+    worthwhile = [g for g in sorted(size, key=size.__getitem__) if size[g] > _LEAST_SHARE * total]
+    examples = _examples(parts.whole, [distinct[inner][0] for inner in worthwhile], evaluate)
+    replacements: dict[Graph, Replacement] = {}
+    rules: Counter[str] = Counter()
+    gains: list[tuple[int, float]] = []
+    left_s = options.time_limit_s
+    for number, inner in enumerate(reversed(worthwhile)):
+        later = sum(size[g] for g in worthwhile[: len(worthwhile) - number])
+        share_s = left_s * size[inner] / later
+        segments = distinct[inner]
+        result = optimize(
+            Program(inner, symbols=program.symbols),
+            replace(options, time_limit_s=share_s),
+            examples[inner],
+            frozen=_frozen_inputs(segments, fixed) or None,
+        )
+        left_s -= min(share_s, result.report.seconds)
+        if result.report.outcome == "optimized":
+            replacements[inner] = _replacement(result, inner)
+            gains.append((len(segments), result.report.speedup or 1.0))
+            for rule, count in result.report.rules.items():
+                rules[rule] += count * len(segments)
+    if not replacements:
+        return None
+    assembled = parts.assemble(replacements)
+    return Assembled(assembled.graph, assembled.marked, rules, tuple(gains))
+
+
+def _examples(
+    whole: Graph, segments: Sequence[Segment], evaluate: Callable[[Graph], list[Array]]
+) -> dict[Graph, list[Array]]:
+    """The values that the first segment of each kind takes, from one run of the whole."""
+    wanted = list(dict.fromkeys(index for segment in segments for index in segment.inputs))
+    values = evaluate(prune(replace(whole, outputs=tuple(wanted))))
+    by_index = dict(zip(wanted, values, strict=True))
+    return {segment.graph: [by_index[i] for i in segment.inputs] for segment in segments}
+
+
+def _frozen_inputs(segments: Sequence[Segment], fixed: Sequence[bool]) -> list[int]:
+    """The inputs whose values are fixed in every one of some equal segments."""
+    count = len(segments[0].inputs)
+    return [i for i in range(count) if all(fixed[segment.inputs[i]] for segment in segments)]
+
+
+def _replacement(result: OptimizedSegment, original: Graph) -> Replacement:
+    """The optimised graph of a segment; marked is what can be computed beforehand."""
+    parts = result.split
+    if parts is None:
+        return Replacement(result.program.graph)
+    builder = GraphBuilder(original.inputs, exact=True)
+    parameters = builder.parameters
+    frozen = [parameters[i] for i in parts.frozen]
+    others = [p for i, p in enumerate(parameters) if i not in set(parts.frozen)]
+    literals = [
+        builder.append(Node("constant", (literal,), (), literal.type)) for literal in parts.literals
+    ]
+    computed = builder.inline(parts.prologue.graph, [*frozen, *literals])
+    pool = parts.pool(frozen, literals, computed)
+    outputs = builder.inline(parts.main.graph, [*pool, *others])
+    graph = builder.finish([*outputs, *computed])
+    count = len(outputs)
+    marked = tuple(i for i in graph.outputs[count:] if graph.nodes[i].operands)
+    return Replacement(replace(graph, outputs=graph.outputs[:count]), marked)
