@@ -59,7 +59,7 @@ def test_every_operation_is_in_one_segment(kind):
     assert len(set(nodes)) == len(nodes)
     left_out = set(range(len(graph.nodes))) - set(nodes)
     kinds = {graph.nodes[i].op for i in left_out}
-    assert kinds <= {"parameter", "constant", "iota", "slice", "reshape"}
+    assert kinds <= {"parameter", "constant", "iota", "slice", "reshape", "broadcast_in_dim"}
 
 
 def test_repeated_layers_are_one_problem():

@@ -17,18 +17,27 @@ from saturax.inputs import Array, draw
 from saturax.jaxlib_compat import Executable, compile_module, default_device, without_donation
 from saturax.precompute import precompute
 from saturax.report.model import CandidateReport
-from saturax.select import RaceResult, race
+from saturax.select import RaceEntry, RaceResult, race
+from saturax.split import Split
 from saturax.stablehlo import emit_module, widen
-from saturax.verify import Sample, Verdict, take_samples, verify
+from saturax.verify import Run, Sample, Verdict, take_samples, verify
+from saturax.work import Work, is_less, work_of
+
+# A tie: the least median of original over candidate, and the least upper end of its interval.
+_AS_FAST, _AS_FAST_AT_MOST = 0.98, 1.0
+# Share of the allowed error that a candidate may have to win a tie.
+_GOOD_ERROR_SHARE = 0.5
 
 
 @dataclass
 class Candidate:
-    """A program in the contest, with what is known of it."""
+    """A program in the contest, with what is known of it and the `arrays` it is timed on."""
 
     program: Program
     executable: Executable
     report: CandidateReport
+    arrays: Sequence[jax.Array]
+    split: Split | None = None
 
 
 @dataclass
@@ -61,8 +70,9 @@ class Contest:
                 seed=self.seed,
             )
         inputs = self.samples[0].inputs if self.samples else self._unchecked_inputs()
-        self._arrays = _on_device(inputs)
+        self._arrays = on_device(inputs)
         self._seen: set[Graph] = {self.program.graph}
+        self._works: dict[int, Work | None] = {}
 
     def _unchecked_inputs(self) -> list[Array]:
         kind = "normal" if self.examples is None else "given"
@@ -79,12 +89,17 @@ class Contest:
         part = Program(graph, symbols=self.program.symbols)
         return _runner(self._compile(part))(inputs)
 
+    def evaluate_on_examples(self, graph: Graph) -> list[Array]:
+        """Run a graph of the program's inputs on those that candidates are timed on."""
+        part = Program(graph, symbols=self.program.symbols)
+        return [np.asarray(out) for out in self._compile(part)(self._arrays)]
+
     def enter(
         self,
         name: str,
         graph: Graph,
         frozen: Sequence[int],
-        predicted_us: float,
+        predicted_us: float | None,
         rules: Counter[str],
     ) -> CandidateReport | None:
         """Add a candidate if it is new and passes the check; None if it was there before.
@@ -95,17 +110,74 @@ class Contest:
             return None
         self._seen.add(graph)
         report = CandidateReport(name, predicted_us, graph.size(), dict(rules))
+        self._enter(report, lambda: self._build(graph, frozen, report))
+        return report
+
+    def enter_known(
+        self, name: str, program: Program, parts: Split | None, rules: Counter[str]
+    ) -> CandidateReport:
+        """Add a finished program, split if inputs are frozen, if it passes the check."""
+        report = CandidateReport(name, 0.0, program.graph.size(), dict(rules))
+        self._enter(report, lambda: self._built(program, parts, report))
+        return report
+
+    def best_form(self, champion: Candidate) -> Candidate:
+        """The fastest of the forms that the program can be had in: there is one."""
+        return champion
+
+    def _enter(self, report: CandidateReport, build: Callable[[], tuple[Candidate, Run]]) -> None:
         try:
-            program = self.program.with_graph(precompute(graph, frozen, self.evaluate))
-            executable = self._compile(program)
+            candidate, runner = build()
             if self.verifies:
-                _judge(report, verify(_runner(executable), self.samples))
+                _judge(report, verify(runner, self.samples))
         except Exception as error:  # whatever a compiler may raise: this candidate is out
             report.outcome, report.reason = "failed", f"{type(error).__name__}: {error}"
-            return report
+            return
         if report.verified is not False:
-            self.candidates.append(Candidate(program, executable, report))
-        return report
+            self.candidates.append(candidate)
+
+    def _build(
+        self, graph: Graph, frozen: Sequence[int], report: CandidateReport
+    ) -> tuple[Candidate, Run]:
+        """A candidate, and how its program is run on inputs of the original."""
+        program = self.program.with_graph(precompute(graph, frozen, self.evaluate))
+        return self._built(program, None, report)
+
+    def _built(
+        self, program: Program, parts: Split | None, report: CandidateReport
+    ) -> tuple[Candidate, Run]:
+        executable = self._compile(program)
+        return Candidate(program, executable, report, self._arrays), _runner(executable)
+
+    def wins_tie(self, candidate: Candidate, entry: RaceEntry) -> bool:
+        """Whether a candidate that a race did not tell from the original is the better program.
+
+        It does less work by XLA's counts, is not measured to be slower, and is well within the
+        error that is allowed: the original wins ties that cost time, accuracy or memory.
+        """
+        if entry.ratio is None or entry.interval is None:
+            return False
+        is_as_fast = entry.ratio >= _AS_FAST and entry.interval[1] >= _AS_FAST_AT_MOST
+        report = candidate.report
+        is_accurate = (
+            report.allowed_error is None
+            or report.largest_error is None
+            or (report.largest_error <= _GOOD_ERROR_SHARE * report.allowed_error)
+        )
+        return is_as_fast and is_accurate and self.does_less(candidate, None)
+
+    def does_less(self, candidate: Candidate, other: Candidate | None) -> bool:
+        """Whether a candidate does less work than another, or than the original."""
+        theirs = self._original_work() if other is None else self._work(other.executable)
+        return is_less(self._work(candidate.executable), theirs)
+
+    def _original_work(self) -> Work | None:
+        return self._work(self.original)
+
+    def _work(self, executable: Executable) -> Work | None:
+        if id(executable) not in self._works:
+            self._works[id(executable)] = work_of(executable)
+        return self._works[id(executable)]
 
     def race(
         self,
@@ -117,16 +189,18 @@ class Contest:
 
         Against the original, what was measured goes into the candidates' reports.
         """
-        base = self.original if against is None else against.executable
         result = race(
-            self._timed(base),
-            [self._timed(candidate.executable) for candidate in candidates],
+            self._timed_original() if against is None else self._timed(against),
+            [self._timed(candidate) for candidate in candidates],
             time_limit_s=time_limit_s,
         )
         return result
 
-    def _timed(self, executable: Executable) -> Callable[[], object]:
-        arrays = self._arrays
+    def _timed_original(self) -> Callable[[], object]:
+        return lambda: jax.block_until_ready(self.original(self._arrays))
+
+    def _timed(self, candidate: Candidate) -> Callable[[], object]:
+        executable, arrays = candidate.executable, candidate.arrays
         return lambda: jax.block_until_ready(executable(arrays))
 
 
@@ -150,11 +224,12 @@ def _tensor_types(program: Program) -> list[TensorType]:
     return [type for type in program.graph.inputs if isinstance(type, TensorType)]
 
 
-def _on_device(inputs: Sequence[Array]) -> list[jax.Array]:
+def on_device(inputs: Sequence[Array]) -> list[jax.Array]:
+    """Arrays on the device that programs are timed on."""
     device = default_device()
     with jax.enable_x64(True):
         return [jax.device_put(array, device) for array in inputs]
 
 
 def _runner(executable: Executable) -> Callable[[Sequence[Array]], list[Array]]:
-    return lambda inputs: [np.asarray(out) for out in executable(_on_device(inputs))]
+    return lambda inputs: [np.asarray(out) for out in executable(on_device(inputs))]

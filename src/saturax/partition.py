@@ -16,6 +16,7 @@ from itertools import pairwise
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
+from saturax.graph.ops import generic_of
 from saturax.graph.types import TensorType
 
 SMALLEST, LARGEST = 40, 400
@@ -23,6 +24,8 @@ SMALLEST, LARGEST = 40, 400
 
 # Larger constants are inputs of a segment: layers differ in their weights only.
 _LARGEST_INNER_CONSTANT = 64
+# More operations than these on small constants are not copied: they are inputs.
+_LARGEST_COPY = 16
 # Positions are alike if so many operations before and after them are.
 _SURROUNDINGS = 12
 # What lives for longer than so many operations crosses cuts wherever they are.
@@ -90,38 +93,41 @@ class Partition:
 
 def partition(graph: Graph, smallest: int = SMALLEST, largest: int = LARGEST) -> Partition:
     """Cut a graph without effects into segments of about `smallest` to `largest` operations."""
-    leaves = set(_leaves(graph))
+    leaves = _leaves(graph)
     order = [i for i in range(len(graph.nodes)) if i not in leaves]
     cuts = _cuts(graph, order, smallest, largest)
     bounds = [0, *cuts, len(order)]
     parts = [order[a:b] for a, b in pairwise(bounds) if a < b]
-    return Partition(graph, tuple(_segments(graph, parts)))
+    return Partition(graph, tuple(_segments(graph, parts, leaves)))
 
 
-def _leaves(graph: Graph) -> list[int]:
-    """What belongs to no segment: parameters, constants, and their slices.
+def _leaves(graph: Graph) -> dict[int, bool]:
+    """What belongs to no segment, and of each whether it is copied into the segments that use it.
 
-    Layers that take their weights out of one array differ in nothing else.
+    Copied is what follows from small constants alone, such as masks. Parameters, large constants
+    and their slices are not: layers that take their weights out of one array differ in no more.
     """
-    found: dict[int, None] = {}
+    found: dict[int, bool] = {}
+    size: dict[int, int] = {}
     for index, node in enumerate(graph.nodes):
-        is_source = node.op in ("parameter", "constant", "iota")
-        is_view = node.op in ("slice", "reshape") and node.operands[0] in found
-        if is_source or (is_view and not _is_inner(graph.nodes[node.operands[0]])):
-            found[index] = None
-    return list(found)
+        size[index] = 1 + sum(size.get(operand, 1) for operand in node.operands)
+        if not node.operands:
+            if node.op in ("parameter", "constant", "iota"):
+                found[index] = _is_small(node)
+        elif all(found.get(operand, False) for operand in node.operands):
+            if generic_of(node) is None and size[index] <= _LARGEST_COPY:
+                found[index] = True
+        elif node.op in ("slice", "reshape") and node.operands[0] in found:
+            found[index] = False
+    return found
 
 
-def _is_inner(node: Node) -> bool:
-    """Whether a leaf is copied into the segments that use it."""
-    if node.op == "iota":
-        return True
-    if node.op != "constant":
-        return False
+def _is_small(node: Node) -> bool:
+    """Whether a node without operands is worth nothing in memory."""
     literal = node.attributes[0]
-    assert isinstance(literal, Literal)
-    assert isinstance(node.type, TensorType)
-    return literal.is_splat or node.type.size <= _LARGEST_INNER_CONSTANT
+    if isinstance(literal, Literal):
+        return literal.is_splat or literal.type.size <= _LARGEST_INNER_CONSTANT
+    return node.op == "iota"
 
 
 def _cuts(graph: Graph, order: Sequence[int], smallest: int, largest: int) -> list[int]:
@@ -150,15 +156,15 @@ def _cuts(graph: Graph, order: Sequence[int], smallest: int, largest: int) -> li
 def _fitting(chosen: Sequence[int], group: Sequence[int], end: int, smallest: int) -> list[int]:
     """The positions of a group that keep every segment at `smallest` operations or more.
 
-    All of the group that repeats, or none of it: half a period is no period.
+    Of a short period every second, third, … position: greedily from the first one is as regular
+    as the period itself.
     """
-    taken = sorted([0, *chosen, *group, end])
-    if len(group) > 1 and any(b - a < smallest for a, b in pairwise(taken)):
-        return []
-    if len(group) == 1:
-        bounds = [0, *chosen, end]
-        return [p for p in group if all(abs(p - b) >= smallest for b in bounds)]
-    return list(group)
+    bounds = [0, *chosen, end]
+    fitting: list[int] = []
+    for position in group:
+        if all(abs(position - other) >= smallest for other in (*bounds, *fitting[-1:])):
+            fitting.append(position)
+    return fitting
 
 
 def _longest_gap(chosen: Sequence[int], end: int) -> int:
@@ -197,18 +203,22 @@ def _signature(graph: Graph, index: int) -> Hashable:
     return (node.op, node.attributes, node.type, *(graph.nodes[o].type for o in node.operands))
 
 
-def _segments(graph: Graph, parts: Sequence[Sequence[int]]) -> list[Segment]:
+def _segments(
+    graph: Graph, parts: Sequence[Sequence[int]], leaves: Mapping[int, bool]
+) -> list[Segment]:
     """Each part as a graph whose parameters are numbered in the order of their first use."""
     owner = {index: number for number, part in enumerate(parts) for index in part}
     needed = set(graph.outputs)
     for index, node in enumerate(graph.nodes):
         for operand in node.operands:
-            if operand in owner and owner[operand] != owner[index]:
+            if operand in owner and owner[operand] != owner.get(index):
                 needed.add(operand)
-    return [_segment(graph, part, needed) for part in parts]
+    return [_segment(graph, part, needed, leaves) for part in parts]
 
 
-def _segment(graph: Graph, part: Sequence[int], needed: set[int]) -> Segment:
+def _segment(
+    graph: Graph, part: Sequence[int], needed: set[int], leaves: Mapping[int, bool]
+) -> Segment:
     builder = GraphBuilder(exact=True)
     values: dict[int, Value] = {}
     inputs: list[int] = []
@@ -216,17 +226,19 @@ def _segment(graph: Graph, part: Sequence[int], needed: set[int]) -> Segment:
     def value(index: int) -> Value:
         if index not in values:
             node = graph.nodes[index]
-            if _is_inner(node):
-                values[index] = builder.append(node)
+            if leaves.get(index, False):
+                values[index] = copied(node)
             else:
                 inputs.append(index)
                 values[index] = builder.add_parameter(node.type)
         return values[index]
 
-    for index in part:
-        node = graph.nodes[index]
+    def copied(node: Node) -> Value:
         operands = tuple(value(operand).index for operand in node.operands)
-        values[index] = builder.append(node._replace(operands=operands))
+        return builder.append(node._replace(operands=operands))
+
+    for index in part:
+        values[index] = copied(graph.nodes[index])
     outputs = tuple(index for index in part if index in needed)
     inner = builder.finish([values[index] for index in outputs])
     return Segment(tuple(part), tuple(inputs), outputs, inner)

@@ -7,49 +7,63 @@ original, with the reason in the report.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
-from saturax.contest import Candidate, Contest
+from saturax.contest import Contest
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import identify, load_or_calibrate
-from saturax.cost.formulate import read_program
 from saturax.cost.model import PriceModel
 from saturax.errors import SaturaxError
-from saturax.extract import Extraction, extract
-from saturax.graph.ir import Graph, Program
+from saturax.graph.ir import Program
 from saturax.inputs import Array
-from saturax.options import NUMERICS, Options
+from saturax.options import NUMERICS, Options, is_disabled
+from saturax.partition import Partition
 from saturax.pricing import Pricing
 from saturax.proposals import propose
-from saturax.refine import MeasuredSearch
-from saturax.report.model import Report
+from saturax.remember import Memory, Remembered, renamed
+from saturax.report.model import FrozenReport, Report, StageReport
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
-from saturax.search import Found, propose_regions, rules_of, search
+from saturax.search import extract_varied, numerics_of, propose_regions, search
+from saturax.segments import Assembled, optimize_segments, repetitive_partition
+from saturax.selection import (
+    confirm,
+    contest_of,
+    operation_counts,
+    prepare,
+    select_assembled,
+    select_by_measuring,
+    select_by_prediction,
+)
+from saturax.split import Split, bytes_before, split
 from saturax.stablehlo import emit_module, to_text
 from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
 
-_ELEMENTWISE = ("unary", "binary", "ternary")
-_EXTRACTION_SHARE, _LONGEST_EXTRACTION_S = 0.1, 8.0
-_CONFIRMATION_S, _LONGEST_CALIBRATION_S = 4.0, 30.0
-# Candidates are compiled and checked until this share of the time for selection is left.
-_ENTRY_SHARE = 0.5
+_LONGEST_CALIBRATION_S = 30.0
+# Larger graphs that repeat themselves are optimised in segments only; segments of smaller ones get
+# a share of what is left of the time limit.
+_LARGEST_WHOLE, _SEGMENTS_SHARE = 2_500, 0.5
 
 
 @dataclass(frozen=True)
 class Optimized:
-    """The chosen program (the original, where nothing better was found) and what was done."""
+    """The chosen program (the original, where nothing better was found) and what was done.
+
+    Where inputs were frozen, `program` is the main program of `split`.
+    """
 
     program: Program
     report: Report
+    split: Split | None = None
 
     def to_stablehlo(self) -> str:
         """The program as StableHLO text, which any XLA front end takes."""
@@ -61,24 +75,62 @@ def optimize_program(
     options: Options | None = None,
     examples: Sequence[Array] | None = None,
     on_progress: OnProgress = lambda stage, detail: None,
+    frozen: Sequence[int] | None = None,
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
-    `examples` are inputs that the program will really see; without them inputs are drawn. Never
-    raises for what a stage could not do: the report then says why the original was kept.
+    `examples` are inputs that the program will really see; without them inputs are drawn. `frozen`
+    are the numbers of inputs whose values are fixed: what depends on them alone (and on constants)
+    is computed beforehand. Never raises for what a stage could not do: the report then says why
+    the original was kept.
     """
     options = Options() if options is None else options
     report = Report(
         program.module_name or program.name, versions=versions(), options=_plain_options(options)
     )
     run = Run(options, report, on_progress)
+    if frozen is not None:
+        run.frozen = tuple(frozen)
+        run.split = split(program, run.frozen)
     report.operations_before = report.operations_after = program.graph.size()
     reason = _unsuitable(program, options)
     if reason:
         report.reason = reason
-        return Optimized(program, report)
+        return _result(run, program)
+    start = time.monotonic()
+    memory = Memory.of(program, options, run.frozen)
+    if memory is None:
+        return _optimize_safely(run, program, examples)
+    if (found := memory.find()) is None:
+        with memory.alone():
+            found = memory.find()  # another process may have found it meanwhile
+            if found is None:
+                run.older = memory.find_older()
+                result = _optimize_safely(run, program, examples)
+                if run.is_complete:
+                    memory.keep(run.best, run.split, report)
+                return result
+    return _recalled(run, program, found, time.monotonic() - start)
+
+
+def _recalled(run: Run, program: Program, found: Remembered, seconds: float) -> Optimized:
+    """What was found in the cache, with the report of its optimisation."""
+    report = replace(found.report, program=run.report.program, stages=[])
+    report.stages.append(StageReport("recall", seconds))
+    run.report = report
+    run.best = None if found.program is None else renamed(found.program, program)
+    if run.split is not None:
+        run.split = found.split or replace(run.split, constants=found.constants)
+    return _result(run, program)
+
+
+def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | None) -> Optimized:
+    """Optimise; whatever fails is said in the report."""
+    report = run.report
     try:
-        _optimize(run, program, examples)
+        if run.older is None or not _check_again(run, program, examples, run.older):
+            _optimize(run, program, examples)
+        run.is_complete = run.best is not None or (not report.reason and _is_conclusive(report))
     except KeyboardInterrupt:
         report.warnings.append("interrupted: this is the best program found until then")
         report.reason = report.reason or "it was interrupted"
@@ -92,8 +144,46 @@ def optimize_program(
     if run.best is None:
         report.outcome, report.rules, report.changes = "original", {}, []
         report.reason = report.reason or _why_kept(report)
-        return Optimized(program, report)
-    return Optimized(run.best, report)
+    return _result(run, program)
+
+
+def _check_again(
+    run: Run, program: Program, examples: Sequence[Array] | None, older: Remembered
+) -> bool:
+    """Whether a program that was found with other versions still is right and faster."""
+    run.restart_clock()
+    with run.stage("check again"):
+        contest = contest_of(run, program, examples)
+        assert older.program is not None
+        report = contest.enter_known(
+            "from the cache", older.program, older.split, Counter(older.report.rules)
+        )
+        run.report.candidates.append(report)
+    if contest.candidates:
+        confirm(run, program, contest, contest.candidates[0])
+    return run.best is not None
+
+
+def _result(run: Run, program: Program) -> Optimized:
+    """What came out: the best program, else the original."""
+    chosen = program if run.best is None else run.best
+    if run.split is None or run.frozen is None:
+        return Optimized(chosen, run.report)
+    counts = operation_counts(run.split.prologue.graph)
+    run.report.frozen = FrozenReport(
+        bytes_before(program, run.frozen),
+        run.split.bytes_after,
+        sum(counts.values()),
+        dict(counts),
+        "constants" if run.split.constants else "arguments",
+    )
+    return Optimized(run.split.main, run.report, run.split)
+
+
+def _is_conclusive(report: Report) -> bool:
+    """Whether the original was kept for a reason that holds next time, not for want of time."""
+    untimed = [c for c in report.candidates if c.outcome == "slower" and c.ratio is None]
+    return not report.candidates or len(untimed) < len(report.candidates)
 
 
 def _why_kept(report: Report) -> str:
@@ -106,6 +196,8 @@ def _why_kept(report: Report) -> str:
 
 def _unsuitable(program: Program, options: Options) -> str:
     """Why a program is not optimised at all; empty if it is."""
+    if is_disabled():
+        return "SATURAX_DISABLE is set"
     if options.time_limit_s == 0:
         return "the time limit is 0"
     if program.graph.effects and options.measure:
@@ -117,6 +209,10 @@ def _unsuitable(program: Program, options: Options) -> str:
 
 
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
+    parts = repetitive_partition(program.graph) if run.options.measure else None
+    if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
+        _optimize_in_segments(run, program, examples, parts)
+        return
     device = identify()
     run.report.device = device.key
     with closing(PriceDatabase(run.options.database)) as database:
@@ -128,146 +224,55 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         run.restart_clock()
         pricing = Pricing(run, device, database, PriceModel(calibration))
         rules = active_rules(run.options)
-        equalities = propose(program.graph)
+        equalities = propose(program.graph, numerics_of(run.options))
         propose_regions(run, equalities, rules, pricing)
-        found = search(run, equalities, rules, pricing)
+        found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
+        if run.options.measure:
+            found, extraction = extract_varied(run, found, pricing)
     run.report.predicted_original_us = found.original_us
-    if run.options.measure:
-        _select_by_measuring(run, program, examples, found)
-    else:
-        _select_by_prediction(run, program, found)
+    if not run.options.measure:
+        select_by_prediction(run, program, found)
+        return
+    contest = prepare(run, program, examples)
+    if contest is not None:
+        assembled = None if parts is None else _assembled(run, program, contest, parts)
+        select_by_measuring(run, program, contest, found, extraction, assembled)
+
+
+def _optimize_in_segments(
+    run: Run, program: Program, examples: Sequence[Array] | None, parts: Partition
+) -> None:
+    """Optimise a graph too large to be searched as a whole."""
+    run.report.device = identify().key
+    run.restart_clock()
+    contest = prepare(run, program, examples)
+    assembled = None if contest is None else _assembled(run, program, contest, parts)
+    if contest is not None and assembled is not None:
+        select_assembled(run, program, contest, assembled)
+
+
+def _assembled(run: Run, program: Program, contest: Contest, parts: Partition) -> Assembled | None:
+    """The program with its distinct segments optimised, if any of them became faster."""
+    with run.stage("segments") as notes:
+        found = optimize_segments(
+            program,
+            parts,
+            run.frozen or (),
+            replace(run.options, time_limit_s=_SEGMENTS_SHARE * run.remaining_s),
+            partial(optimize_program, on_progress=run.on_progress),
+            contest.evaluate_on_examples,
+        )
+        notes |= {"segments": len(parts.segments), "distinct": len(parts.distinct())}
+        notes["faster"] = [] if found is None else [list(gain) for gain in found.gains]
+    return found
 
 
 def active_rules(options: Options) -> tuple[Rule, ...]:
     """The rules that the options admit."""
     admitted = rules_within(Numerics(NUMERICS.index(options.numerics)))
     families = options.rules
-    return tuple(r for r in admitted if families is None or r.family in families)
-
-
-def _select_by_prediction(run: Run, program: Program, found: Found) -> None:
-    """Take the program with the lowest predicted time, unmeasured and unchecked."""
-    run.report.predicted_optimized_us = found.best_us
-    if found.best_us >= found.original_us:
-        return
-    run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
-    extracted = read_program(found.formulation, found.best)
-    rules = found.rules + rules_of(found.formulation, extracted)
-    _accept(run, program, program.with_graph(extracted.graph), rules)
-
-
-def _select_by_measuring(
-    run: Run,
-    program: Program,
-    examples: Sequence[Array] | None,
-    found: Found,
-) -> None:
-    """Compile, check and time candidates; then vary the best one, kernel by kernel."""
-    extraction = _extract_varied(run, found)
-    with run.stage("prepare") as notes:
-        contest = Contest(
-            program,
-            examples,
-            run.options.verify,
-            run.options.numerics == "bitwise",
-            run.options.seed,
-            run.exclude_compilation,
-        )
-        notes["inputs"] = len(contest.samples)
-    if run.options.verify and not contest.samples:
-        run.report.reason = "no inputs were found on which its outputs are finite and vary"
-        return
-    measured = MeasuredSearch(
-        found.formulation,
-        contest,
-        found.rules,
-        found.usual,
-        run.report.candidates,
-        lambda: run.remaining_s,
-        lambda detail: run.on_progress("select", detail),
-    )
-    try:
-        with run.stage("select") as notes:
-            until_s = _ENTRY_SHARE * run.remaining_s
-            for enter in _entries(measured, extraction, found):
-                if run.remaining_s < until_s and measured.entries:
-                    break
-                enter()
-            measured.race()
-            notes["candidates"] = len(run.report.candidates)
-        with run.stage("refine") as notes:
-            notes["tried"] = measured.refine()
-    finally:
-        if measured.champion is not None:
-            _confirm(run, program, contest, measured.champion.candidate)
-
-
-def _entries(
-    measured: MeasuredSearch, extraction: Extraction, found: Found
-) -> Iterator[Callable[[], object]]:
-    """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
-    best, *varied = extraction.selections
-    yield partial(measured.enter, "best predicted", best)
-    for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
-        yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
-    for number, selection in enumerate(varied, 1):
-        yield partial(measured.enter, f"varied {number}", selection)
-
-
-def _extract_varied(run: Run, found: Found) -> Extraction:
-    """The best program by a thorough search, and others to measure beside it."""
-    with run.stage("extract") as notes:
-        extraction = extract(
-            found.formulation.problem,
-            time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)),
-            initial=found.best,
-            count=run.options.candidates,
-            seed=run.options.seed,
-        )
-        notes |= {"predicted_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
-    return extraction
-
-
-def _confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -> None:
-    """A last race between the champion and the original decides."""
-    with run.stage("confirm"):
-        result = contest.race([champion], _CONFIRMATION_S)
-    entry, report = result.entries[0], champion.report
-    report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
-    run.report.original_us = result.original_us
-    if result.winner is None:
-        report.outcome, report.reason = "slower", entry.reason
-        return
-    report.outcome = "chosen"
-    run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
-    run.report.predicted_optimized_us = report.predicted_us
-    _accept(run, program, champion.program, Counter(report.rules))
-
-
-def _accept(run: Run, program: Program, chosen: Program, rules: Counter[str]) -> None:
-    """Make `chosen` the result."""
-    run.best = chosen
-    run.report.outcome, run.report.rules = "optimized", dict(rules)
-    run.report.operations_after = chosen.graph.size()
-    before, after = operation_counts(program.graph), operation_counts(chosen.graph)
-    changed = [(op, before[op], after[op]) for op in before | after if before[op] != after[op]]
-    run.report.changes = sorted(changed, key=lambda row: (-abs(row[1] - row[2]), row[0]))
-
-
-def operation_counts(graph: Graph) -> Counter[str]:
-    """How many operations of each kind a graph has, regions included."""
-    counts = Counter(
-        _function_text(node.attributes[0]) if node.op in _ELEMENTWISE else node.op
-        for node in graph.nodes
-        if node.op not in ("parameter", "get_result")
-    )
-    for _, region in graph.regions():
-        counts += operation_counts(region)
-    return counts
-
-
-def _function_text(f: Any) -> str:
-    return f if isinstance(f, str) else " ".join(map(str, f))
+    chosen = [r for r in admitted if families is None or r.family in families]
+    return (*chosen, *(form for own in options.user_rules for form in own.forms))
 
 
 def _plain_options(options: Options) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from saturax.contest import Candidate, Contest
@@ -26,6 +26,8 @@ _LOYALTY = 0.7
 # Variations in a row that were no better, after which the rest is not worth the wait.
 _PATIENCE = 5
 _SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
+# Programs whose times differ by less than this share are equally fast.
+_TIE = 0.02
 
 
 @dataclass
@@ -66,14 +68,18 @@ class MeasuredSearch:
         self,
         name: str,
         extracted: Extracted,
-        predicted_us: float,
+        predicted_us: float | None,
         selection: Selection | None = None,
+        rules: Counter[str] | None = None,
     ) -> _Entry | None:
-        """Compile and check a program; without its selection it cannot be varied later."""
+        """Compile and check a program; without its selection it cannot be varied later.
+
+        `rules` made it of the original, where they are not those of the search.
+        """
         if self.remaining_s() <= 0 and self.entries:  # one is always tried
             return None
         self.on_progress(f"compiling and checking: {name}")
-        rules = Counter(self.base_rules)
+        rules = Counter(self.base_rules if rules is None else rules)
         if selection is not None:
             rules += rules_of(self.formulation, extracted)
         before = len(self.contest.candidates)
@@ -105,8 +111,22 @@ class MeasuredSearch:
         ratios = [timed.ratio or 0.0 for timed in result.entries]
         # A race that ran out of time has no winner; its leader still gets a confirmation.
         leader = max(range(len(ratios)), key=ratios.__getitem__)
-        if result.winner is not None or ratios[leader] > 1:
-            self.champion = self.entries[leader if result.winner is None else result.winner]
+        if result.winner is not None:
+            leader = result.winner
+        leader = self._least_work(leader, ratios)
+        is_less = self.contest.does_less(self.entries[leader].candidate, None)
+        if result.winner is not None or ratios[leader] > (1 - _TIE if is_less else 1):
+            self.champion = self.entries[leader]
+
+    def _least_work(self, leader: int, ratios: Sequence[float]) -> int:
+        """Of the entries as fast as the leader, one that does less work than it, if there is."""
+        for index, entry in enumerate(self.entries):
+            is_as_fast = ratios[index] > (1 - _TIE) * ratios[leader]
+            if is_as_fast and self.contest.does_less(
+                entry.candidate, self.entries[leader].candidate
+            ):
+                leader = index
+        return leader
 
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried."""

@@ -10,7 +10,9 @@ from typing import Any
 
 from saturax.graph.ir import Program
 from saturax.options import Options
+from saturax.remember import Remembered
 from saturax.report.model import Report, StageReport
+from saturax.split import Split
 
 OnProgress = Callable[[str, str], None]
 """Called with a stage's name and a detail whenever there is something new to show."""
@@ -24,7 +26,11 @@ _COMPILATION_ALLOWANCE = 0.5
 
 @dataclass
 class Run:
-    """State of one optimisation: its clock, its report and its prices."""
+    """State of one optimisation: its clock, its report and its prices.
+
+    `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
+    found with other versions; `is_complete` once all stages have run.
+    """
 
     options: Options
     report: Report
@@ -32,6 +38,10 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
     best: Program | None = None
+    frozen: tuple[int, ...] | None = None
+    split: Split | None = None
+    older: Remembered | None = None
+    is_complete: bool = False
 
     @property
     def remaining_s(self) -> float:

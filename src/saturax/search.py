@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
 from saturax.egraph import Limits, rules_between, saturate
-from saturax.extract import Selection, dag_cost, dag_greedy, sharing_greedy, tree_greedy
+from saturax.extract import (
+    Extraction,
+    Selection,
+    dag_cost,
+    dag_greedy,
+    extract,
+    sharing_greedy,
+    tree_greedy,
+)
 from saturax.graph.ir import Graph
 from saturax.graph.ops import Generic, generic_of
 from saturax.options import NUMERICS, Options
@@ -23,6 +31,7 @@ from saturax.run import Run
 
 _SATURATION_SHARE, _LONGEST_SATURATION_S = 0.1, 4.0
 _PRICING_ROUNDS, _SHARING_S = 12, 1.0
+_EXTRACTION_SHARE, _LONGEST_EXTRACTION_S, _EXTRACTION_ROUNDS = 0.1, 8.0, 4
 # Rounds of search, and the least gain for which another one is begun.
 _SEARCH_ROUNDS, _LEAST_PROGRESS = 4, 0.01
 # Iterations of a round, and e-nodes in proportion to the program's size.
@@ -112,6 +121,30 @@ def _price_alone(graph: Graph, frozen: frozenset[int], pricing: Pricing) -> floa
     """
     formulation = formulate(represent(graph, frozen=frozen), pricing.model)
     return dag_cost(formulation.problem, formulation.original())
+
+
+def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:
+    """The best program by a thorough search, and others to measure beside it.
+
+    A thorough search finds kernels that nobody has measured; while it does, they are measured and
+    it searches again, because predictions are optimistic.
+    """
+    with run.stage("extract") as notes:
+        for again in range(_EXTRACTION_ROUNDS, 0, -1):
+            extraction = extract(
+                found.formulation.problem,
+                time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)) / again,
+                initial=found.best,
+                count=run.options.candidates,
+                seed=run.options.seed,
+            )
+            kernels = found.formulation.used_kernels(extraction.selections)
+            if again == 1 or not pricing.complete(kernels):
+                break
+            represented = found.formulation.represented
+            found = replace(found, formulation=formulate(represented, pricing.model))
+        notes |= {"predicted_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
+    return found, extraction
 
 
 def _limits(run: Run, graph: Graph) -> Limits:

@@ -29,7 +29,7 @@ class CandidateReport:
     """
 
     name: str
-    predicted_us: float
+    predicted_us: float | None
     operations: int
     rules: dict[str, int] = field(default_factory=dict)
     verified: bool | None = None
@@ -44,11 +44,29 @@ class CandidateReport:
 
 
 @dataclass
+class FrozenReport:
+    """What was computed once from the frozen inputs and the large constants of a program.
+
+    `bytes_before` are theirs, `bytes_after` those of the values that the program now takes.
+    `computed` counts the operations that no call runs any more, by kind. `form` says how XLA gets
+    the values: as "arguments" or, where that was measured to be faster, as "constants".
+    """
+
+    bytes_before: int
+    bytes_after: int
+    operations: int = 0
+    computed: dict[str, int] = field(default_factory=dict)
+    form: str = "arguments"
+
+
+@dataclass
 class Report:
     """Everything about one optimised program.
 
     `outcome` is "optimized" or "original"; `reason` says why in a sentence. Times are microseconds
-    of one call on `device`. `changes` counts operations: (operation, before, after).
+    of one call on `device`. `changes` counts operations: (operation, before, after). `frozen` is
+    there if inputs were frozen. `cached` is the date of the optimisation that the program comes
+    from, if it was found in the cache.
     """
 
     program: str
@@ -66,6 +84,8 @@ class Report:
     stages: list[StageReport] = field(default_factory=list)
     candidates: list[CandidateReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    frozen: FrozenReport | None = None
+    cached: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     device: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -73,6 +93,23 @@ class Report:
     def to_json(self, indent: int | None = 2) -> str:
         """The report as JSON text; infinities and NaN become null."""
         return json.dumps(_plain(dataclasses.asdict(self)), indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not a report of this version.
+        """
+        try:
+            data = json.loads(text)
+            data["stages"] = [StageReport(**row) for row in data["stages"]]
+            data["candidates"] = [CandidateReport(**row) for row in data["candidates"]]
+            data["frozen"] = data["frozen"] and FrozenReport(**data["frozen"])
+            data["changes"] = [tuple(row) for row in data["changes"]]
+            return cls(**data)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"expected a report as JSON, but: {error!r}") from error
 
     @property
     def seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saturax.report.model import CandidateReport, Report, StageReport
+from saturax.report.model import CandidateReport, FrozenReport, Report, StageReport
 
 
 def summary(report: Report) -> str:
@@ -19,11 +19,15 @@ def summary(report: Report) -> str:
 def explain(report: Report) -> str:
     """The whole report: result, evidence, changes, rules, candidates and stages."""
     parts = [summary(report)]
+    if report.cached:
+        parts.append(f"  found in the cache: optimised {report.cached}")
     if report.reason:
         parts.append(f"  why: {report.reason}")
     chosen = next((c for c in report.candidates if c.outcome == "chosen"), None)
     if chosen is not None:
         parts += _evidence(chosen)
+    if report.frozen is not None:
+        parts += [_frozen(report.frozen)]
     if report.changes:
         parts += ["", f"operations: {report.operations_before} → {report.operations_after}"]
         parts += [f"  {op:<28} {before:>6} → {after}" for op, before, after in report.changes[:20]]
@@ -54,6 +58,14 @@ def _evidence(chosen: CandidateReport) -> list[str]:
         low, high = chosen.interval
         lines.append(f"  timed: {chosen.ratio:.3f}× (95 % interval {low:.3f}–{high:.3f})")
     return lines
+
+
+def _frozen(frozen: FrozenReport) -> str:
+    before, after = (f"{1e-6 * n:.1f} MB" for n in (frozen.bytes_before, frozen.bytes_after))
+    return (
+        f"  frozen: {frozen.operations} operations computed beforehand, {before} → {after}, "
+        f"passed as {frozen.form}"
+    )
 
 
 def _candidate(candidate: CandidateReport) -> str:

@@ -1,0 +1,62 @@
+"""Fourier transforms: pairs, transforms of real inputs, linearity."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from .row import Identity, N, normal
+
+X, Z = normal(N, N), normal(N, N, dtype="complex64")
+W = normal(N, N, dtype="complex64")
+
+ROWS = (
+    Identity("transform_and_back", lambda z: jnp.fft.ifft(jnp.fft.fft(z)), lambda z: z, (Z,), True),
+    Identity("back_and_transform", lambda z: jnp.fft.fft(jnp.fft.ifft(z)), lambda z: z, (Z,)),
+    Identity(
+        "real_transform_and_back", lambda x: jnp.fft.irfft(jnp.fft.rfft(x)), lambda x: x, (X,)
+    ),
+    Identity(
+        "plane_transform_and_back", lambda z: jnp.fft.ifft2(jnp.fft.fft2(z)), lambda z: z, (Z,)
+    ),
+    Identity(
+        "half_of_real_spectrum",
+        lambda x: jnp.abs(jnp.fft.fft(x)[:, : N // 2 + 1]),
+        lambda x: jnp.abs(jnp.fft.rfft(x)),
+        (X,),
+        True,
+    ),
+    Identity(
+        "real_part_of_pair", lambda x: jnp.real(jnp.fft.ifft(jnp.fft.fft(x))), lambda x: x, (X,)
+    ),
+    Identity(
+        "sum_of_transforms",
+        lambda z, w: jnp.fft.fft(z) + jnp.fft.fft(w),
+        lambda z, w: jnp.fft.fft(z + w),
+        (Z, W),
+    ),
+    Identity(
+        "scaled_transform_pair",
+        lambda z: jnp.fft.ifft(2.0 * jnp.fft.fft(z)),
+        lambda z: 2.0 * z,
+        (Z,),
+    ),
+    Identity(
+        "two_filters",
+        lambda z, h, g: jnp.fft.ifft(jnp.fft.fft(jnp.fft.ifft(jnp.fft.fft(z) * h)) * g),
+        lambda z, h, g: jnp.fft.ifft(jnp.fft.fft(z) * (h * g)),
+        (Z, normal(N, dtype="complex64"), normal(N, dtype="complex64")),
+    ),
+    Identity(
+        "real_filter",
+        lambda x, k: jnp.real(jnp.fft.ifft(jnp.fft.fft(x) * jnp.fft.fft(k))),
+        lambda x, k: jnp.fft.irfft(jnp.fft.rfft(x) * jnp.fft.rfft(k), N),
+        (X, normal(N)),
+    ),
+    Identity("shift_and_back", lambda z: jnp.fft.ifftshift(jnp.fft.fftshift(z)), lambda z: z, (Z,)),
+    Identity(
+        "spectrum_energy",
+        lambda x: jnp.sum(jnp.abs(jnp.fft.fft(x)) ** 2) / N,
+        lambda x: jnp.sum(x * x),
+        (X,),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Integer arithmetic and bits, as in the peephole lists of compilers."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from .row import Identity, N, integers
+
+X = Y = integers(N, N)
+U = integers(N, N, low=0, below=1 << 20, dtype="uint32")
+P = integers(N, N, low=1, below=100)
+
+ROWS = (
+    Identity("sum_of_multiples", lambda x: 3 * x + 5 * x, lambda x: 8 * x, (X,)),
+    Identity("multiplied_by_powers", lambda x: (x * 4) * 8, lambda x: x << 5, (X,)),
+    Identity("shifted_twice", lambda x: (x << 2) << 3, lambda x: x << 5, (X,)),
+    Identity("unsigned_division", lambda x: x // 8, lambda x: x >> 3, (U,)),
+    Identity("unsigned_remainder", lambda x: x % 8, lambda x: x & 7, (U,)),
+    Identity("floored_division", lambda x: x // 8, lambda x: x >> 3, (X,)),
+    Identity("floored_remainder", lambda x: x % 8, lambda x: x & 7, (X,)),
+    Identity("quotient_and_remainder", lambda x: (x // 8) * 8 + x % 8, lambda x: x, (X,)),
+    Identity(
+        "unsigned_quotient_and_remainder", lambda x: (x // 10) * 10 + x % 10, lambda x: x, (U,)
+    ),
+    Identity(
+        "remainder_by_product",
+        lambda x, y: x - (x // y) * y,
+        lambda x, y: x % y,
+        (U, U),
+        note="no remainder by 0",
+    ),
+    Identity("cancelled", lambda x, y: (x + y) - y, lambda x, y: x, (X, Y)),
+    Identity("zero_product", lambda x, y: x * 0 + y, lambda x, y: y, (X, Y)),
+    Identity("difference_of_self", lambda x, y: (x - x) * y + x, lambda x, y: x, (X, Y)),
+    Identity("complement_plus_one", lambda x: ~x + 1, lambda x: -x, (X,)),
+    Identity("complement_of_decrement", lambda x: ~(x - 1), lambda x: -x, (X,)),
+    Identity("subtract_by_complement", lambda x, y: x + ~y + 1, lambda x, y: x - y, (X, Y)),
+    Identity("complement_of_negated", lambda x: ~(-x), lambda x: x - 1, (X,)),
+    Identity("exclusive_or_twice", lambda x, y: (x ^ y) ^ y, lambda x, y: x, (X, Y)),
+    Identity("split_bits", lambda x, y: (x & y) | (x & ~y), lambda x, y: x, (X, Y)),
+    Identity("absorbed_bits", lambda x, y: (x | y) & x, lambda x, y: x, (X, Y)),
+    Identity("masks", lambda x: (x & 0xFF) & 0x0F, lambda x: x & 0x0F, (X,)),
+    Identity("disjoint_masks", lambda x, y: ((x & 0xF0) & 0x0F) + y, lambda x, y: y, (X, Y)),
+    Identity("sum_by_bits", lambda x, y: (x & y) + (x | y), lambda x, y: x + y, (X, Y)),
+    Identity("sum_by_carry", lambda x, y: (x ^ y) + 2 * (x & y), lambda x, y: x + y, (X, Y)),
+    Identity(
+        "exclusive_or_by_difference", lambda x, y: (x | y) - (x & y), lambda x, y: x ^ y, (X, Y)
+    ),
+    Identity("clear_bits", lambda x, y: x - (x & y), lambda x, y: x & ~y, (X, Y)),
+    Identity("round_down", lambda x: (x >> 4) << 4, lambda x: x & ~15, (X,)),
+    Identity("absolute_of_negated_integer", lambda x: abs(-x), lambda x: abs(x), (X,)),
+    Identity(
+        "minimum_plus_maximum",
+        lambda x, y: jnp.minimum(x, y) + jnp.maximum(x, y),
+        lambda x, y: x + y,
+        (X, Y),
+    ),
+    Identity("factor_integers", lambda x, y: x * y + x, lambda x, y: x * (y + 1), (X, Y)),
+    Identity(
+        "square_difference", lambda x, y: x * x - y * y, lambda x, y: (x - y) * (x + y), (X, Y)
+    ),
+    Identity("parity", lambda x: (x % 2) == 0, lambda x: (x & 1) == 0, (X,)),
+    Identity("comparison_shifted", lambda x, y: (x ^ y) == 0, lambda x, y: x == y, (X, Y)),
+    Identity("comparison_of_difference", lambda x, y: (x - y) == 0, lambda x, y: x == y, (X, Y)),
+    Identity(
+        "comparison_of_sum", lambda x, y, z: (x + z) == (y + z), lambda x, y, z: x == y, (X, Y, X)
+    ),
+    Identity("strict_by_increment", lambda x: (x < 5) | (x == 5), lambda x: x <= 5, (X,)),
+)

@@ -1,0 +1,131 @@
+"""Inverses, solutions, determinants, factorisations that can be shared."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+
+from .row import Identity, N, definite, normal, regular
+
+A, SPD, B, V, D = regular(N), definite(N), normal(N, 8), normal(N), normal(N)
+
+ROWS = (
+    Identity(
+        "inverse_times_vector",
+        lambda a, b: jnp.linalg.inv(a) @ b,
+        lambda a, b: jnp.linalg.solve(a, b),
+        (A, V),
+        True,
+    ),
+    Identity(
+        "inverse_times_matrix",
+        lambda a, b: jnp.linalg.inv(a) @ b,
+        lambda a, b: jnp.linalg.solve(a, b),
+        (A, B),
+    ),
+    Identity(
+        "vector_times_inverse",
+        lambda a, b: b @ jnp.linalg.inv(a),
+        lambda a, b: jnp.linalg.solve(a.T, b),
+        (A, V),
+    ),
+    Identity(
+        "transposed_inverse_times_vector",
+        lambda a, b: jnp.linalg.inv(a).T @ b,
+        lambda a, b: jnp.linalg.solve(a.T, b),
+        (A, V),
+    ),
+    Identity(
+        "batched_inverse_times_vector",
+        lambda a, b: (jnp.linalg.inv(a) @ b[..., None])[..., 0],
+        lambda a, b: jnp.linalg.solve(a, b[..., None])[..., 0],
+        (normal(16, 32, 32), normal(16, 32)),
+    ),
+    Identity(
+        "inverse_of_inverse",
+        lambda a: jnp.linalg.inv(jnp.linalg.inv(a)),
+        lambda a: a,
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "shared_factorisation",
+        lambda a, b, c: (jnp.linalg.solve(a, b), jnp.linalg.solve(a, c)),
+        lambda a, b, c: (jnp.linalg.solve(a, b), jsl.lu_solve(jsl.lu_factor(a), c)),
+        (A, V, B),
+        True,
+        note="one factorisation for both",
+    ),
+    Identity(
+        "solution_and_determinant",
+        lambda a, b: (jnp.linalg.solve(a, b), jnp.linalg.slogdet(a)[1]),
+        lambda a, b: (jsl.lu_solve(jsl.lu_factor(a), b), jnp.linalg.slogdet(a)[1]),
+        (A, V),
+        True,
+        note="one factorisation for both",
+    ),
+    Identity(
+        "quadratic_form_of_inverse",
+        lambda a, b: b @ jnp.linalg.inv(a) @ b,
+        lambda a, b: b @ jnp.linalg.solve(a, b),
+        (SPD, V),
+    ),
+    Identity(
+        "solution_of_product",
+        lambda a, x: jnp.linalg.solve(a, a @ x),
+        lambda a, x: x,
+        (A, V),
+        numerics="finite",
+    ),
+    Identity(
+        "determinant_of_diagonal",
+        lambda d: jnp.linalg.det(jnp.diag(d)),
+        lambda d: jnp.prod(d),
+        (normal(32),),
+    ),
+    Identity(
+        "inverse_of_diagonal_times_vector",
+        lambda d, b: jnp.linalg.inv(jnp.diag(d)) @ b,
+        lambda d, b: b / d,
+        (D, V),
+    ),
+    Identity(
+        "solve_diagonal", lambda d, b: jnp.linalg.solve(jnp.diag(d), b), lambda d, b: b / d, (D, V)
+    ),
+    Identity(
+        "determinant_of_transposed",
+        lambda a: jnp.linalg.det(a) + jnp.linalg.det(a.T),
+        lambda a: 2 * jnp.linalg.det(a),
+        (regular(32),),
+    ),
+    Identity(
+        "cholesky_of_gram",
+        lambda a, b: jsl.cho_solve(jsl.cho_factor(a), b) + jsl.cho_solve(jsl.cho_factor(a), 2 * b),
+        lambda a, b: 3 * jsl.cho_solve(jsl.cho_factor(a), b),
+        (SPD, V),
+    ),
+    Identity(
+        "triangular_inverse_times_vector",
+        lambda a, b: jsl.solve_triangular(jnp.tril(a), jnp.eye(N), lower=True) @ b,
+        lambda a, b: jsl.solve_triangular(jnp.tril(a), b, lower=True),
+        (SPD, V),
+    ),
+    Identity(
+        "log_determinant",
+        lambda a: jnp.log(jnp.abs(jnp.linalg.det(a))),
+        lambda a: jnp.linalg.slogdet(a)[1],
+        (regular(32),),
+    ),
+    Identity(
+        "trace_of_solution",
+        lambda a, b: jnp.linalg.inv(a) @ b @ b.T @ b,
+        lambda a, b: jnp.linalg.solve(a, b) @ (b.T @ b),
+        (A, B),
+    ),
+    Identity(
+        "least_squares_gram",
+        lambda x, y: jnp.linalg.inv(x.T @ x) @ (x.T @ y),
+        lambda x, y: jnp.linalg.solve(x.T @ x, x.T @ y),
+        (normal(512, 32), normal(512)),
+    ),
+)

@@ -1,0 +1,311 @@
+"""Products of matrices: association, factoring, and parts or sums of a product."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from .row import Identity, N, integers, normal, weights
+
+A = B = C = weights(N, N)
+X, V, TALL = normal(N, 4), normal(N), normal(N, 8)
+
+ROWS = (
+    Identity(
+        "associate_vector",
+        lambda a, b, x: (a @ b) @ x,
+        lambda a, b, x: a @ (b @ x),
+        (A, B, V),
+        True,
+    ),
+    Identity(
+        "associate_chain",
+        lambda a, b, c, x: a @ b @ c @ x,
+        lambda a, b, c, x: a @ (b @ (c @ x)),
+        (A, B, C, X),
+        True,
+    ),
+    Identity(
+        "low_rank",
+        lambda x, u, v: x @ (u @ v),
+        lambda x, u, v: (x @ u) @ v,
+        (A, weights(N, 4), normal(4, N)),
+        True,
+    ),
+    Identity(
+        "low_rank_adapter",
+        lambda x, w, u, v: x @ (w + u @ v),
+        lambda x, w, u, v: x @ w + (x @ u) @ v,
+        (normal(8, N), A, weights(N, 4), normal(4, N)),
+    ),
+    Identity(
+        "einsum_chain",
+        lambda a, b, c, x: jnp.einsum("ij,jk,kl,l->i", a, b, c, x, optimize=False),
+        lambda a, b, c, x: a @ (b @ (c @ x)),
+        (A, B, C, V),
+        True,
+    ),
+    Identity(
+        "einsum_batched_chain",
+        lambda a, b, x: jnp.einsum("bij,bjk->bik", a, b) @ x[:, :, None],
+        lambda a, b, x: a @ (b @ x[:, :, None]),
+        (normal(8, 64, 64), normal(8, 64, 64), normal(8, 64)),
+    ),
+    Identity(
+        "associate_left_vector",
+        lambda x, a, b, c: x @ (a @ (b @ c)),
+        lambda x, a, b, c: ((x @ a) @ b) @ c,
+        (V, A, B, C),
+    ),
+    Identity(
+        "associate_transposed",
+        lambda a, b, x: (a @ b).T @ x,
+        lambda a, b, x: b.T @ (a.T @ x),
+        (A, B, V),
+    ),
+    Identity(
+        "quadratic_form",
+        lambda x, a, y: jnp.sum(jnp.outer(x, y) * a),
+        lambda x, a, y: x @ (a @ y),
+        (V, A, V),
+    ),
+    Identity(
+        "common_left_factor",
+        lambda a, b, c: a @ b + a @ c,
+        lambda a, b, c: a @ (b + c),
+        (A, B, C),
+        True,
+    ),
+    Identity(
+        "common_right_factor",
+        lambda a, b, c: b @ a - c @ a,
+        lambda a, b, c: (b - c) @ a,
+        (A, B, C),
+    ),
+    Identity(
+        "common_factor_of_three",
+        lambda a, b, c, d: a @ b + a @ c + a @ d,
+        lambda a, b, c, d: a @ (b + c + d),
+        (A, B, C, A),
+    ),
+    Identity(
+        "common_factor_after_activation",
+        lambda x, v, w: jnp.tanh(x @ v + x @ w),
+        lambda x, v, w: jnp.tanh(x @ (v + w)),
+        (A, B, C),
+    ),
+    Identity("row_of_product", lambda a, b: (a @ b)[0], lambda a, b: a[0] @ b, (A, B), True),
+    Identity(
+        "columns_of_product",
+        lambda a, b: (a @ b)[:, 8:16],
+        lambda a, b: a @ b[:, 8:16],
+        (A, B),
+    ),
+    Identity("element_of_product", lambda a, b: (a @ b)[3, 5], lambda a, b: a[3] @ b[:, 5], (A, B)),
+    Identity(
+        "diagonal_of_product",
+        lambda a, b: jnp.diagonal(a @ b),
+        lambda a, b: jnp.sum(a * b.T, 1),
+        (A, B),
+    ),
+    Identity(
+        "last_token",
+        lambda h, w: (h @ w)[:, -1],
+        lambda h, w: h[:, -1] @ w,
+        (normal(4, 32, 64), weights(64, 512)),
+    ),
+    Identity(
+        "gather_after_product",
+        lambda e, w, i: (e @ w)[i],
+        lambda e, w, i: e[i] @ w,
+        (normal(4096, N), A, integers(8, low=0, below=4096)),
+        True,
+    ),
+    Identity(
+        "trace_of_product",
+        lambda a, b: jnp.trace(a @ b),
+        lambda a, b: jnp.sum(a * b.T),
+        (A, B),
+        True,
+    ),
+    Identity(
+        "trace_of_gram",
+        lambda a, b: jnp.trace(a.T @ b),
+        lambda a, b: jnp.sum(a * b),
+        (A, B),
+    ),
+    Identity(
+        "sum_of_product",
+        lambda a, b: jnp.sum(a @ b),
+        lambda a, b: jnp.sum(a, 0) @ jnp.sum(b, 1),
+        (A, B),
+        True,
+    ),
+    Identity(
+        "column_sums_of_product",
+        lambda a, b: jnp.sum(a @ b, 0),
+        lambda a, b: jnp.sum(a, 0) @ b,
+        (A, B),
+    ),
+    Identity(
+        "mean_of_product",
+        lambda a, b: jnp.mean(a @ b, 1),
+        lambda a, b: a @ jnp.mean(b, 1),
+        (A, B),
+    ),
+    Identity(
+        "scale_before_product",
+        lambda a, b, c: (c * a) @ b,
+        lambda a, b, c: c * (a @ b),
+        (A, TALL, normal()),
+        True,
+    ),
+    Identity(
+        "divide_before_product",
+        lambda a, b: (a / 7.0) @ b,
+        lambda a, b: (a @ b) * (1 / 7.0),
+        (A, TALL),
+    ),
+    Identity("negated_factor", lambda a, b: (-a) @ b, lambda a, b: -(a @ b), (A, TALL)),
+    Identity(
+        "scaled_columns",
+        lambda a, d, x: (a * d[None, :]) @ x,
+        lambda a, d, x: a @ (d * x),
+        (A, V, V),
+    ),
+    Identity(
+        "scaled_rows",
+        lambda a, d, b: (d[:, None] * a) @ b,
+        lambda a, d, b: d[:, None] * (a @ b),
+        (A, V, TALL),
+    ),
+    Identity(
+        "multiply_and_sum",
+        lambda a, b: jnp.sum(a[:, :, None] * b[None], 1),
+        lambda a, b: a @ b,
+        (A, B),
+        True,
+    ),
+    Identity(
+        "multiply_and_sum_batched",
+        lambda a, b: jnp.sum(a[:, :, :, None] * b[:, None, :, :], 2),
+        lambda a, b: a @ b,
+        (normal(8, 64, 64), normal(8, 64, 64)),
+    ),
+    Identity(
+        "multiply_and_sum_vector",
+        lambda a, x: jnp.sum(a * x[None, :], 1),
+        lambda a, x: a @ x,
+        (A, V),
+    ),
+    Identity(
+        "broadcast_batches",
+        lambda a, b: jnp.matmul(
+            jnp.broadcast_to(a, (8, 128, 128)), jnp.broadcast_to(b, (8, 128, 128))
+        ),
+        lambda a, b: jnp.broadcast_to(a @ b, (8, 128, 128)),
+        (weights(128, 128), weights(128, 128)),
+        True,
+    ),
+    Identity(
+        "broadcast_one_batch",
+        lambda x, w: jnp.matmul(x, jnp.broadcast_to(w, (16, 64, 64))),
+        lambda x, w: x @ w,
+        (normal(16, 8, 64), weights(64, 64)),
+    ),
+    Identity(
+        "tiled_factor",
+        lambda a, b: jnp.tile(a, (4, 1)) @ b,
+        lambda a, b: jnp.tile(a @ b, (4, 1)),
+        (weights(64, N), B),
+    ),
+    Identity(
+        "vmapped_same_matrix",
+        lambda xs, a, b: jax.vmap(lambda x: (a @ b) @ x)(xs),
+        lambda xs, a, b: (xs @ b.T) @ a.T,
+        (normal(8, N), A, B),
+    ),
+    Identity(
+        "shared_left_operand",
+        lambda x, q, k, v: (x @ q, x @ k, x @ v),
+        lambda x, q, k, v: (x @ q, x @ k, x @ v),
+        (normal(128, N), A, B, C),
+        True,
+        note="three products as one need a concatenation of the weights: only where it is faster",
+    ),
+    Identity(
+        "transposes_between_products",
+        lambda a, b, c: (b.T @ a.T).T @ c,
+        lambda a, b, c: (a @ b) @ c,
+        (A, B, C),
+        True,
+    ),
+    Identity(
+        "transpose_of_transposed_product", lambda a, b: (b.T @ a.T).T, lambda a, b: a @ b, (A, B)
+    ),
+    Identity(
+        "symmetric_product",
+        lambda a: (a @ a.T).T,
+        lambda a: a @ a.T,
+        (A,),
+        True,
+        note="no kernel for half of a symmetric product: its transpose goes",
+    ),
+    Identity(
+        "symmetrised_gram",
+        lambda a: (a @ a.T + (a @ a.T).T) / 2,
+        lambda a: a @ a.T,
+        (A,),
+    ),
+    Identity(
+        "triangular_product",
+        lambda a, b: jnp.tril(jnp.tril(a) @ jnp.tril(b)),
+        lambda a, b: jnp.tril(a) @ jnp.tril(b),
+        (A, B),
+        True,
+        note="no kernel for half of a triangular product: the outer mask goes",
+    ),
+    Identity(
+        "outer_product_times_vector",
+        lambda a, b, x: jnp.outer(a, b) @ x,
+        lambda a, b, x: a * (b @ x),
+        (V, V, V),
+    ),
+    Identity(
+        "outer_product_times_matrix",
+        lambda a, b, m: jnp.outer(a, b) @ m,
+        lambda a, b, m: jnp.outer(a, b @ m),
+        (V, V, A),
+    ),
+    Identity(
+        "identity_plus_rank_one",
+        lambda u, v, x: (jnp.eye(N) + jnp.outer(u, v)) @ x,
+        lambda u, v, x: x + u * (v @ x),
+        (V, V, V),
+    ),
+    Identity(
+        "householder",
+        lambda v, a: (jnp.eye(N) - 2.0 * jnp.outer(v, v)) @ a,
+        lambda v, a: a - jnp.outer(v, 2.0 * (v @ a)),
+        (weights(N), A),
+    ),
+    Identity(
+        "residual_product",
+        lambda x, w: x + x @ w,
+        lambda x, w: x + x @ w,
+        (normal(8, N), A),
+        note="already ideal: x (1 + w) would add a matrix",
+    ),
+    Identity(
+        "repeated_product",
+        lambda a, b: a @ b + 2.0 * (a @ b),
+        lambda a, b: 3.0 * (a @ b),
+        (A, B),
+    ),
+    Identity(
+        "power_by_products",
+        lambda a: a @ a @ a @ a @ a @ a @ a @ a,
+        lambda a: jnp.linalg.matrix_power(a, 8),
+        (A,),
+    ),
+)

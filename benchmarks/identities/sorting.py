@@ -1,0 +1,74 @@
+"""Sorting, extrema by sorting, and cumulative operations."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from .row import Identity, N, normal
+
+X, V = normal(N, N), normal(N)
+
+
+def _sum_by_loop(v: jax.Array) -> jax.Array:
+    def step(total: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        total = total + x
+        return total, total
+
+    return lax.scan(step, jnp.float32(0), v)[1]
+
+
+ROWS = (
+    Identity("least_by_sorting", lambda v: jnp.sort(v)[0], lambda v: jnp.min(v), (V,), True),
+    Identity("greatest_by_sorting", lambda x: jnp.sort(x, 1)[:, -1], lambda x: jnp.max(x, 1), (X,)),
+    Identity("sorted_twice", lambda x: jnp.sort(jnp.sort(x, 1), 1), lambda x: jnp.sort(x, 1), (X,)),
+    Identity("sum_of_sorted", lambda x: jnp.sum(jnp.sort(x, 1), 1), lambda x: jnp.sum(x, 1), (X,)),
+    Identity("max_of_sorted", lambda x: jnp.max(jnp.sort(x, 1), 1), lambda x: jnp.max(x, 1), (X,)),
+    Identity("sorted_reversed", lambda x: jnp.sort(x[:, ::-1], 1), lambda x: jnp.sort(x, 1), (X,)),
+    Identity("top_one", lambda x: lax.top_k(x, 1)[0][:, 0], lambda x: jnp.max(x, 1), (X,)),
+    Identity("first_of_argsort", lambda v: jnp.argsort(v)[0], lambda v: jnp.argmin(v), (V,)),
+    Identity("sort_by_argsort", lambda v: v[jnp.argsort(v)], lambda v: jnp.sort(v), (V,)),
+    Identity("argmax_of_negated", lambda x: jnp.argmax(-x, 1), lambda x: jnp.argmin(x, 1), (X,)),
+    Identity(
+        "argmax_of_scaled", lambda x: jnp.argmax(2.0 * x, 1), lambda x: jnp.argmax(x, 1), (X,)
+    ),
+    Identity(
+        "argmax_of_exponential",
+        lambda x: jnp.argmax(jnp.exp(x), 1),
+        lambda x: jnp.argmax(x, 1),
+        (X,),
+        note="argmax of rounded values may see ties that the operands do not have",
+    ),
+    Identity("value_at_argmax", lambda v: v[jnp.argmax(v)], lambda v: jnp.max(v), (V,)),
+    Identity("cumsum_by_loop", _sum_by_loop, lambda v: jnp.cumsum(v), (V,), True),
+    Identity("last_of_cumsum", lambda x: jnp.cumsum(x, 1)[:, -1], lambda x: jnp.sum(x, 1), (X,)),
+    Identity(
+        "cumsum_of_scaled",
+        lambda x: jnp.cumsum(3.0 * x, 1),
+        lambda x: 3.0 * jnp.cumsum(x, 1),
+        (X,),
+        note="the same work either way",
+    ),
+    Identity(
+        "difference_of_cumsum",
+        lambda x: jnp.diff(jnp.cumsum(x, 1), axis=1),
+        lambda x: x[:, 1:],
+        (X,),
+        False,
+        "finite",
+    ),
+    Identity(
+        "cumsum_of_ones",
+        lambda v: v + jnp.cumsum(jnp.ones(N)),
+        lambda v: v + jnp.arange(1.0, N + 1),
+        (V,),
+    ),
+    Identity("last_of_cummax", lambda x: lax.cummax(x, 1)[:, -1], lambda x: jnp.max(x, 1), (X,)),
+    Identity(
+        "reversed_cumsum",
+        lambda x: jnp.cumsum(x[:, ::-1], 1)[:, ::-1],
+        lambda x: lax.cumsum(x, 1, reverse=True),
+        (X,),
+    ),
+)

@@ -1,0 +1,169 @@
+"""Products whose operand has structure: diagonal, identity, ones, blocks, Kronecker, one-hot."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg
+
+from .row import Identity, N, integers, normal, weights
+
+A = B = weights(N, N)
+V, HALF = normal(N), weights(128, 128)
+
+ROWS = (
+    Identity(
+        "diagonal_times_matrix",
+        lambda d, a: jnp.diag(d) @ a,
+        lambda d, a: d[:, None] * a,
+        (V, A),
+        True,
+    ),
+    Identity(
+        "matrix_times_diagonal",
+        lambda a, d: a @ jnp.diag(d),
+        lambda a, d: a * d,
+        (A, V),
+    ),
+    Identity("diagonal_times_vector", lambda d, x: jnp.diag(d) @ x, lambda d, x: d * x, (V, V)),
+    Identity(
+        "diagonal_between",
+        lambda a, d, x: a @ jnp.diag(d) @ x,
+        lambda a, d, x: a @ (d * x),
+        (A, V, V),
+    ),
+    Identity(
+        "diagonal_by_mask",
+        lambda d, a: (jnp.eye(N) * d) @ a,
+        lambda d, a: d[:, None] * a,
+        (V, A),
+    ),
+    Identity("identity_times_matrix", lambda a: jnp.eye(N) @ a, lambda a: a, (A,), True),
+    Identity("matrix_times_identity", lambda a: a @ jnp.identity(N), lambda a: a, (A,)),
+    Identity("scaled_identity", lambda a: (3.0 * jnp.eye(N)) @ a, lambda a: 3.0 * a, (A,)),
+    Identity(
+        "shifted_matrix_times_vector",
+        lambda a, x: (a + 0.5 * jnp.eye(N)) @ x,
+        lambda a, x: a @ x + 0.5 * x,
+        (A, V),
+    ),
+    Identity(
+        "ones_times_matrix",
+        lambda a: jnp.ones((N, N)) @ a,
+        lambda a: jnp.broadcast_to(jnp.sum(a, 0), (N, N)),
+        (A,),
+        True,
+    ),
+    Identity("matrix_times_ones", lambda a: a @ jnp.ones(N), lambda a: jnp.sum(a, 1), (A,)),
+    Identity(
+        "matrix_times_constant",
+        lambda a: a @ jnp.full((N, 8), 0.25),
+        lambda a: jnp.broadcast_to(0.25 * jnp.sum(a, 1)[:, None], (N, 8)),
+        (A,),
+    ),
+    Identity(
+        "zeros_times_matrix",
+        lambda a: jnp.zeros((N, N)) @ a,
+        lambda a: jnp.zeros((N, N)),
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "centering_matrix",
+        lambda a: (jnp.eye(N) - jnp.ones((N, N)) / N) @ a,
+        lambda a: a - jnp.mean(a, 0),
+        (A,),
+    ),
+    Identity(
+        "block_diagonal",
+        lambda a, b, x: jax.scipy.linalg.block_diag(a, b) @ x,
+        lambda a, b, x: jnp.concatenate([a @ x[:128], b @ x[128:]]),
+        (HALF, HALF, V),
+        True,
+    ),
+    Identity(
+        "block_diagonal_of_four",
+        lambda a, b, c, d, x: jax.scipy.linalg.block_diag(a, b, c, d) @ x,
+        lambda a, b, c, d, x: jnp.concatenate(
+            [a @ x[:64], b @ x[64:128], c @ x[128:192], d @ x[192:]]
+        ),
+        (*(weights(64, 64),) * 4, normal(N, 16)),
+    ),
+    Identity(
+        "concatenated_zeros",
+        lambda a, x: jnp.concatenate([a, jnp.zeros((N, N))], 1) @ x,
+        lambda a, x: a @ x[:N],
+        (A, normal(2 * N, 8)),
+        True,
+    ),
+    Identity(
+        "padded_factor",
+        lambda a, x: a @ jnp.pad(x, ((0, N - 16), (0, 0))),
+        lambda a, x: a[:, :16] @ x,
+        (A, normal(16, N)),
+    ),
+    Identity(
+        "block_triangular",
+        lambda a, b, c, x: jnp.block([[a, jnp.zeros((128, 128))], [b, c]]) @ x,
+        lambda a, b, c, x: jnp.concatenate([a @ x[:128], b @ x[:128] + c @ x[128:]]),
+        (HALF, HALF, HALF, normal(N, 8)),
+    ),
+    Identity(
+        "kronecker_times_vector",
+        lambda a, b, x: jnp.kron(a, b) @ x,
+        lambda a, b, x: (a @ x.reshape(16, 16) @ b.T).reshape(N),
+        (weights(16, 16), weights(16, 16), V),
+    ),
+    Identity(
+        "kronecker_identity",
+        lambda a, x: jnp.kron(jnp.eye(16), a) @ x,
+        lambda a, x: (x.reshape(16, 16) @ a.T).reshape(N),
+        (weights(16, 16), V),
+    ),
+    Identity(
+        "one_hot_times_matrix",
+        lambda i, w: jax.nn.one_hot(i, 4096) @ w,
+        lambda i, w: w[i],
+        (integers(32, low=0, below=4096), normal(4096, N)),
+    ),
+    Identity(
+        "one_hot_by_comparison",
+        lambda i, w: (i[:, None] == jnp.arange(1024)).astype(jnp.float32) @ w,
+        lambda i, w: w[i],
+        (integers(32, low=0, below=1024), normal(1024, N)),
+    ),
+    Identity(
+        "permutation_matrix",
+        lambda p, a: jnp.eye(N)[p] @ a,
+        lambda p, a: a[p],
+        (integers(N, low=0, below=N), A),
+    ),
+    Identity("reversal_matrix", lambda a: jnp.eye(N)[::-1] @ a, lambda a: a[::-1], (A,)),
+    Identity("diagonal_of_diagonal", lambda d: jnp.diag(jnp.diag(d)), lambda d: d, (V,)),
+    Identity("trace_of_diagonal", lambda d: jnp.trace(jnp.diag(d)), lambda d: jnp.sum(d), (V,)),
+    Identity(
+        "trace_of_sum",
+        lambda a, b: jnp.trace(a + b),
+        lambda a, b: jnp.sum(jnp.diagonal(a) + jnp.diagonal(b)),
+        (A, B),
+    ),
+    Identity(
+        "diagonal_of_sum",
+        lambda a, b: jnp.diagonal(jnp.exp(a) * b),
+        lambda a, b: jnp.exp(jnp.diagonal(a)) * jnp.diagonal(b),
+        (A, B),
+    ),
+    Identity(
+        "two_diagonals",
+        lambda d, e: jnp.diag(d) @ jnp.diag(e),
+        lambda d, e: jnp.diag(d * e),
+        (V, V),
+    ),
+    Identity(
+        "cumulative_sum_matrix",
+        lambda x: jnp.tril(jnp.ones((N, N))) @ x,
+        lambda x: jnp.tril(jnp.ones((N, N))) @ x,
+        (V,),
+        note="a cumulative sum is slower here than the product with a triangle of ones",
+    ),
+)

@@ -1,0 +1,138 @@
+"""Saturation of every workload with all rules on: e-nodes, process seconds, memory, stop reasons.
+
+    python -m benchmarks.saturation --output benchmarks/results/saturation.json [--names …]
+
+Two runs a workload, in a process of its own: *grown*, as far as 100,000 e-nodes or the rules go,
+and *interrupted*, with a deadline in the middle, for how far it is overshot. Process time, since
+machines are shared; memory is the growth of the peak resident set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from saturax.egraph import Limits, saturate
+from saturax.graph.ir import Graph
+from saturax.options import Options
+from saturax.pipeline import active_rules
+from saturax.proposals import propose
+from saturax.represent import represent
+from saturax.stablehlo import import_module
+
+from .models import workloads
+from .provenance import provenance
+
+NODE_LIMIT = 100_000
+_LONGEST_S, _DEADLINE_S = 30.0, 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload. `overshoot_s` is wall time after a deadline of half a second."""
+
+    workload: str
+    mode: str
+    operations: int
+    propose_s: float
+    nodes: int
+    iterations: int
+    process_s: float
+    memory_mb: float
+    stopped_by: str
+    busiest_rules: tuple[tuple[str, int, float], ...]
+    overshoot_s: float | None
+
+    def line(self) -> str:
+        """The row as text for the terminal."""
+        overshoot = "      -" if self.overshoot_s is None else f"{1e3 * self.overshoot_s:7.0f}"
+        return (
+            f"{self.workload:22}{self.mode:10}{self.operations:6} operations "
+            f"{self.nodes:7} e-nodes in {self.process_s:6.2f} s {self.memory_mb:6.0f} MB  "
+            f"propose {self.propose_s:5.2f} s  overshoot {overshoot} ms  {self.stopped_by}"
+        )
+
+
+def _graph(name: str, mode: str, is_reduced: bool) -> Graph:
+    (workload,) = workloads(names=[name])
+    program = workload.build(is_reduced)
+    with workload.context():
+        if mode == "train":
+            arguments = (program.parameters, *program.inputs, *program.train_inputs())
+            lowered = jax.jit(program.train_step).lower(*arguments)
+        else:
+            lowered = jax.jit(program.function).lower(program.parameters, *program.inputs)
+        module: Any = lowered.compiler_ir("stablehlo")
+        return import_module(module).graph
+
+
+def _measure(name: str, mode: str, is_reduced: bool) -> Row:
+    graph = _graph(name, mode, is_reduced)
+    rules = active_rules(Options())
+    saturate(represent(graph, propose(graph)).egraph, rules, Limits(iteration_limit=1))  # warm
+    start = time.process_time()
+    equalities = propose(graph)
+    propose_s = time.process_time() - start
+    represented = represent(graph, equalities)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    found = saturate(represented.egraph, rules, Limits(_LONGEST_S, NODE_LIMIT))
+    process_s = time.process_time() - start
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    busiest = sorted(found.rules.items(), key=lambda item: -item[1].seconds)[:8]
+    overshoot = None
+    if process_s > _DEADLINE_S:
+        fresh = represent(graph, equalities)
+        began = time.perf_counter()
+        saturate(fresh.egraph, rules, Limits(_DEADLINE_S, NODE_LIMIT))
+        overshoot = time.perf_counter() - began - _DEADLINE_S
+    return Row(
+        name,
+        mode,
+        len(graph.nodes),
+        propose_s,
+        found.nodes,
+        found.iterations,
+        process_s,
+        grown / 1024,
+        found.stop_reason.value,
+        tuple((rule, s.applied, round(s.seconds, 3)) for rule, s in busiest),
+        overshoot,
+    )
+
+
+def main() -> None:
+    """Measure the workloads and print and store the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--names", nargs="*")
+    parser.add_argument("--modes", nargs="*", default=["arguments"], choices=["arguments", "train"])
+    parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    rows: list[Row] = []
+    context = multiprocessing.get_context("spawn")
+    for workload in workloads(names=options.names):
+        if workload.missing:
+            print(f"{workload.name}: skipped, needs {', '.join(workload.missing)}")
+            continue
+        for mode in options.modes:
+            if mode == "train" and not workload.build(True).train_step:
+                continue
+            with context.Pool(1) as pool:
+                rows.append(pool.apply(_measure, (workload.name, mode, options.reduced)))
+            print(rows[-1].line(), flush=True)
+    if options.output:
+        found = {"provenance": provenance(), "rows": [asdict(row) for row in rows]}
+        options.output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Stage `select`: what the search found becomes candidates; the fastest one becomes the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from saturax.contest import Candidate, Contest
+from saturax.cost.formulate import Extracted, read_program
+from saturax.extract import Extraction
+from saturax.frozen_contest import FrozenContest
+from saturax.graph.ir import Graph, Program
+from saturax.inputs import Array
+from saturax.refine import MeasuredSearch
+from saturax.run import Run
+from saturax.search import Found, rules_of
+from saturax.segments import Assembled
+from saturax.split import Split, bytes_before, split
+
+_ELEMENTWISE = ("unary", "binary", "ternary")
+_CONFIRMATION_S = 4.0
+# Candidates are compiled and checked until this share of the time for selection is left.
+_ENTRY_SHARE = 0.5
+# So many bytes count as frozen in any case: programs without weights have tables, too.
+_LEAST_FROZEN_BYTES = 1 << 20
+_IN_SEGMENTS = "in segments"
+
+
+def select_by_prediction(run: Run, program: Program, found: Found) -> None:
+    """Take the program with the lowest predicted time, unmeasured and unchecked."""
+    run.report.predicted_optimized_us = found.best_us
+    if found.best_us >= found.original_us:
+        return
+    run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
+    extracted = read_program(found.formulation, found.best)
+    rules = found.rules + rules_of(found.formulation, extracted)
+    chosen, parts = program.with_graph(extracted.graph), None
+    if run.frozen is not None:
+        parts = split(chosen, run.frozen, extracted.frozen, _largest_bytes(run, program))
+        chosen = parts.main
+    _accept(run, program, chosen, rules, parts)
+
+
+def _largest_bytes(run: Run, program: Program) -> float:
+    """How many bytes the values computed from frozen inputs may take."""
+    before = bytes_before(program, run.frozen or ())
+    return run.options.frozen_growth * max(before, _LEAST_FROZEN_BYTES)
+
+
+def prepare(run: Run, program: Program, examples: Sequence[Array] | None) -> Contest | None:
+    """The original, compiled, and inputs to judge candidates by; None if there are none."""
+    with run.stage("prepare") as notes:
+        contest = contest_of(run, program, examples)
+        notes["inputs"] = len(contest.samples)
+    if run.options.verify and not contest.samples:
+        run.report.reason = "no inputs were found on which its outputs are finite and vary"
+        return None
+    return contest
+
+
+def select_assembled(run: Run, program: Program, contest: Contest, assembled: Assembled) -> None:
+    """Compile and check the program made of segments, and take it if it is faster."""
+    with run.stage("select"):
+        report = contest.enter(
+            _IN_SEGMENTS, assembled.graph, assembled.ahead, None, assembled.rules
+        )
+    if report is not None:
+        run.report.candidates.append(report)
+    if contest.candidates:
+        confirm(run, program, contest, contest.candidates[0])
+
+
+def select_by_measuring(
+    run: Run,
+    program: Program,
+    contest: Contest,
+    found: Found,
+    extraction: Extraction,
+    assembled: Assembled | None,
+) -> None:
+    """Compile, check and time candidates; then vary the best one, kernel by kernel."""
+    measured = MeasuredSearch(
+        found.formulation,
+        contest,
+        found.rules,
+        found.usual,
+        run.report.candidates,
+        lambda: run.remaining_s,
+        lambda detail: run.on_progress("select", detail),
+    )
+    try:
+        with run.stage("select") as notes:
+            until_s = _ENTRY_SHARE * run.remaining_s
+            for enter in _entries(measured, extraction, found, assembled):
+                if run.remaining_s < until_s and measured.entries:
+                    break
+                enter()
+            measured.race()
+            notes["candidates"] = len(run.report.candidates)
+        with run.stage("refine") as notes:
+            notes["tried"] = measured.refine()
+    finally:
+        if measured.champion is not None:
+            confirm(run, program, contest, measured.champion.candidate)
+
+
+def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> Contest:
+    """The contest of the original and its candidates on this device."""
+    options = run.options
+    common: dict[str, Any] = {
+        "program": program,
+        "examples": examples,
+        "verifies": options.verify,
+        "with_special_values": options.numerics == "bitwise",
+        "seed": options.seed,
+        "on_compiled": run.exclude_compilation,
+    }
+    if run.frozen is None:
+        return Contest(**common)
+    largest_bytes = _largest_bytes(run, program)
+    contest = FrozenContest(**common, frozen=run.frozen, largest_bytes=largest_bytes)
+    run.split = contest.original_split
+    return contest
+
+
+def _entries(
+    measured: MeasuredSearch,
+    extraction: Extraction,
+    found: Found,
+    assembled: Assembled | None,
+) -> Iterator[Callable[[], object]]:
+    """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
+    best, *varied = extraction.selections
+    if assembled is not None:
+        whole = Extracted(assembled.graph, (), assembled.ahead)
+        rules = assembled.rules
+        yield partial(measured.enter_program, _IN_SEGMENTS, whole, None, rules=rules)
+    yield partial(measured.enter, "best predicted", best)
+    for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
+        yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
+    for number, selection in enumerate(varied, 1):
+        yield partial(measured.enter, f"varied {number}", selection)
+
+
+def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -> None:
+    """A last race between the champion and the original decides."""
+    with run.stage("confirm"):
+        champion = contest.best_form(champion)
+        result = contest.race([champion], _CONFIRMATION_S)
+    entry, report = result.entries[0], champion.report
+    report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
+    run.report.original_us = result.original_us
+    if result.winner is None and not contest.wins_tie(champion, entry):
+        report.outcome, report.reason = "slower", entry.reason
+        return
+    report.outcome = "chosen"
+    if result.winner is None:
+        report.reason = "as fast as the original, with less work"
+    run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
+    run.report.predicted_optimized_us = report.predicted_us
+    _accept(run, program, champion.program, Counter(report.rules), champion.split)
+
+
+def _accept(
+    run: Run,
+    program: Program,
+    chosen: Program,
+    rules: Counter[str],
+    parts: Split | None,
+) -> None:
+    """Make `chosen`, the main program of `parts` if there are any, the result."""
+    run.best = chosen
+    run.split = parts or run.split
+    run.report.outcome, run.report.rules = "optimized", dict(rules)
+    run.report.operations_after = chosen.graph.size()
+    before, after = operation_counts(program.graph), operation_counts(chosen.graph)
+    changed = [(op, before[op], after[op]) for op in before | after if before[op] != after[op]]
+    run.report.changes = sorted(changed, key=lambda row: (-abs(row[1] - row[2]), row[0]))
+
+
+def operation_counts(graph: Graph) -> Counter[str]:
+    """How many operations of each kind a graph has, regions included."""
+    counts = Counter(
+        _function_text(node.attributes[0]) if node.op in _ELEMENTWISE else node.op
+        for node in graph.nodes
+        if node.op not in ("parameter", "get_result")
+    )
+    for _, region in graph.regions():
+        counts += operation_counts(region)
+    return counts
+
+
+def _function_text(f: Any) -> str:
+    return f if isinstance(f, str) else " ".join(map(str, f))
