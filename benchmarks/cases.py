@@ -11,17 +11,22 @@ import numpy as np
 
 from .models import Program
 
-MODES = ("arguments", "constants", "train")
-"""Inference with the weights as arguments, with the weights as constants, and a training step."""
+MODES = ("arguments", "constants", "frozen", "train")
+"""Inference with the weights as arguments, as constants, or frozen, and a training step."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """`function(*arguments_of(seed))`; what is compared is `view(outputs)`."""
+    """`function(*arguments_of(seed))`; what is compared is `view(outputs)`.
+
+    If `frozen` is there, its second part are the parameters that saturax freezes, which its first
+    part takes before the arguments. XLA then runs in two forms, and the faster one counts.
+    """
 
     function: Callable[..., Any]
     arguments_of: Callable[[int], tuple[Any, ...]]
     view: Callable[[Any], Any] = lambda outputs: outputs
+    frozen: tuple[Callable[..., Any], Any] | None = None
 
 
 def case_of(program: Program, mode: str) -> Case | None:
@@ -36,11 +41,12 @@ def case_of(program: Program, mode: str) -> Case | None:
     parameters = jax.device_put(program.parameters)
     if mode == "arguments":
         return Case(program.function, lambda seed: (parameters, *_inputs(program, seed)))
-    if mode == "constants":
+    if mode in ("constants", "frozen"):
         # Not `Program.closed`: functions index weights by traced values, which NumPy's refuse.
         return Case(
             lambda *inputs: program.function(parameters, *inputs),
             lambda seed: _inputs(program, seed),
+            frozen=(program.function, parameters) if mode == "frozen" else None,
         )
     if mode != "train":
         raise ValueError(f"expected a mode of {', '.join(MODES)}, got {mode!r}")

@@ -147,9 +147,68 @@ def stages_table(documents: Sequence[dict[str, Any]]) -> str:
     return f"{origin([newest['provenance']])}\n\n{table}"
 
 
+_VERDICTS = {
+    "ideal": "✓",
+    "no slower": "≈",
+    "missed": "–",
+    "wrong": "**wrong**",
+    "failed": "failed",
+}
+
+
+def identities_table(documents: Sequence[dict[str, Any]]) -> str:
+    """Rows that each system brings to the ideal cost, the newest of each (device, row)."""
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for document in documents:
+        for row in document["rows"]:
+            key = device_of(document["provenance"]), row["name"]
+            newest[key] = row | {"provenance": document["provenance"]}
+    groups = itertools.groupby(newest.items(), key=lambda item: item[0][0])
+    return "\n\n".join(_identities_of([row for _, row in group]) for _, group in groups)
+
+
+def _identities_of(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of one device: how many are solved, then those of the list one by one."""
+    known = [row for row in rows if "verdicts" in row]
+    systems = list(dict.fromkeys(system for row in known for system in row["verdicts"]))
+    counts = [
+        (
+            family,
+            f"{len(members)}",
+            *(f"{sum(row['verdicts'].get(s) == 'ideal' for row in members)}" for s in systems),
+            f"{sum(row['verdicts']['saturax'] == 'no slower' for row in members)}",
+        )
+        for family, members in _by_family(known)
+    ]
+    header = ("family", "rows", *systems, "no slower")
+    listed = [row for row in known if row["is_listed"]]
+    cells = [
+        (
+            row["name"],
+            *(_VERDICTS[row["verdicts"].get(s, "failed")] for s in systems),
+            f"{row['saturax']['ratio']:.2f}×",
+        )
+        for row in listed
+    ]
+    text = [origin(row["provenance"] for row in rows), markdown(header, counts)]
+    if listed:
+        text.append(markdown(("row", *systems, "speed-up"), cells, left=1 + len(systems)))
+    if failed := [row["name"] for row in rows if "verdicts" not in row]:
+        text.append(f"Not measured: {', '.join(failed)}.")
+    return "\n\n".join(text)
+
+
+def _by_family(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Rows by family, and all of them at the end."""
+    families = dict.fromkeys(row["family"] for row in rows)
+    groups = [(family, [row for row in rows if row["family"] == family]) for family in families]
+    return [*groups, ("**all**", list(rows))]
+
+
 TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], str]] = {
     "workloads": workloads_table,
     "stages": stages_table,
+    "identities": identities_table,
 }
 """Name of a table (and beginning of its files' names) → its text from the files' contents."""
 

@@ -1,4 +1,4 @@
-"""Tests never touch the user's cache: prices go to a folder of the test session.
+"""Tests never touch the user's caches: prices go to a folder of the test session.
 
 Its database holds the default calibration, so that no test spends time on measuring the device.
 """
@@ -23,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
     config.stash[_FOLDER] = folder
     os.environ["SATURAX_CACHE_DIR"] = str(folder)
+    os.environ["SATURAX_CACHE"] = "0"  # every test optimises for itself
     calibration = dataclasses.replace(default_calibration(), defaulted=())
     database = PriceDatabase()
     database.put_document(identify().key, CALIBRATION_DOCUMENT, calibration.to_json())

@@ -106,7 +106,7 @@ def test_explain(program_file, capsys):
     assert cli.main(["explain", str(program_file), *_FAST]) == 0
     out = capsys.readouterr().out
     assert "rules that lead from the original" in out
-    assert "associate_dot" in out
+    assert "order_contractions" in out
     assert cli.main(["explain", str(program_file), "--json", *_FAST]) == 0
     assert json.loads(capsys.readouterr().out)["rules"]
 

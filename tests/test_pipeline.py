@@ -48,7 +48,7 @@ def test_matrix_chain_gets_faster_and_stays_equal(optimized):
     assert report.speedup > 1.5
     assert report.optimized_us < report.original_us
     assert_equal(run(optimized.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
-    assert any("associate_dot" in rule for rule in report.rules)
+    assert "order_contractions" in report.rules
 
 
 def test_stages_appear_in_order(optimized):
@@ -148,7 +148,7 @@ def test_interruption_after_the_first_race_keeps_the_best():
         (search, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
         (search, "formulate", RuntimeError("a defect"), "internal error, please report it"),
         (pipeline, "propose", TypeError("a defect"), "internal error, please report it"),
-        (pipeline, "extract", MemoryError("too much"), "internal error, please report it"),
+        (search, "extract", MemoryError("too much"), "internal error, please report it"),
     ],
 )
 def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, error, told):

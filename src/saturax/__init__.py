@@ -15,15 +15,20 @@ from saturax.errors import (
     SaturaxError,
     VerificationError,
 )
+from saturax.freezing import Frozen, FrozenError, freeze, load_frozen
+from saturax.installation import install, uninstall
 from saturax.jitted import SaturaxWarning, jit
 from saturax.options import Options
 from saturax.pipeline import Optimized
 from saturax.report.model import Report
+from saturax.user_rules import UserRule, rule
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DynamicShapeError",
+    "Frozen",
+    "FrozenError",
     "ImportFailure",
     "Optimized",
     "Options",
@@ -32,8 +37,14 @@ __all__ = [
     "RuleError",
     "SaturaxError",
     "SaturaxWarning",
+    "UserRule",
     "VerificationError",
+    "freeze",
+    "install",
     "jit",
+    "load_frozen",
     "optimize",
     "optimize_module",
+    "rule",
+    "uninstall",
 ]

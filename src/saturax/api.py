@@ -12,10 +12,11 @@ import numpy as np
 
 from saturax.inputs import Array, check_examples
 from saturax.jitted import Jitted
-from saturax.options import Options
+from saturax.options import Options, with_rules
 from saturax.pipeline import Optimized, optimize_program
 from saturax.run import OnProgress
 from saturax.stablehlo import import_module
+from saturax.user_rules import UserRule
 
 
 def _quiet(stage: str, detail: str) -> None:
@@ -26,6 +27,7 @@ def optimize(
     function: Callable[..., Any],
     *args: Any,
     options: Options | None = None,
+    rules: Sequence[UserRule] = (),
     on_progress: OnProgress = _quiet,
     **kwargs: Any,
 ) -> Optimized:
@@ -33,6 +35,7 @@ def optimize(
 
     Arguments may be arrays, whose values then serve as inputs for checking and timing, or
     `jax.ShapeDtypeStruct`s. Static arguments are what `jax.jit` of the function says they are.
+    `rules` are rules of your own (`saturax.rule`).
     """
     if isinstance(function, Jitted):
         function = function.plain
@@ -44,19 +47,21 @@ def optimize(
     leaves = jax.tree.leaves((args, kwargs))
     examples = _examples(leaves, program.graph.inputs)
     program = dataclasses.replace(program, module_name=name)
-    return optimize_program(program, options, examples, on_progress)
+    return optimize_program(program, with_rules(options, rules), examples, on_progress)
 
 
 def optimize_module(
     source: Any,
     *,
     options: Options | None = None,
+    rules: Sequence[UserRule] = (),
     examples: Sequence[Array] | None = None,
     on_progress: OnProgress = _quiet,
 ) -> Optimized:
     """Optimise a StableHLO module: MLIR module, text, bytecode or portable artifact.
 
-    `examples` are inputs, in the order of the module's, that it will really see.
+    `examples` are inputs, in the order of the module's, that it will really see; `rules` are rules
+    of your own (`saturax.rule`).
 
     Raises:
         ImportFailure: the source cannot be represented.
@@ -65,7 +70,7 @@ def optimize_module(
     program = import_module(source)
     if examples is not None:
         examples = check_examples(examples, program.graph.inputs)  # type: ignore[arg-type]
-    return optimize_program(program, options, examples, on_progress)
+    return optimize_program(program, with_rules(options, rules), examples, on_progress)
 
 
 def _examples(leaves: Sequence[Any], inputs: Sequence[Any]) -> list[Array] | None:

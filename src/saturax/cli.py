@@ -1,4 +1,4 @@
-"""The command line: `saturax optimize | explain | demo | rules | calibrate`.
+"""The command line: `saturax optimize | explain | demo | rules | calibrate | cache | run`.
 
 Exit codes: 0 done (also when the original program was kept: the report says so), 1 the input or an
 option is wrong, 2 the command line is wrong, 130 interrupted before there was a result.
@@ -12,7 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -79,9 +81,69 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(sub)
     sub = add("demo", _demo, "Optimise MobileNet-v2 on this machine.")
     _add_options(sub)
-    add("rules", _rules, "List the rewrite rules.")
+    _add_run(add("run", _run, "Run a script with every program that JAX compiles optimised."))
+    sub = add("rules", _rules, "List the rewrite rules.")
+    sub.add_argument("--family", action="append", help="only rules of this family (repeatable)")
+    sub.add_argument("--numerics", choices=NUMERICS, help="only rules of this class")
+    sub.add_argument("--match", metavar="TEXT", help="only rules with TEXT in name or equation")
+    sub.add_argument(
+        "--status", metavar="TEXT", help="only rules with TEXT in their status, such as proved"
+    )
+    sub.add_argument(
+        "--format",
+        choices=("text", "markdown", "json"),
+        default="text",
+        help="markdown is docs/rules.md (default: %(default)s)",
+    )
     add("calibrate", _calibrate, "Measure this device and store the result.")
+    _add_cache(add("cache", _cache, "Show, clear, export or import programs and prices on disk."))
     return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    from saturax.installation import MINIMUM_OPERATIONS, PRIVATE
+
+    parser.add_argument("-m", action="store_true", dest="is_module", help="SCRIPT names a module")
+    parser.add_argument("--background", action="store_true", help="optimise while it runs")
+    parser.add_argument(
+        "--minimum-operations",
+        type=int,
+        default=MINIMUM_OPERATIONS,
+        metavar="N",
+        help="leave smaller programs alone (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="PATTERN", help="only programs named so"
+    )
+    parser.add_argument(
+        "--deny",
+        action="append",
+        metavar="PATTERN",
+        help=f"no programs named so (default: {' '.join(PRIVATE)})",
+    )
+    _add_options(parser)
+    parser.add_argument("script", metavar="SCRIPT")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """The script's own output is its own: what saturax says goes to standard error."""
+    from saturax.installation import PRIVATE, install
+    from saturax.script import decisions_json, run_script
+
+    installation = install(
+        options=_options(arguments),
+        minimum_operations=arguments.minimum_operations,
+        allow=arguments.allow,
+        deny=PRIVATE if arguments.deny is None else arguments.deny,
+        background=arguments.background,
+    )
+    try:
+        run_script(arguments.script, arguments.arguments, is_module=arguments.is_module)
+    finally:
+        done = decisions_json(installation) if arguments.json else installation.summary()
+        print(done, file=sys.stderr)
+    return 0
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -109,6 +171,45 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--no-measure", action="store_true", help="run nothing: choose by predicted time"
     )
     parser.add_argument("--database", type=Path, help="file of measured prices")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="optimise anew, also what was optimised before"
+    )
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    for name, text in (
+        ("info", "where the cache is and how much it holds (the default)"),
+        ("clear", "remove the programs; prices stay"),
+    ):
+        actions.add_parser(name, help=text, description=text)
+    for name, text in (
+        ("export", "write programs and prices to a file that others can import"),
+        ("import", "take over programs and prices from an exported file"),
+    ):
+        sub = actions.add_parser(name, help=text, description=text)
+        sub.add_argument("file", type=Path, metavar="FILE")
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    from saturax.cache import ProgramCache
+    from saturax.cache_transfer import export_cache, import_cache
+
+    cache = ProgramCache()
+    done: dict[str, Any]
+    if arguments.action == "export":
+        done = export_cache(arguments.file, cache)
+    elif arguments.action == "import":
+        done = import_cache(arguments.file, cache)
+    elif arguments.action == "clear":
+        done = {"removed programs": cache.clear()}
+    else:
+        done = asdict(cache.info())
+    if arguments.json:
+        print(json.dumps(done, indent=2))
+    else:
+        print("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in done.items()))
+    return 0
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -118,6 +219,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         candidates=arguments.candidates,
         measure=not arguments.no_measure,
         database=arguments.database,
+        cache=not arguments.no_cache,
     )
 
 
@@ -221,24 +323,16 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _rules(arguments: argparse.Namespace) -> int:
-    from saturax.rules import all_rules
+    from saturax.catalogue import as_json, as_markdown, as_text, rows
 
-    rows = [
-        {
-            "name": r.name,
-            "family": r.family,
-            "numerics": r.numerics.name.lower(),
-            "equation": r.equation,
-            "source": r.source,
-        }
-        for r in all_rules()
-    ]
-    if arguments.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
-    for row in rows:
-        print(f"{row['family']:<13} {row['numerics']:<9} {row['name']:<44} {row['equation']}")
-    print(f"{len(rows)} rules")
+    found = rows(
+        families=arguments.family,
+        numerics=arguments.numerics,
+        match=arguments.match,
+        status=arguments.status,
+    )
+    shown = {"text": as_text, "markdown": as_markdown, "json": as_json}
+    print(shown["json" if arguments.json else arguments.format](found), end="")
     return 0
 
 

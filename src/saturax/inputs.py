@@ -116,7 +116,7 @@ def _near(
     if distribution == "non-negative":
         is_positive = not np.iscomplexobj(example) and bool((example > 0).all())
         keep = np.asarray(generator.random(shape)) >= (0.0 if is_positive else 0.1)
-        return np.asarray(example * keep.astype(kind))
+        return np.where(keep, example, kind.type(0))
     factors = 1 + 0.1 * np.asarray(generator.standard_normal(shape))
     return np.asarray(example * factors.astype(kind))
 

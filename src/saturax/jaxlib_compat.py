@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import core as jax_core
+from jax._src import tree_util as jax_tree_util
 from jax.extend import backend as jax_backend
 from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
@@ -260,9 +262,48 @@ def hook_compilation(replacement: Callable[[ir.Module, bool], Any]) -> Callable[
     return undo
 
 
+def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls of a `jax.jit` function that leave new argument types to `on_miss`.
+
+    Where the types were seen before, JAX's compiled fast path runs and no Python. Otherwise, and
+    always inside a transformation, `on_miss(serve, *args, **kwargs)` has to return
+    `serve(chosen, *args, **kwargs)`, where `chosen` is what `jax.jit` made of this function or of
+    another; it is taken for these types from then on. A JAX without the private names that this
+    needs asks `on_miss` at every call, which is slower and else the same.
+    """
+    try:
+        from jax._src import pjit
+        from jax._src.interpreters import pxla
+        from jax._src.lib import _jax  # type: ignore[attr-defined]
+
+        # JAX's own cache, so that jax.clear_caches empties it; the key keeps our entries apart.
+        fast: Callable[..., Any] = _jax.pjit(
+            getattr(jitted, "__name__", "function"),
+            jitted._fun,
+            functools.partial(on_miss, lambda chosen, *args, **kw: chosen._cache_miss(*args, **kw)),
+            jitted._jit_info.static_argnums,
+            jitted._jit_info.static_argnames,
+            "saturax",
+            jax_tree_util.dispatch_registry,
+            pxla.cc_shard_arg,
+            pjit._get_cpp_global_cache(True),
+        )
+        return fast
+    except (ImportError, AttributeError, TypeError):
+        return functools.partial(on_miss, lambda chosen, *args, **kw: chosen(*args, **kw))
+
+
+def clear_calls(calls: Callable[..., Any]) -> None:
+    """Let a callable of `fast_calls` forget the types that it has seen."""
+    getattr(calls, "_clear_cache", lambda: None)()
+
+
 def module_name(module: ir.Module) -> str:
     """The name that JAX gave a module, such as "jit_train_step"."""
     return ir.StringAttr(module.operation.attributes["sym_name"]).value
+
+
+_trace_state_clean: Callable[[], bool] = getattr(jax_core, "trace_state_clean", lambda: False)
 
 
 def is_tracing() -> bool:
@@ -270,10 +311,7 @@ def is_tracing() -> bool:
 
     There is no public way to ask; a JAX without this one counts as tracing, which is always safe.
     """
-    from jax._src import core
-
-    is_clean = getattr(core, "trace_state_clean", None)
-    return is_clean is None or not is_clean()
+    return not _trace_state_clean()
 
 
 def default_device() -> jax.Device:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import operator
+import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -24,17 +26,23 @@ import numpy as np
 
 from saturax.errors import SaturaxError
 from saturax.inputs import Array
-from saturax.jaxlib_compat import is_tracing
-from saturax.options import Options
+from saturax.jaxlib_compat import clear_calls, fast_calls, is_tracing
+from saturax.options import Options, is_disabled, with_rules
 from saturax.pipeline import Optimized, optimize_program
 from saturax.report.model import Report
 from saturax.report.text import summary
 from saturax.run import OnProgress
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact
+from saturax.user_rules import UserRule
+from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
 
 _CONFIG: Any = jax.config  # its stubs do not know its flags
+
+
+_EFFECTS = "it has effects, such as calls back into Python, which must not be repeated to time it"
+_SEVERAL_DEVICES = "it runs on several devices, where saturax does not measure yet"
 
 
 class SaturaxWarning(UserWarning):
@@ -63,7 +71,7 @@ class Jitted:
         # jax's own stubs lack methods of what jax.jit returns, hence Any.
         self.plain: Any = jax.jit(function, **jit_options)
         without_donation = {k: v for k, v in jit_options.items() if not k.startswith("donate")}
-        self._exportable = jax.jit(function, **without_donation)
+        self._exportable: Any = jax.jit(function, **without_donation)
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
         # Concrete arguments of the call in progress; calls of other threads have their own.
@@ -74,33 +82,26 @@ class Jitted:
             return self._trace_optimized(args, kwargs)
 
         self._optimized: Any = jax.jit(optimized, **jit_options)
+        self._fast = fast_calls(self._optimized, self._serve)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the optimised program."""
-        if is_tracing() or _CONFIG.jax_disable_jit:
-            return self.plain(*args, **kwargs)
-        self._call.arguments = (args, kwargs)
-        try:
-            return self._optimized(*args, **kwargs)
-        finally:
-            self._call.arguments = None
+    # A call is a descriptor's work, so that no frame of Python stands before JAX's fast path.
+    __call__ = property(operator.attrgetter("_fast"), doc="Call the optimised program.")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a decorated method: bound to its object, like any function."""
         return self if instance is None else types.MethodType(self, instance)
 
+    def __repr__(self) -> str:
+        return f"<saturax.jit of {self._function!r}>"
+
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
         """Lower the optimised program for these arguments, as `jax.jit(f).lower` does."""
-        self._call.arguments = (args, kwargs)
-        try:
-            lowered: jax.stages.Lowered = self._optimized.lower(*args, **kwargs)
-            return lowered
-        finally:
-            self._call.arguments = None
+        lowered: jax.stages.Lowered = self._serve(_lower, *args, **kwargs)
+        return lowered
 
     def trace(self, *args: Any, **kwargs: Any) -> jax.stages.Traced:
         """Trace the optimised program for these arguments, as `jax.jit(f).trace` does."""
-        traced: jax.stages.Traced = self._optimized.trace(*args, **kwargs)
+        traced: jax.stages.Traced = self._serve(_trace, *args, **kwargs)
         return traced
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,25 +110,45 @@ class Jitted:
 
     def clear_cache(self) -> None:
         """Forget all compiled programs."""
-        self._optimized.clear_cache()
-        self.plain.clear_cache()
+        for function in (self._optimized, self.plain, self._exportable):
+            function.clear_cache()
+        clear_calls(self._fast)
 
     @property
     def report(self) -> Report | None:
         """The report of the program that was optimised last; None before the first call."""
         return self.reports[-1] if self.reports else None
 
+    def _serve(self, serve: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Serve arguments of new types by the optimised function, or else by the plain one."""
+        if is_tracing() or _CONFIG.jax_disable_jit:
+            return serve(self.plain, *args, **kwargs)
+        if _device_count((args, kwargs)) > 1:
+            self._decline(_SEVERAL_DEVICES)
+            return serve(self.plain, *args, **kwargs)
+        self._call.arguments = (args, kwargs)
+        try:
+            return serve(self._optimized, *args, **kwargs)
+        finally:
+            self._call.arguments = None
+
     def _trace_optimized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What JAX traces: the optimised program where there is one, else the function itself."""
+        if is_disabled() or _CONFIG.jax_disable_jit:
+            return self._function(*args, **kwargs)
+        exported, reason = None, ""
         try:
             with jax.ensure_compile_time_eval():
                 exported = self._optimize(args, kwargs)
+        except SaturaxError as error:
+            reason = str(error)
         except Exception as error:  # the promise: whatever happens, the original runs
-            result = self._function(*args, **kwargs)  # raises what is the function's own fault
-            self._warn(f"could not optimise {self._name}, so it runs as under jax.jit: {error}")
-            return result
+            reason = f"{type(error).__name__}: {error}"
         if exported is None:
-            return self._function(*args, **kwargs)
+            result = self._function(*args, **kwargs)  # raises what is the function's own fault
+            if reason:
+                self._decline(reason)
+            return result
         dynamic = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, jax.core.Tracer)]
         arguments = jax.tree.unflatten(exported.in_tree, dynamic)
         return exported.call(*arguments[0], **arguments[1])
@@ -138,8 +159,10 @@ class Jitted:
         """Export, optimise and re-pack the program; None if the original is to run."""
         abstract = jax.tree.map(_abstract, (args, kwargs))
         exported = jax.export.export(self._exportable)(*abstract[0], **abstract[1])
-        if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
-            raise SaturaxError("programs with effects or on several devices run unoptimised")
+        if exported.nr_devices > 1:
+            raise SaturaxError(_SEVERAL_DEVICES)
+        if exported.ordered_effects or exported.unordered_effects:
+            raise SaturaxError(_EFFECTS)
         program = import_module(exported.mlir_module_serialized)
         program = dataclasses.replace(program, module_name=self._name)
         examples = self._examples((args, kwargs), exported)
@@ -169,9 +192,42 @@ class Jitted:
         for warning in result.report.warnings:
             self._warn(warning)
 
+    def _decline(self, reason: str) -> None:
+        """Report a program that is not optimised at all; each reason once."""
+        if reason not in (report.reason for report in self.reports):
+            self.reports.append(Report(self._name, reason=reason, versions=versions()))
+            self._warn(f"could not optimise {self._name}, so it runs as under jax.jit: {reason}")
+
     def _warn(self, text: str) -> None:
         logger.info(text)
-        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=3)
+        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=_depth_of_caller())
+
+
+def _lower(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return function.lower(*args, **kwargs)
+
+
+def _trace(function: Any, *args: Any, **kwargs: Any) -> Any:
+    return function.trace(*args, **kwargs)
+
+
+def _depth_of_caller() -> int:
+    """How many frames up, seen from who asks, the code stands that called into saturax or JAX."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in ("saturax", "jax", "jaxlib", "contextlib", "functools"):
+            break
+        frame, depth = frame.f_back, depth + 1
+    return depth
+
+
+def _device_count(arguments: Any) -> int:
+    """On how many devices the arguments lie that lie on most."""
+    shardings = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(arguments))
+    return max(
+        (len(s.device_set) for s in shardings if isinstance(s, jax.sharding.Sharding)), default=1
+    )
 
 
 def _abstract(leaf: Any) -> Any:
@@ -203,21 +259,23 @@ def jit(
     function: Callable[..., Any] | None = None,
     *,
     options: Options | None = None,
+    rules: Sequence[UserRule] = (),
     on_progress: OnProgress = lambda stage, detail: None,
     **jit_options: Any,
 ) -> Any:
     """Compile a function as `jax.jit` does, after optimising it for this device.
 
     `jit_options` are `jax.jit`'s own keyword arguments (`static_argnums`, `donate_argnums`, …);
-    `options` are saturax's. Usable as a decorator, with or without arguments. Where a program
-    cannot be optimised, it runs as under `jax.jit`, and a `SaturaxWarning` says why.
+    `options` are saturax's; `rules` are rules of your own (`saturax.rule`). Usable as a decorator,
+    with or without arguments. Where a program cannot be optimised, it runs as under `jax.jit`, and
+    a `SaturaxWarning` says why.
 
     >>> import jax.numpy as jnp
     >>> f = jit(lambda a, x: (a @ a) @ x, options=Options(time_limit_s=0))
     >>> f(jnp.eye(3), jnp.ones(3)).shape
     (3,)
     """
-    settings = Options() if options is None else options
+    settings = with_rules(options, rules)
     if function is None:
         return lambda f: Jitted(f, settings, jit_options, on_progress)
     return Jitted(function, settings, jit_options, on_progress)

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from saturax.errors import OptionsError
 
+if TYPE_CHECKING:
+    from saturax.user_rules import UserRule
+
 NUMERICS = ("bitwise", "rounding", "finite", "approximate")
+
+_LEAST = {"time_limit_s": 0, "candidates": 1, "node_limit": 1, "frozen_growth": 1}
+_REAL = ("time_limit_s", "frozen_growth")
+
+_logger = logging.getLogger("saturax")
+_reported: set[str] = set()
+
+
+def is_disabled() -> bool:
+    """Whether the environment variable SATURAX_DISABLE says that nothing is to be optimised.
+
+    Any value but the empty one and 0 does; it is reported once to the logger.
+    """
+    if os.environ.get("SATURAX_DISABLE", "0") in ("", "0"):
+        return False
+    if "SATURAX_DISABLE" not in _reported:
+        _reported.add("SATURAX_DISABLE")
+        _logger.warning("SATURAX_DISABLE is set: functions run as under jax.jit")
+    return True
 
 
 @dataclass(frozen=True)
@@ -21,7 +48,10 @@ class Options:
     original. `node_limit` bounds the e-graph. `measure=False` trusts predictions: nothing is timed
     or run, and prices that are not in the database are predicted. `verify=False` skips the
     comparison of results (not advised). `database`: file of measured prices (None: the user's
-    cache folder). `rules`: names of rule families to use (None: all).
+    cache folder). `rules`: names of rule families to use (None: all). `cache`: whether optimised
+    programs are kept on disk and found again, or the folder to keep them in. `frozen_growth`: how
+    many times the bytes of frozen inputs the values computed from them may take. `user_rules`: your
+    own rules (`saturax.rule`), used besides those of `rules`.
     """
 
     numerics: str = "rounding"
@@ -33,18 +63,25 @@ class Options:
     seed: int = 0
     database: Path | None = None
     rules: tuple[str, ...] | None = None
+    cache: bool | Path = True
+    frozen_growth: float = 2.0
+    user_rules: tuple[UserRule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.numerics not in NUMERICS:
             raise OptionsError(
                 f"numerics: expected one of {', '.join(NUMERICS)}, got {self.numerics!r}"
             )
-        for name, least in (("time_limit_s", 0), ("candidates", 1), ("node_limit", 1)):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
-            kind = numbers.Real if name == "time_limit_s" else numbers.Integral
+            kind = numbers.Real if name in _REAL else numbers.Integral
             if not isinstance(value, kind) or not float(value) >= least:
                 what = "a number of" if kind is numbers.Real else "an integer of"
                 raise OptionsError(f"{name}: expected {what} at least {least}, got {value!r}")
+        if not isinstance(self.cache, bool | Path):
+            raise OptionsError(
+                f"cache: expected True, False or a folder as a pathlib.Path, got {self.cache!r}"
+            )
         if self.rules is not None:
             from saturax.rules import families
 
@@ -54,3 +91,32 @@ class Options:
                 raise OptionsError(
                     f"rules: no such family: {', '.join(unknown)}; there are {known}"
                 )
+        if self.user_rules:
+            self._check_user_rules()
+
+    def _check_user_rules(self) -> None:
+        from saturax.rules import all_rules
+        from saturax.user_rules import UserRule
+
+        for own in self.user_rules:
+            if not isinstance(own, UserRule):
+                raise OptionsError(
+                    f"user_rules: expected rules made by saturax.rule, got {type(own).__name__}"
+                )
+            if own.numerics > NUMERICS.index(self.numerics):
+                needed = NUMERICS[own.numerics]
+                raise OptionsError(
+                    f"user_rules: {own.name} is declared {needed!r}, which numerics="
+                    f"{self.numerics!r} does not admit; give numerics={needed!r}"
+                )
+        names = Counter(rule.name for own in self.user_rules for rule in own.forms)
+        names.update(rule.name for rule in all_rules())
+        shared = [name for name, count in names.items() if count > 1]
+        if shared:
+            raise OptionsError(f"user_rules: two rules are called {', '.join(shared)}; rename one")
+
+
+def with_rules(options: Options | None, rules: Sequence[UserRule]) -> Options:
+    """Options (the default ones for None) with more of the user's own rules."""
+    given = Options() if options is None else options
+    return replace(given, user_rules=(*given.user_rules, *rules)) if rules else given

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from saturax.egraph import EGraph
+from saturax.facts import FactAnalysis
 from saturax.graph.ir import Graph
 from saturax.graph.ops import is_commutative
 from saturax.proposals.equality import Equalities
-from saturax.rules.facts import FactAnalysis
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,19 @@ class Represented:
         )
 
 
-def represent(graph: Graph, equalities: Equalities | None = None) -> Represented:
-    """Put every node of `graph` into a new e-graph, and what proposals say is equal."""
-    egraph = EGraph(FactAnalysis(), is_commutative)
+def represent(
+    graph: Graph,
+    equalities: Equalities | None = None,
+    frozen: frozenset[int] = frozenset(),
+    *,
+    zeros_absorb: bool = False,
+) -> Represented:
+    """Put every node of `graph` into a new e-graph, and what proposals say is equal.
+
+    `frozen` are the numbers of the parameters whose values are fixed before the program runs; with
+    `zeros_absorb`, 0 · x is known to be 0 whatever x is (numerics class FINITE).
+    """
+    egraph = EGraph(FactAnalysis(frozen, zeros_absorb=zeros_absorb), is_commutative)
     ids: list[int] = []
     for index, node in enumerate(graph.nodes if equalities is None else equalities.nodes):
         children = tuple(ids[operand] for operand in node.operands)

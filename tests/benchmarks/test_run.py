@@ -153,6 +153,16 @@ def write_results(folder):
     figure = {"name": "import", "value": 10.25, "unit": "µs", "target": 20, "detail": ""}
     document = {"provenance": PROVENANCE, "is_reduced": False, "figures": [figure]}
     (folder / "stages.json").write_text(json.dumps(document))
+    identity = {
+        "name": "trace_of_product",
+        "family": "products",
+        "is_listed": True,
+        "verdicts": {"xla": "missed", "saturax": "ideal"},
+        "saturax": {"ratio": 6.25},
+    }
+    crashed = {"name": "crashed", "family": "loops", "is_listed": False, "problem": "no"}
+    document = {"provenance": PROVENANCE, "rows": [identity, crashed]}
+    (folder / "identities.json").write_text(json.dumps(document))
 
 
 @pytest.fixture
@@ -185,6 +195,9 @@ def test_tables_are_filled_once_and_checked(readme, capsys):
     assert "Geometric mean of 2 programs: 1.41×" in text
     assert "1 failed" in text
     assert "| import | 10.2 µs | 20 µs |" in text
+    assert "| products | 1 | 0 | 1 | 0 |" in text
+    assert "| trace_of_product | – | ✓ | 6.25× |" in text
+    assert "Not measured: crashed." in text
     assert run_tables(readme) == 0
     assert readme.read_text() == text
 

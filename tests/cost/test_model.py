@@ -12,7 +12,8 @@ from running import normal, program_of
 
 from saturax.cost.device import Calibration
 from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
-from saturax.cost.model import PriceModel, trip_count
+from saturax.cost.loops import trip_count
+from saturax.cost.model import PriceModel
 from saturax.graph.ops import generic_of
 from saturax.graph.types import OpaqueType, TensorType, TupleType
 
@@ -151,3 +152,27 @@ def test_keys_tell_kernels_apart():
     ]
     assert len({k.key for k in (kernels[0], kernels[1], kernels[3])}) == 3
     assert dataclasses.replace(kernels[0]).key == kernels[0].key
+
+
+@pytest.mark.parametrize(
+    ("function", "is_measurable"),
+    [
+        (lambda x: jax.lax.fori_loop(0, 7, lambda i, x: jnp.sin(x), x), True),
+        (lambda x: jax.lax.fori_loop(0, x.astype(int)[0], lambda i, x: jnp.sin(x), x), False),
+        (lambda x: jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, x), False),
+        (
+            lambda x: jax.lax.fori_loop(
+                0,
+                3,
+                lambda i, x: jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x * 2, x),
+                x,
+            ),
+            False,
+        ),
+    ],
+)
+def test_only_loops_that_are_sure_to_end_are_measured(function, is_measurable):
+    graph = program_of(function, normal(3)).graph
+    node = next(n for n in graph.nodes if n.op in CONTROL_FLOW)
+    operands = tuple(graph.nodes[i].type for i in node.operands)
+    assert Kernel(node.op, node.attributes, operands, node.type).is_measurable == is_measurable

@@ -22,6 +22,7 @@ from saturax.egraph import (
 )
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph
+from saturax.graph.ops import generic_of
 from saturax.graph.ops.elementwise import COMMUTATIVE
 from saturax.rules import all_rules
 from saturax.stablehlo import import_module
@@ -178,7 +179,8 @@ def model(name: str) -> Graph:
 
 def largest(graph: Graph) -> Graph:
     """The program, or the loop body in it that has more operations."""
-    bodies = [largest(region) for _, region in graph.regions()]
+    generic = [g for g in map(generic_of, graph.nodes) if g is not None]
+    bodies = [largest(region) for g in generic for region in g.regions]
     return max([*bodies, graph], key=lambda body: len(body.nodes))
 
 

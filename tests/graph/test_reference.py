@@ -12,10 +12,11 @@ import pytest
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Program
 from saturax.graph.operation import TABLE
+from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.reference import evaluate
 from saturax.graph.sampling import DTYPES, FREE, Draw, admits, complete
 from saturax.graph.sampling.elementwise import comparison_kinds
-from saturax.graph.types import TensorType, is_float, numpy_dtype
+from saturax.graph.types import TensorType, TupleType, is_float, numpy_dtype
 from saturax.jaxlib_compat import compile_module
 from saturax.stablehlo import emit_module
 from saturax.testing.inputs import Inputs, draw_inputs
@@ -31,6 +32,8 @@ OPERANDS = {
     "dot_general": 2,
     "convolution": 2,
     "gather": 2,
+    "scatter": 3,
+    "sort_pair": 2,
     "constant": 0,
     "iota": 0,
 }
@@ -49,6 +52,9 @@ FUNCTIONS = {
     "ternary": ["select", "clamp"],
 }
 
+# Tested below, and with well-conditioned matrices in test_linear_algebra.
+ELSEWHERE = {"get_result", "unary", "binary", "ternary", "lu_permutation"} | LINEAR_ALGEBRA
+
 # What XLA cannot compile, or computes badly: a complex power of 0 is NaN.
 NOT_IN_XLA = {("chlo.erfc", "f8E4M3FN"), ("power", "complex<f32>")}
 
@@ -62,7 +68,13 @@ class Batch:
 
     def add(self, op: str, attributes: tuple[Any, ...], types: tuple[TensorType, ...]) -> None:
         operands = tuple(self.builder.add_parameter(type) for type in types)
-        self.outputs.append(self.builder.make(op, attributes, operands))
+        made = self.builder.make(op, attributes, operands)
+        several = made.type.elements if isinstance(made.type, TupleType) else None
+        self.outputs += (
+            [made]
+            if several is None
+            else [self.builder.make("get_result", (i,), (made,)) for i in range(len(several))]
+        )
 
     def graph(self) -> Graph:
         return Graph(
@@ -112,6 +124,8 @@ def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
     got = run_xla(graph, inputs)
     for index, (output, want, have) in enumerate(zip(graph.outputs, expected, got, strict=True)):
         node = graph.nodes[output]
+        if node.op == "get_result":
+            node = graph.nodes[node.operands[0]]
         operands = [inputs[graph.nodes[i].attributes[0]] for i in node.operands]
         text = f"{node.op}{node.attributes} of {operands} : {node.type}, output {index}"
         assert (want.shape, want.dtype) == (have.shape, have.dtype), text
@@ -125,7 +139,7 @@ def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
         np.testing.assert_allclose(want, have, close, close * min(scale, 10), err_msg=text)
 
 
-@pytest.mark.parametrize("op", sorted(set(TABLE) - {"get_result", "unary", "binary", "ternary"}))
+@pytest.mark.parametrize("op", sorted(set(TABLE) - ELSEWHERE))
 def test_operation_agrees_with_xla(op: str) -> None:
     draw = Draw(np.random.default_rng([*op.encode()]))
     instances = batch()
@@ -139,7 +153,7 @@ def test_operation_agrees_with_xla(op: str) -> None:
         if completion is not None:
             instances.add(op, completion.attributes, completion.operands)
     # XLA may or may not multiply a NaN of the kernel by the zeros of the padding.
-    assert_agrees(instances.graph(), draw, special=op != "convolution")
+    assert_agrees(instances.graph(), draw, special=op not in ("convolution", "fft"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -22,10 +22,29 @@ from saturax.graph.ops import (
 from saturax.graph.types import is_float
 from saturax.rules.rule import BITWISE, ROUNDING, need
 
-from . import false_arithmetic, false_movement, false_products
+from . import (
+    false_arithmetic,
+    false_evidence,
+    false_facts,
+    false_identities,
+    false_linear_algebra,
+    false_movement,
+    false_ordering,
+    false_products,
+)
 from .declare import FALSE_RULES, false_rule
 
-__all__ = ["FALSE_RULES", "false_arithmetic", "false_movement", "false_products"]
+__all__ = [
+    "FALSE_RULES",
+    "false_arithmetic",
+    "false_evidence",
+    "false_facts",
+    "false_identities",
+    "false_linear_algebra",
+    "false_movement",
+    "false_ordering",
+    "false_products",
+]
 
 
 # ------------------------------------------------------------------ not about values

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from saturax.egraph import EGraph, Limits, saturate
+from saturax.facts import FactAnalysis
 from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ops import is_commutative
 from saturax.graph.types import TensorType
 from saturax.rules import rules_within
-from saturax.rules.facts import FactAnalysis
 from saturax.rules.rule import ROUNDING, Numerics
 
 Program = Callable[..., Any]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from saturax.egraph import EGraph, Limits, saturate
+from saturax.facts import FactAnalysis
 from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
@@ -45,7 +46,6 @@ from saturax.graph.ops import (
 from saturax.graph.ops.elementwise import is_commutative
 from saturax.graph.types import TensorType
 from saturax.rules import rules_within
-from saturax.rules.facts import FactAnalysis
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, Numerics
 
 F = TensorType((4, 6), "f32")

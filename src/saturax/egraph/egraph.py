@@ -257,6 +257,9 @@ class EGraph:
             if child not in old[1:] and key.index(child, 1) == position:
                 self.uses[child].append(node)
         self._renew(node)
+        if self.analysis is not None and len(set(key[1:])) < len(set(old[1:])):
+            # Operands have become equal, which may tell more.
+            self._join_own_data(node)
 
     def _bury(self, node: int) -> None:
         self._dead[node] = 1
@@ -321,14 +324,19 @@ class EGraph:
                 if self._dead[node]:
                     continue
                 self._renew(node)
-                owner = self.find(node)
-                old = self._data[owner]
-                new = self.analysis.join(old, self._make_data(node))
-                if differs(new, old):
-                    self._data[owner] = new
-                    queue.append(owner)
-                    self._unmodified.append(owner)
+                self._join_own_data(node)
         return True
+
+    def _join_own_data(self, node: int) -> None:
+        """Let the class of an e-node know what its operands say of it now."""
+        assert self.analysis is not None
+        owner = self.find(node)
+        old = self._data[owner]
+        new = self.analysis.join(old, self._make_data(node))
+        if differs(new, old):
+            self._data[owner] = new
+            self._stale_data.append(owner)
+            self._unmodified.append(owner)
 
     def _modify(self, should_stop: Callable[[], bool] | None) -> bool:
         if self.analysis is None:

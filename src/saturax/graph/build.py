@@ -25,15 +25,21 @@ class Builder(Protocol):
 class Value:
     """A handle on a node under construction, with its type at hand."""
 
-    __slots__ = ("builder", "facts", "index", "type")
+    __slots__ = ("builder", "index", "type")
 
-    def __init__(
-        self, builder: GraphBuilder, index: int, type: Type, facts: Any | None = None
-    ) -> None:
+    def __init__(self, builder: GraphBuilder, index: int, type: Type) -> None:
         self.builder = builder
         self.index = index
         self.type = type
-        self.facts = facts
+
+    @property
+    def facts(self) -> Any | None:
+        """What somebody has told of the value; None where nobody has."""
+        return self.builder.facts.get(self.index)
+
+    @facts.setter
+    def facts(self, facts: Any) -> None:
+        self.builder.facts[self.index] = facts
 
     @property
     def tensor(self) -> TensorType:
@@ -88,6 +94,8 @@ class GraphBuilder:
         self.inputs: list[Type] = []
         self.nodes: list[Node] = []
         self.effects: list[int] = []
+        # What is known of nodes, where somebody has told or asked (`saturax.rules.facts`).
+        self.facts: dict[int, Any] = {}
         self._index: dict[Node, int] = {}
         self._exact = exact
         self.parameters = [self.add_parameter(type) for type in inputs]

@@ -14,7 +14,7 @@ from saturax.errors import TypeInferenceError
 from saturax.graph.types import TensorType, TupleType, Type
 
 Infer = Callable[[Any, Sequence[Any]], Type]
-Kind = Literal["leaf", "elementwise", "movement", "heavy", "generic"]
+Kind = Literal["leaf", "elementwise", "movement", "heavy", "generic", "notion"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Operation:
 
     `attributes` names the positional attributes. `infer(attributes, operand_types)` returns the
     result type or raises `TypeInferenceError`. `kind` says how XLA treats it: leaves cost nothing
-    by themselves, elementwise and movement operations fuse, heavy ones are kernels of their own.
+    by themselves, elementwise and movement operations fuse, heavy ones are kernels of their own;
+    a notion is never run, it only stands for operations that it equals.
     `flops(attributes, operand_types, result)` counts arithmetic; `is_no_op` tells whether the
     operation returns its first operand unchanged.
     """

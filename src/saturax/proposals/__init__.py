@@ -14,6 +14,7 @@ from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import distribute_loops, resolve_branches, unroll_loops
 from saturax.proposals.merge import merge_contractions
 from saturax.proposals.merge_convolutions import merge_convolutions
+from saturax.proposals.merge_solves import merge_solves
 from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
 from saturax.proposals.straighten import without_known_branches
@@ -22,6 +23,7 @@ from saturax.rules.rule import ROUNDING, Numerics
 
 PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "recognize_notions": recognize_notions,
+    "merge_solves": merge_solves,
     "order_contractions": order_contractions,
     "merge_contractions": merge_contractions,
     "merge_convolutions": merge_convolutions,

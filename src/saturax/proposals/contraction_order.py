@@ -174,5 +174,6 @@ def _cost(network: Network, factors: tuple[Labels, ...], steps: tuple[Step, ...]
             total += 2 * every + 2 * BYTE * itemsize * size(step.labels)
         known.append(step.labels)
     if network.scale != 1 or len(known) - len(steps) > len(factors):
-        total += ELEMENT * min(map(size, known))
+        # A sum of nothing but a constant has no factors.
+        total += ELEMENT * min(map(size, known), default=1)
     return total

@@ -9,9 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node
-from saturax.graph.ops import Routine
+from saturax.graph.ops import GatherDimensions, Routine
+from saturax.graph.reference import UnsupportedError, evaluate
 from saturax.graph.types import TensorType
+
+# Constant indices that are looked at: their elements, and operations that make them.
+_MOST_ELEMENTS, _MOST_NODES = 1 << 16, 40
 
 
 class Factors(NamedTuple):
@@ -29,11 +34,12 @@ class Calls:
         self.nodes = graph.nodes
 
     def factors(self, index: int) -> Factors | None:
+        """The factors of a square matrix that a node is, with NaN where `lu` failed."""
         call = self.checked(index, "lu", "GE", 2)
         if call is None:
             return None
         node = self.nodes[call]
-        shape = getattr(self.nodes[node.operands[0]].type, "shape", ())
+        shape: Any = shape_of(self.nodes[node.operands[0]].type)
         routine: Any = node.attributes[0]
         return Factors(call, node.operands[0], routine) if shape[-1] == shape[-2] else None
 
@@ -50,13 +56,12 @@ class Calls:
         f = test.attributes[0] if test.op == "binary" else None
         if not isinstance(f, tuple) or f[:2] != ("compare", direction):
             return None
-        if self.call(test.operands[0], op, info) != call or not self.is_splat(
-            test.operands[1], 0
-        ):
+        if self.call(test.operands[0], op, info) != call or not self.is_splat(test.operands[1], 0):
             return None
         return call if self._repeats_batch(mask) else None
 
     def call(self, index: int, op: str, result: int) -> int | None:
+        """The operation `op` of which a node is result number `result`."""
         node = self.nodes[index]
         if node.op != "get_result" or node.attributes != (result,):
             return None
@@ -84,14 +89,12 @@ class Calls:
         ]
 
     def is_splat(self, index: int, value: float) -> bool:
+        """Whether a node repeats one constant that equals `value`."""
         node = self.nodes[self.source(index)]
         literal: Any = node.attributes[0] if node.op == "constant" else None
         if literal is None or not literal.is_splat:
             return False
         return bool(np.array_equal(np.asarray(literal.value).astype(np.complex128), value, True))
-
-    def is_lower_mask(self, index: int) -> bool:
-        return self.is_mask(index, "GE")
 
     def is_mask(self, index: int, direction: str) -> bool:
         """Whether a node compares the number of the row with that of the column."""
@@ -102,50 +105,74 @@ class Calls:
         outer = self.nodes[index]
         if outer.op == "broadcast_in_dim":
             rank = rank_of(outer.type)
-            if (
-                outer.attributes[1] != (rank - 2, rank - 1)
-                or self.nodes[outer.operands[0]] != node
-            ):
+            if outer.attributes[1] != (rank - 2, rank - 1) or self.nodes[outer.operands[0]] != node:
                 return False
         elif outer != node:
             return False
         rank = rank_of(node.type)
-        return [self._counted(i) for i in node.operands] == [rank - 2, rank - 1]
+        return [self._counts(i) for i in node.operands] == [rank - 2, rank - 1]
 
-    def _counted(self, index: int) -> int | None:
+    def _counts(self, index: int) -> int | None:
         """The dimension along which a node counts from 0."""
         node = self.nodes[index]
         if node.op == "binary" and node.attributes[0] == "add":
             kept = [i for i in node.operands if not self.is_splat(i, 0)]
-            return self._counted(kept[0]) if len(kept) == 1 else None
+            return self._counts(kept[0]) if len(kept) == 1 else None
+        if node.op == "broadcast_in_dim":
+            inner, dimensions = self._counts(node.operands[0]), node.attributes[1]
+            return None if inner is None else int(dimensions[inner])  # type: ignore[index]
+        if node.op != "iota":
+            return None
         dimension: Any = node.attributes[0]
-        return int(dimension) if node.op == "iota" else None
+        return int(dimension)
 
     def is_permutation(self, index: int, factors: Factors) -> bool:
         """Whether a node is the permutation of the factors' rows, perhaps with one more dimension.
 
         JAX adds the number of rows to negative indices; there are none.
         """
-        pivots = shape_of(self.nodes[index].type)[:-1]
+        found = self._indices(index)
+        return found is not None and self._permutes(found, factors)
+
+    def is_inverse_permutation(self, index: int, factors: Factors) -> bool:
+        """Whether a node is the inverse of that permutation: numbers of rows, sorted by it."""
+        found = self._indices(index)
+        result = self.nodes[found] if found is not None else None
+        if result is None or result.op != "get_result" or result.attributes != (1,):
+            return False
+        sort = self.nodes[result.operands[0]]
+        if sort.op != "sort_pair" or not self._permutes(sort.operands[0], factors):
+            return False
+        dimension, order, _ = sort.attributes
+        last = rank_of(result.type) - 1
+        ascends = order[:1] == ("LT",) and dimension == last  # type: ignore[index]
+        return ascends and self._counts(sort.operands[1]) == last
+
+    def _indices(self, index: int) -> int | None:
+        """The numbers of rows that a node gives a gather, one more dimension and wrapping apart."""
+        numbers = shape_of(self.nodes[index].type)[:-1]
         while self.nodes[index].op in ("broadcast_in_dim", "reshape"):
             node = self.nodes[index]
             (index,) = node.operands
             shape = shape_of(self.nodes[index].type)
-            if shape not in (pivots, (*pivots, 1)):
-                return False
             dimensions = node.attributes[1] if node.op == "broadcast_in_dim" else None
+            if shape not in (numbers, (*numbers, 1)):
+                return None
             if dimensions not in (None, tuple(range(len(shape)))):
-                return False
+                return None
         node = self.nodes[index]
         if node.op == "ternary" and node.attributes[0] == "select":
             index = node.operands[2]
-            test, added = self.nodes[node.operands[0]], self.nodes[node.operands[1]]
-            wraps = test.op == "binary" and test.attributes[0][:2] == ("compare", "LT")  # type: ignore[index]
-            wraps = wraps and test.operands[0] == index and self.is_splat(test.operands[1], 0)
-            if not wraps or added.op != "binary":
-                return False
-            node = self.nodes[index]
-        if node.op != "lu_permutation" or shape_of(node.type) != pivots:
+            test = self.nodes[node.operands[0]]
+            f = test.attributes[0] if test.op == "binary" else None
+            is_wrap = isinstance(f, tuple) and f[:2] == ("compare", "LT")
+            if not is_wrap or test.operands[0] != index or not self.is_splat(test.operands[1], 0):
+                return None
+        return index if shape_of(self.nodes[index].type) == numbers else None
+
+    def _permutes(self, index: int, factors: Factors) -> bool:
+        node = self.nodes[index]
+        if node.op != "lu_permutation":
             return False
         swaps = self.nodes[node.operands[0]]
         if swaps.op != "binary" or swaps.attributes[0] not in ("subtract", "add"):
@@ -155,10 +182,58 @@ class Calls:
             swaps.operands[1], step
         )
 
+    def diagonal_source(self, index: int) -> int | None:
+        """The matrix whose diagonal a node is, by a masked sum or by a gather."""
+        node = self.nodes[index]
+        if node.op == "gather":
+            return self._gathered_diagonal(node)
+        if node.op != "reduce" or node.attributes[0] != "add":
+            return None
+        masked = self.nodes[node.operands[0]]
+        rank = rank_of(masked.type)
+        if masked.op != "ternary" or masked.attributes[0] != "select" or rank < 2:
+            return None
+        mask, matrix, zeros = masked.operands
+        if node.attributes[1] not in ((rank - 1,), (rank - 2,)) or not self.is_mask(mask, "EQ"):
+            return None
+        return matrix if self.is_splat(zeros, 0) else None
+
+    def _gathered_diagonal(self, node: Node) -> int | None:
+        d, sizes = GatherDimensions(*node.attributes[0]), node.attributes[1]  # type: ignore[misc]
+        matrix, indices = node.operands
+        shape = shape_of(self.nodes[matrix].type)
+        rank = len(shape)
+        expected = GatherDimensions(
+            tuple(range(rank - 2)), (rank - 2, rank - 1), (), (), (rank - 2, rank - 1), 1
+        )
+        if rank < 2 or shape[-1] != shape[-2] or d != expected or sizes != (*shape[:-2], 1, 1):
+            return None
+        values = self._constant(indices)
+        rows = np.arange(shape[-1])
+        wanted = np.stack([rows, rows], 1)
+        return matrix if values is not None and np.array_equal(values, wanted) else None
+
+    def _constant(self, index: int) -> Any:
+        """The value of a node that depends on constants only, if it is small."""
+        needed = {index}
+        for i in range(index, -1, -1):
+            if i in needed:
+                node = self.nodes[i]
+                is_large = getattr(node.type, "size", _MOST_ELEMENTS) >= _MOST_ELEMENTS
+                if node.op == "parameter" or len(needed) > _MOST_NODES or is_large:
+                    return None
+                needed.update(node.operands)
+        try:
+            return evaluate(prune(Graph((), self.nodes[: index + 1], (index,))), [])[0]
+        except UnsupportedError:
+            return None
+
 
 def shape_of(type: Any) -> tuple[int, ...]:
+    """The shape of a tensor type; none of other types."""
     return type.shape if isinstance(type, TensorType) else ()
 
 
 def rank_of(type: Any) -> int:
+    """The rank of a tensor type; 0 for other types."""
     return len(shape_of(type))

@@ -1,184 +1,144 @@
 """Calls of libraries that together are one notion: a solve by LU, a Cholesky factor, log|det|.
 
 JAX writes a solve as a factorisation, a permutation and two triangular solves, with NaN where the
-library reports a failure. What is found here is that very construction, up to transposes and
-reshapes of the right side; rules then reason about the notion (`saturax.rules.linear_algebra`).
+library reports a failure. What is found here is that very construction; rules then reason about
+the notion (`saturax.rules.linear_algebra`). Where the matrix is positive definite by construction,
+a solve and a determinant are stated by Cholesky, too: half the work, and no permutation.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from saturax.graph.build import Value, building
 from saturax.graph.ir import Node
 from saturax.graph.ops import (
-    GatherDimensions,
-    Routine,
     Triangle,
+    add,
     cholesky,
     log_abs_determinant,
-    reshape,
+    reduce_,
     solve,
-    transpose,
+    unary,
 )
-from saturax.graph.types import TensorType
 from saturax.proposals.equality import Equalities
+from saturax.proposals.library_calls import Calls, Factors
+from saturax.proposals.positive_definite import is_positive_definite
+from saturax.proposals.row_permutations import RowPermutations
+from saturax.rules.factors import cholesky_factor, cholesky_solution, diagonal_of
 from saturax.rules.rule import ROUNDING
+from saturax.rules.solving import swapped
 
 _UNIT_LOWER, _UPPER = Triangle(True, True, True), Triangle(True, False, False)
-_MOVES = ("reshape", "transpose")
-# Elements of a right side that is followed through reshapes and transposes one by one.
-_MOST_LABELS = 1 << 22
+_TRANSPOSED = "TRANSPOSE"
 
 
 def recognize_notions(found: Equalities) -> None:
     """State what notions the calls of the graph are."""
     if found.numerics < ROUNDING:
         return
-    graph = _View(found)
+    notions = _Notions(found)
     with building(found.builder):
         for index, node in enumerate(found.graph.nodes):
-            value: Any = None
-            if node.op == "triangular_solve":
-                value = graph.solution(node)
-            elif node.op == "ternary" and node.attributes[0] == "select":
-                value = graph.factor(node)
-            elif node.op == "reduce" and node.attributes[0] == "add":
-                value = graph.log_determinant(node)
-            if value is not None:
+            for value in notions.of(node):
                 found.equate(index, value)
 
 
-class _View:
-    """Patterns on the nodes of the graph; what does not fit gives None."""
+class _Notions:
+    """What nodes of a graph stand for."""
 
     def __init__(self, found: Equalities) -> None:
         self._found = found
-        self.nodes = found.graph.nodes
+        self._nodes = found.graph.nodes
+        self._calls = Calls(found.graph)
+        self._rows = RowPermutations(found)
 
-    def solution(self, node: Node) -> Value | None:
-        """The solve by LU whose last step a triangular solve is."""
-        if Triangle(*node.attributes[0]) != _UPPER:  # type: ignore[misc]
-            return None
-        factors = self._calls.factors(node.operands[0])
-        half = self.nodes[self._sameshape_of(node.operands[1])]
-        if factors is None or half.op != "triangular_solve":
-            return None
-        if Triangle(*half.attributes[0]) != _UNIT_LOWER or half.operands[0] != node.operands[0]:  # type: ignore[misc]
-            return None
-        right = self._permuted(half.operands[1], factors)
-        if right is None:
-            return None
-        return solve(self._found.value(factors.matrix), right, factors.routine)
+    def of(self, node: Node) -> list[Value]:
+        """Notions that equal a node, and better ways to compute them."""
+        if node.op == "triangular_solve":
+            return self._solution(node)
+        if node.op == "gather":
+            return self._transposed_solution(node)
+        if node.op == "ternary" and node.attributes[0] == "select":
+            return self._cholesky_factor(node)
+        if node.op == "reduce" and node.attributes[0] == "add":
+            return self._log_determinant(node)
+        return []
 
-    def factor(self, node: Node) -> Value | None:
-        """The Cholesky factor that is left when the upper triangle is masked."""
+    def _solution(self, node: Node) -> list[Value]:
+        """A solve by LU, whose last step a triangular solve is."""
+        packed, right = node.operands
+        factors = self._calls.factors(packed)
+        half = self._nodes[self._rows.same_shape(right)]
+        if factors is None or not _is_step(node, _UPPER, packed):
+            return []
+        if not _is_step(half, _UNIT_LOWER, packed):
+            return []
+        value = self._rows.permuted(half.operands[1], factors)
+        return [] if value is None else self._solved(factors, value)
+
+    def _solved(self, factors: Factors, b: Value) -> list[Value]:
+        a, routine = self._found.value(factors.matrix), factors.routine
+        solutions = [solve(a, b, routine)]
+        if is_positive_definite(a):
+            solutions.append(cholesky_solution(a, b, routine))
+        return solutions
+
+    def _transposed_solution(self, node: Node) -> list[Value]:
+        """A solve with the transpose of the matrix that was factored; its rows come last."""
+        source = self._rows.moved_from(node.operands[0])
+        last = self._nodes[source]
+        if last.op != "triangular_solve":
+            return []
+        packed = last.operands[0]
+        factors = self._calls.factors(packed)
+        first = self._nodes[self._rows.same_shape(last.operands[1])]
+        if factors is None or not _is_step(last, _UNIT_LOWER, packed, _TRANSPOSED):
+            return []
+        if not _is_step(first, _UPPER, packed, _TRANSPOSED):
+            return []
+        b = self._found.value(self._rows.same_shape(first.operands[1]))
+        solution = solve(swapped(self._found.value(factors.matrix)), b, factors.routine)
+        value = self._rows.unpermuted(node, source, solution, factors)
+        return [] if value is None else [value]
+
+    def _cholesky_factor(self, node: Node) -> list[Value]:
+        """A Cholesky factor whose upper triangle is masked."""
         mask, masked, zeros = node.operands
-        if not self._calls.is_lower_mask(mask) or not self._calls.is_splat(zeros, 0):
-            return None
+        if not self._calls.is_mask(mask, "GE") or not self._calls.is_splat(zeros, 0):
+            return []
         call = self._calls.checked(masked, "cholesky_call", "EQ", 1)
         if call is None:
-            return None
-        (matrix,) = self.nodes[call].operands
-        routine: Any = self.nodes[call].attributes[0]
-        return cholesky(self._found.value(matrix), routine)
+            return []
+        (matrix,) = self._nodes[call].operands
+        routine: Any = self._nodes[call].attributes[0]
+        return [cholesky(self._found.value(matrix), routine)]
 
-    def log_determinant(self, node: Node) -> Value | None:
+    def _log_determinant(self, node: Node) -> list[Value]:
         """log|det| as the sum of the logarithms of the diagonal of LU."""
         (source,) = node.operands
         for f in ("log", "abs"):
-            found = self.nodes[source]
-            if found.op != "unary" or found.attributes[0] != f:
-                return None
-            (source,) = found.operands
-        diagonal = self.nodes[source]
-        if diagonal.op != "reduce" or diagonal.attributes[0] != "add":
-            return None
-        masked = self.nodes[diagonal.operands[0]]
-        rank = rank_of(masked.type)
-        if masked.op != "ternary" or masked.attributes[0] != "select" or rank < 2:
-            return None
-        if diagonal.attributes[1] not in ((rank - 1,), (rank - 2,)):
-            return None
-        if node.attributes[1] != (rank - 2,):
-            return None
-        mask, matrix, zeros = masked.operands
-        factors = self._calls.factors(matrix)
-        if factors is None or not self._calls.is_splat(zeros, 0) or not self._calls.is_mask(mask, "EQ"):
-            return None
-        return log_abs_determinant(self._found.value(factors.matrix), factors.routine)
+            inner = self._nodes[source]
+            if inner.op != "unary" or inner.attributes[0] != f:
+                return []
+            (source,) = inner.operands
+        packed = self._calls.diagonal_source(source)
+        factors = None if packed is None else self._calls.factors(packed)
+        if factors is None:
+            return []
+        a, routine = self._found.value(factors.matrix), factors.routine
+        if node.attributes[1] != (a.rank - 2,):
+            return []
+        values = [log_abs_determinant(a, routine)]
+        if is_positive_definite(a):
+            logarithms = unary("log", diagonal_of(cholesky_factor(a, routine)))
+            half = reduce_("add", logarithms, (a.rank - 2,))
+            values.append(add(half, half))
+        return values
 
-    def _sameshape_of(self, index: int) -> int:
-        """What a node is a reshape of, as long as that has the node's own shape."""
-        type, at = self.nodes[index].type, index
-        while self.nodes[at].op == "reshape":
-            (at,) = self.nodes[at].operands
-            if self.nodes[at].type == type:
-                index = at
-        return index
 
-    def _permuted(self, index: int, factors: Factors) -> Value | None:
-        """The right side whose rows, permuted as the factors' are, node `index` is."""
-        moves: list[Node] = []
-        at = index
-        while self.nodes[at].op in _MOVES:
-            moves.append(self.nodes[at])
-            (at,) = self.nodes[at].operands
-        taken = self.nodes[at]
-        if taken.op != "gather" or not self._calls.is_permutation(taken.operands[1], factors):
-            return None
-        order = self._taken_order(taken)
-        if order is None or not _keeps_rows(taken, moves[::-1], self.nodes[index].type):
-            return None
-        value: Any = transpose(self._found.value(taken.operands[0]), order)
-        for move in reversed(moves):
-            argument = move.attributes[0]
-            value = reshape(value, argument) if move.op == "reshape" else transpose(value, argument)
-        result: Value = value
-        return result
-
-    def _taken_order(self, node: Node) -> tuple[int, ...] | None:
-        """The operand's dimensions in the order in which a gather of whole rows returns them."""
-        d, sizes = GatherDimensions(*node.attributes[0]), node.attributes[1]  # type: ignore[misc]
-        operand = shape_of(self.nodes[node.operands[0]].type)
-        indices = shape_of(self.nodes[node.operands[1]].type)
-        picked = (*d.operand_batching_dims, *d.start_index_map)
-        whole = tuple(1 if i in picked else n for i, n in enumerate(operand))
-        last = len(indices) - 1
-        if len(d.start_index_map) != 1 or d.collapsed_slice_dims != d.start_index_map:
-            return None
-        if sizes != whole or d.index_vector_dim != last or indices[last:] != (1,):
-            return None
-        if d.start_indices_batching_dims != tuple(range(last - 1)):
-            return None
-        kept = iter(i for i in range(len(operand)) if i not in picked)
-        batch = iter(picked)
-        rank = rank_of(node.type)
-        return tuple(next(kept) if i in d.offset_dims else next(batch) for i in range(rank))
-
-def _keeps_rows(taken: Node, moves: list[Node], result: Any) -> bool:
-    """Whether moves bring a gather's batch to the front and its rows to the second last place."""
-    d = GatherDimensions(*taken.attributes[0])  # type: ignore[misc]
-    shape, rank = shape_of(taken.type), rank_of(result)
-    labelled = [i for i in range(len(shape)) if i not in d.offset_dims]
-    if len(labelled) != rank - 1 or np.prod(shape, dtype=np.int64) > _MOST_LABELS:
+def _is_step(node: Node, triangle: Triangle, packed: int, transpose: str = "NO_TRANSPOSE") -> bool:
+    """Whether a node solves with a triangle of packed factors."""
+    if node.op != "triangular_solve" or node.operands[0] != packed:
         return False
-    for place, dimension in enumerate(labelled):
-        labels = _counting(shape, dimension)
-        for move in moves:
-            argument: Any = move.attributes[0]
-            labels = (
-                labels.reshape(argument) if move.op == "reshape" else labels.transpose(argument)
-            )
-        if not np.array_equal(labels, _counting(shape_of(result), place)):
-            return False
-    return True
-
-
-def _counting(shape: tuple[int, ...], dimension: int) -> Any:
-    """The number of each element along a dimension."""
-    line = [1] * len(shape)
-    line[dimension] = shape[dimension]
-    return np.broadcast_to(np.arange(shape[dimension], dtype=np.int32).reshape(line), shape)
+    return node.attributes[0] == triangle._replace(transpose=transpose)

@@ -18,7 +18,7 @@ from saturax.graph.operation import infer
 from saturax.graph.reference import UnsupportedError, evaluate_operation
 from saturax.graph.types import is_complex, is_integer
 from saturax.rules.facts import constant_of
-from saturax.rules.rule import BITWISE, Examples, Rule, need
+from saturax.rules.rule import BITWISE, ROUNDING, Examples, Numerics, Rule, need
 
 FOLD_LIMIT = 4096
 """Most elements of a constant with distinct elements that a rule creates: 16 KiB of f32 are quick
@@ -66,6 +66,35 @@ def exactly(
         right=right,
         numerics=BITWISE,
         equation=f"{general.equation} (exact here)",
+        examples=examples,
+    )
+
+
+def where_proved(
+    general: Rule,
+    condition: Callable[..., bool],
+    module: str,
+    numerics: Numerics = ROUNDING,
+    examples: Examples | None = None,
+) -> Rule:
+    """The rule that `general` is where facts prove `condition` of its arguments.
+
+    For equations that need finite, positive or other special operands, and are of a weaker class
+    in general. `module` is the name of the module that the twin is declared in.
+    """
+
+    def right(**arguments: Any) -> Value | None:
+        need(condition(**arguments))
+        return general.right(**arguments)
+
+    return replace(
+        general,
+        name=f"{general.name}_where_proved",
+        right=right,
+        numerics=numerics,
+        equation=f"{general.equation} (where facts prove that)",
+        family=module.rpartition(".")[2],
+        uses_facts=True,
         examples=examples,
     )
 

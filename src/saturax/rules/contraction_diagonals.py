@@ -1,4 +1,4 @@
-"""`dot_general` with matrices of structure: diagonals, identities, zero padding; traces.
+"""`dot_general` of operands that are padded with zeros; traces of products.
 
 Letters as in `contraction`: dimension numbers d, precision p, result type t. The structure shows in
 the program: a mask made by comparing two iotas, or a pad with zeros.
@@ -15,20 +15,17 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
-    broadcast_in_dim,
     compare,
     constant,
-    convert,
     dot_general,
     full,
     iota,
-    multiply,
     pad,
     reduce_,
     select,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.arithmetic import accumulation_dtype, is_uniform
+from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.einsum import (
     Einsum,
     Labels,
@@ -37,10 +34,8 @@ from saturax.rules.einsum import (
     is_swappable,
     sizes,
 )
-from saturax.rules.moves import cut, transposed
-from saturax.rules.permutations import permutation_to
+from saturax.rules.moves import cut
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
-from saturax.rules.shapes import Shape
 
 Dimensions = tuple[int, ...]
 
@@ -59,30 +54,6 @@ def _trace_example(rng: np.random.Generator) -> dict[str, Any]:
     (size, _), depth = mask["s"].shape, int(rng.integers(0, 4))
     x, y = TensorType((size, depth), "f32"), TensorType((size, depth), "f32")
     return mask | {"x": x, "y": y, "d": DotDimensions((), (), (1,), (1,)), "e": (0, 1)}
-
-
-def _diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
-    mask = _square_mask(rng)
-    shape = (int(rng.integers(1, 4)), mask["s"].shape[0], int(rng.integers(0, 4)))
-    square = TensorType(mask["s"].shape, "f32")
-    return mask | {"x": square, "y": TensorType(shape, "f32")}
-
-
-def _left_diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
-    d = DotDimensions((), (), (int(rng.integers(0, 2)),), (1,))
-    return _diagonal_example(rng) | {"d": d}
-
-
-def _right_diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
-    d = DotDimensions((), (), (1,), (int(rng.integers(0, 2)),))
-    return _diagonal_example(rng) | {"d": d}
-
-
-def _broadcast_example(rng: np.random.Generator) -> dict[str, Any]:
-    mask = _square_mask(rng)
-    shape = mask["s"].shape
-    drawn = {"v": TensorType(shape[:1], "f32"), "w": shape, "d": (int(rng.integers(0, 2)),)}
-    return mask | drawn | {"e": (int(rng.integers(0, 2)),)}
 
 
 @rule(
@@ -116,127 +87,6 @@ def trace_of_dot(
 
     result = tuple(label for m, label in enumerate(labels.result) if m not in e)
     return contract(x, y, Einsum(renamed(labels.x), renamed(labels.y), result), p, t)
-
-
-def _is_diagonal_mask(i: int, s: TensorType, j: int) -> bool:
-    return s.rank == 2 and i != j
-
-
-@rule(
-    lambda i, s, j, u, k, x, c, y, d, p, t: dot_general(
-        select(compare(iota(i, s), iota(j, u), "EQ", k), x, constant(c)), y, d, p, t
-    ),
-    numerics=FINITE,
-    source="diag(v)·Y scales the rows of Y",
-    examples=_left_diagonal_example,
-)
-def dot_with_diagonal_on_the_left(
-    i: int, s: TensorType, j: int, u: TensorType, k: str, x: Value, c: Literal, y: Value,
-    d: DotDimensions, p: Precision, t: str,
-) -> Any:  # fmt: skip
-    """diag(x) · y = v·y, where v is the diagonal of x"""
-    need(_is_diagonal_mask(i, s, j) and x.shape[0] == x.shape[1])
-    need(c.is_splat and c.value == 0 and is_uniform(t, x, y))
-    labels = einsum_of(d, 2, y.rank)
-    return _scaled_rows(_diagonal(i, s, j, u, k, x, c), labels.x, y, labels.y, labels.result)
-
-
-@rule(
-    lambda i, s, j, u, k, x, c, y, d, p, t: dot_general(
-        y, select(compare(iota(i, s), iota(j, u), "EQ", k), x, constant(c)), d, p, t
-    ),
-    numerics=FINITE,
-    source="Y·diag(v) scales the columns of Y",
-    examples=_right_diagonal_example,
-)
-def dot_with_diagonal_on_the_right(
-    i: int, s: TensorType, j: int, u: TensorType, k: str, x: Value, c: Literal, y: Value,
-    d: DotDimensions, p: Precision, t: str,
-) -> Any:  # fmt: skip
-    """y · diag(x) = y·v, where v is the diagonal of x"""
-    need(_is_diagonal_mask(i, s, j) and x.shape[0] == x.shape[1])
-    need(c.is_splat and c.value == 0 and is_uniform(t, x, y))
-    labels = einsum_of(d, y.rank, 2)
-    return _scaled_rows(_diagonal(i, s, j, u, k, x, c), labels.y, y, labels.x, labels.result)
-
-
-def _diagonal(i: int, s: TensorType, j: int, u: TensorType, k: str, x: Value, c: Literal) -> Any:
-    """The diagonal of a square x, as the sum of its rows with all else masked."""
-    masked = select(compare(iota(i, s), iota(j, u), "EQ", k), x, constant(c))
-    return reduce_("add", masked, (0,))
-
-
-def _scaled_rows(v: Value, own: Labels, y: Value, y_labels: Labels, result: Labels) -> Any:
-    """The contraction of a diagonal matrix, whose diagonal is v, with y."""
-    shared = [label for label in own if label in y_labels]
-    need(len(shared) == 1 and shared[0] not in result)
-    (other,) = (label for label in own if label != shared[0])
-    renamed: Labels = tuple(other if label == shared[0] else label for label in y_labels)
-    factor = broadcast_in_dim(v, y.shape, (renamed.index(other),))
-    return transposed(multiply(y, factor), permutation_to(renamed, result))
-
-
-@rule(
-    lambda i, s, j, u, k, r, y, d, p, t: dot_general(
-        convert(compare(iota(i, s), iota(j, u), "EQ", k), r), y, d, p, t
-    ),
-    numerics=FINITE,
-    source="I·Y = Y",
-)
-def dot_with_identity_on_the_left(
-    i: int, s: TensorType, j: int, u: TensorType, k: str, r: str, y: Value, d: DotDimensions,
-    p: Precision, t: str,
-) -> Any:  # fmt: skip
-    """1 · y = y, transposed as the dimension numbers say"""
-    need(_is_diagonal_mask(i, s, j) and s.shape[0] == s.shape[1] and y.dtype == t)
-    labels = einsum_of(d, 2, y.rank)
-    return _renamed(labels.x, y, labels.y, labels.result)
-
-
-@rule(
-    lambda i, s, j, u, k, r, y, d, p, t: dot_general(
-        y, convert(compare(iota(i, s), iota(j, u), "EQ", k), r), d, p, t
-    ),
-    numerics=FINITE,
-    source="Y·I = Y",
-)
-def dot_with_identity_on_the_right(
-    i: int, s: TensorType, j: int, u: TensorType, k: str, r: str, y: Value, d: DotDimensions,
-    p: Precision, t: str,
-) -> Any:  # fmt: skip
-    """y · 1 = y, transposed as the dimension numbers say"""
-    need(_is_diagonal_mask(i, s, j) and s.shape[0] == s.shape[1] and y.dtype == t)
-    labels = einsum_of(d, y.rank, 2)
-    return _renamed(labels.y, y, labels.x, labels.result)
-
-
-def _renamed(own: Labels, y: Value, y_labels: Labels, result: Labels) -> Any:
-    """The contraction of an identity matrix with y."""
-    shared = [label for label in own if label in y_labels]
-    need(len(shared) == 1 and shared[0] not in result)
-    (other,) = (label for label in own if label != shared[0])
-    renamed: Labels = tuple(other if label == shared[0] else label for label in y_labels)
-    return transposed(y, permutation_to(renamed, result))
-
-
-@rule(
-    lambda i, s, j, u, k, v, w, d, c, e: reduce_(
-        "add",
-        select(compare(iota(i, s), iota(j, u), "EQ", k), broadcast_in_dim(v, w, d), constant(c)),
-        e,
-    ),
-    numerics=ROUNDING,
-    source="the diagonal of diag(v)",
-    examples=_broadcast_example,
-)
-def diagonal_of_broadcast(
-    i: int, s: TensorType, j: int, u: TensorType, k: str, v: Value, w: Shape, d: Dimensions,
-    c: Literal, e: Dimensions,
-) -> Any:  # fmt: skip
-    """Σᵢ diag(v)ᵢⱼ = v"""
-    need(_is_diagonal_mask(i, s, j) and s.shape[0] == s.shape[1] and len(e) == 1)
-    need(c.is_splat and c.value == 0 and v.shape == s.shape[:1])
-    return v
 
 
 # Zeros.

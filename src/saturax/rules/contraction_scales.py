@@ -30,7 +30,7 @@ from saturax.rules.einsum import (
     einsum_of,
     sizes,
 )
-from saturax.rules.facts import constant_of, splat_of
+from saturax.rules.facts import constant_of, is_frozen, splat_of
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.shapes import Shape
 
@@ -159,8 +159,7 @@ def _is_worth_scaling(operand: Value, x: Value, y: Value, d: DotDimensions) -> b
     """Whether scaling `operand` of x · y costs less than scaling the product."""
     labels = einsum_of(d, x.rank, y.rank)
     size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
-    frozen = operand.facts is not None and operand.facts.is_frozen
-    return frozen or operand.size < prod(size[label] for label in labels.result)
+    return is_frozen(operand) or operand.size < prod(size[label] for label in labels.result)
 
 
 def _is_scaling(f: Any, c: Literal, t: str) -> bool:

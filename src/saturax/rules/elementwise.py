@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     add,
     binary,
     constant,
+    convert,
     divide,
     full_like,
     identity_value,
@@ -22,7 +25,7 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.types import is_complex, is_float, is_unsigned
+from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned
 from saturax.rules.conditions import (
     INTEGERS,
     REALS,
@@ -278,6 +281,38 @@ def restore_sign(x: Value) -> Value | None:
     """|x| · sign x = x, not complex"""
     need(x.dtype in REALS or (x.dtype in INTEGERS and not is_unsigned(x.dtype)))
     return x
+
+
+@rule(lambda f, x: unary(f, negate(x)), numerics=BITWISE, source="IEEE 754-2019, roundToIntegral")
+def round_negated(f: Any, x: Value) -> Value | None:
+    """⌊-x⌋ = -⌈x⌉, ⌈-x⌉ = -⌊x⌋, and round(-x) = -round(x) to the nearest"""
+    need(f in _MIRRORED)
+    return negate(unary(_MIRRORED[f], x))
+
+
+_MIRRORED = {
+    "floor": "ceil",
+    "ceil": "floor",
+    "round_nearest_even": "round_nearest_even",
+    "round_nearest_afz": "round_nearest_afz",
+}
+
+
+def _rounded_integers(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "i32", "ui16", "i1"])))
+    return {"f": str(rng.choice(sorted(_MIRRORED))), "x": type, "t": "f32"}
+
+
+@rule(
+    lambda f, x, t: unary(f, convert(x, t)),
+    numerics=BITWISE,
+    source="IEEE 754-2019, roundToIntegral",
+    examples=_rounded_integers,
+)
+def round_converted_integer(f: Any, x: Value, t: Any) -> Value | None:
+    """An integer converted to a float is rounded already"""
+    need(f in _MIRRORED and t in REALS and (x.dtype in INTEGERS or x.dtype == "i1"))
+    return convert(x, t)
 
 
 @rule(lambda f, x: unary(f, unary(f, x)), numerics=BITWISE, source="IEEE 754-2019, roundToIntegral")

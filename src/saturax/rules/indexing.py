@@ -18,7 +18,6 @@ from saturax.graph.ops import (
     dynamic_slice,
     full,
     gather,
-    iota,
     reshape,
     reverse,
     slice_,
@@ -27,7 +26,6 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, need, rule
 
 GATHER = "StableHLO spec, `gather`"
@@ -72,10 +70,10 @@ def _read(
         backwards += [i] if step < 0 else []
     taken = reverse(slice_(x, begin, limit, stride), backwards)
     axis = d.start_index_map[moving[0]] if moving else None
-    return _arranged(taken, axis, d, batch)
+    return arranged(taken, axis, d, batch)
 
 
-def _arranged(x: Value, axis: int | None, d: GatherDimensions, batch: tuple[int, ...]) -> Value:
+def arranged(x: Value, axis: int | None, d: GatherDimensions, batch: tuple[int, ...]) -> Value:
     """The slices in x as the result of a gather: as many as there are along `axis`, or one."""
     dropped = d.collapsed_slice_dims + d.operand_batching_dims
     offsets = [i for i in range(x.rank) if i not in dropped]
@@ -105,17 +103,6 @@ def gather_at_constants(x: Value, c: Literal, d: Any, n: Any, b: Any) -> Value |
     return _read(x, starts, d, n, batch)
 
 
-@rule(lambda x, e, t, d, n, b: gather(x, iota(e, t), d, n, b), numerics=BITWISE, source=GATHER)
-def gather_at_iota(x: Value, e: Any, t: TensorType, d: Any, n: Any, b: Any) -> Value | None:
-    """x at indices 0, 1, 2, … = a slice of x, rearranged"""
-    d = GatherDimensions(*d)
-    need(not d.operand_batching_dims and len(d.start_index_map) == 1 and t.size > 0)
-    need(e != d.index_vector_dim and holds_indices(t.dtype, t.shape[e]))
-    batch = tuple(m for i, m in enumerate(t.shape) if i != d.index_vector_dim)
-    need(prod(batch) == t.shape[e])
-    return _read(x, [(0, int(t.shape[e] > 1))], d, n, batch)
-
-
 @rule(lambda x, i, d, n, b: gather(x, i, d, n, b), numerics=BITWISE, source=GATHER)
 def gather_one_slice(x: Value, i: Value, d: Any, n: Any, b: Any) -> Value | None:
     """x at one index vector = a dynamic slice of x, rearranged"""
@@ -127,7 +114,7 @@ def gather_one_slice(x: Value, i: Value, d: Any, n: Any, b: Any) -> Value | None
     for k, dimension in enumerate(d.start_index_map):
         indices[dimension] = reshape(slice_dimension(vector, 0, k, k + 1), ())
     batch = tuple(m for j, m in enumerate(i.shape) if j != d.index_vector_dim)
-    return _arranged(dynamic_slice(x, indices, n), None, d, batch)
+    return arranged(dynamic_slice(x, indices, n), None, d, batch)
 
 
 @rule(lambda f, x, i, d, n, b: gather(unary(f, x), i, d, n, b), numerics=BITWISE, source=GATHER)

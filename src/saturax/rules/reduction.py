@@ -45,7 +45,7 @@ from saturax.rules.conditions import (
     is_exact,
 )
 from saturax.rules.conversion import holds_every_value
-from saturax.rules.facts import is_splat
+from saturax.rules.facts import is_nonnegative, is_splat
 from saturax.rules.permutations import permutation_to, without
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 from saturax.rules.shapes import blocks
@@ -227,26 +227,34 @@ _DISTRIBUTIVE = {
 """Pairs (f, g) with f(g(x, y), g(z, y)) = g(f(x, z), y), and the types for which this holds."""
 
 
-def _need_distributive(f: Any, g: Any, dtype: str) -> None:
+def _need_distributive(f: Any, g: Any, dtype: str, y: Value | None = None) -> None:
+    if f in ("maximum", "minimum") and g in ("multiply", "divide"):
+        need(dtype in REALS and y is not None and is_nonnegative(y))
+        return
     types = _DISTRIBUTIVE.get((f, g) if isinstance(g, str) else ("", ""))
     need(types is not None and (dtype in REALS or dtype == "i1" or dtype in INTEGERS))
     need(types == "all" or dtype in REALS)
 
 
 def _is_exactly_distributive(f: Any, g: Any, x: Value, **_: Any) -> bool:
-    return is_exact(f, x.dtype) and (x.dtype not in REALS or DUAL.get(f) == g)
+    return (
+        is_exact(f, x.dtype)
+        and (f, g) in _DISTRIBUTIVE
+        and (x.dtype not in REALS or DUAL.get(f) == g)
+    )
 
 
 @rule(
     lambda f, g, x, y, s, b, d: reduce_(f, binary(g, x, broadcast_in_dim(y, s, b)), d),
     numerics=ROUNDING,
     source="distributivity",
+    uses_facts=True,
 )
 def reduce_beside_broadcast(
     f: Any, g: Any, x: Value, y: Value, s: Any, b: Any, d: Any
 ) -> Value | None:
     """Σ x·bcast(y) = Σ(Σx · y), the inner sum along what y is repeated; max and +, … alike"""
-    _need_distributive(f, g, x.dtype)
+    _need_distributive(f, g, x.dtype, y)
     repeated = [i for i in d if s[i] > 1 and (i not in b or y.shape[b.index(i)] == 1)]
     need(repeated and prod(s) > 0)
     inner = reduce_(f, x, repeated)

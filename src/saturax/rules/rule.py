@@ -71,8 +71,8 @@ class Rule:
     `structured` maps a generated attribute variable to the tuple of literals and placeholders that
     its value must match. `family` is the module that the rule lives in. An `expansive` rule may
     grow the e-graph without bound when it runs alone. `examples(rng)` draws attribute values and
-    operand types (or constant operands, as `Literal`), by name, for tests of a rule whose left side
-    is hard to meet at random.
+    operand types (or constant operands, as `Literal`, or computed ones, as a `Graph` with one
+    output), by name, for tests of a rule whose left side is hard to meet at random.
     """
 
     name: str
@@ -185,7 +185,7 @@ class _PatternBuilder:
         if _has_placeholder(attribute):
             name = f"_{len(self.structured)}"
             self.structured.append((name, attribute))
-            return PatternAttribute(name)
+            return PatternAttribute(name, _form(attribute))
         return attribute
 
 
@@ -193,6 +193,13 @@ def _has_placeholder(attribute: Any) -> bool:
     if isinstance(attribute, tuple):
         return any(map(_has_placeholder, attribute))
     return isinstance(attribute, Placeholder)
+
+
+def _form(attribute: Any) -> Any:
+    """A structured attribute, as the matcher takes it."""
+    if isinstance(attribute, Placeholder):
+        return PatternAttribute(attribute.name)
+    return tuple(map(_form, attribute)) if isinstance(attribute, tuple) else attribute
 
 
 def _bind(shape: Any, value: Any, bound: dict[str, Any]) -> bool:

@@ -21,6 +21,9 @@ from saturax.graph.ops import (
     Groups,
     Precision,
     ReduceWindow,
+    Routine,
+    ScatterDimensions,
+    Triangle,
     Window,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, is_unsigned
@@ -116,6 +119,18 @@ def _decode_gather(attribute: Any) -> GatherDimensions:
 
 def _encode_gather(d: GatherDimensions) -> ir.Attribute:
     return _with_lists(stablehlo.GatherDimensionNumbers.get, d)
+
+
+def _decode_scatter(attribute: Any) -> ScatterDimensions:
+    d = stablehlo.ScatterDimensionNumbers(attribute)
+    return ScatterDimensions(
+        tuple(d.update_window_dims),
+        tuple(d.inserted_window_dims),
+        tuple(d.input_batching_dims),
+        tuple(d.scatter_indices_batching_dims),
+        tuple(d.scattered_dims_to_operand_dims),
+        d.index_vector_dim,
+    )
 
 
 def _decode_precisions(attribute: Any) -> tuple[str, ...]:
@@ -272,6 +287,32 @@ CODECS: dict[str, Codec] = {
         lambda values, result: (values[0], values[1], bool(values[2])),
         tuple,
     ),
+    "fft": Codec(
+        (
+            Field(
+                "fft_type",
+                lambda attribute: stablehlo.FftTypeAttr(attribute).value,
+                lambda value: stablehlo.FftTypeAttr.get(value),
+            ),
+            _integers("fft_length"),
+        ),
+        _as_given,
+        tuple,
+    ),
+    "triangular_solve": Codec(
+        (
+            _boolean("left_side"),
+            _boolean("lower"),
+            _boolean("unit_diagonal"),
+            Field(
+                "transpose_a",
+                lambda attribute: stablehlo.TransposeAttr(attribute).value,
+                lambda value: stablehlo.TransposeAttr.get(value),
+            ),
+        ),
+        lambda values, result: (Triangle(*values), Routine()),
+        lambda attributes: attributes[0],  # type: ignore[arg-type,return-value]
+    ),
     "reduce": Codec((_integers("dimensions"),), _as_given, lambda attributes: attributes[1:]),
     "reduce_window": Codec(
         (
@@ -286,6 +327,36 @@ CODECS: dict[str, Codec] = {
     ),
 }
 """Codecs by operation of the table. For reductions, `pack` leaves out the function."""
+
+_SORT = Codec(
+    (_integer("dimension"), _boolean("is_stable")),
+    lambda values, result: (-1 if values[0] is None else values[0], bool(values[1])),
+    lambda attributes: (attributes[0], attributes[2]),
+)
+
+REGION_CODECS: dict[str, Codec] = {
+    "sort": _SORT,
+    "sort_pair": _SORT,
+    "arg_reduce": Codec((_integers("dimensions"),), _as_given, lambda a: ((a[1],),)),
+    "scatter": Codec(
+        (
+            Field(
+                "scatter_dimension_numbers",
+                _decode_scatter,
+                lambda d: _with_lists(stablehlo.ScatterDimensionNumbers.get, d),
+            ),
+            _boolean("indices_are_sorted"),
+            _boolean("unique_indices"),
+        ),
+        lambda values, result: (values[0], bool(values[1]), bool(values[2])),
+        lambda attributes: attributes[1:],
+    ),
+    "top_k": Codec((_integer("k"),), _as_given, tuple),
+}
+"""Codecs of operations that `regions` knows by their bodies; `pack` leaves out what the body says.
+
+(`top_k` has no body, but several results.)
+"""
 
 PRECISIONS = (_PRECISION,)
 """Attributes of the older `dot`."""

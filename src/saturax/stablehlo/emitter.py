@@ -9,15 +9,25 @@ import numpy as np
 from jax.extend.mlir import ir
 
 from saturax.errors import SaturaxError
-from saturax.graph.build import prune
+from saturax.graph.build import prune, result_types
 from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.ops import Generic, identity_value
 from saturax.graph.types import TensorType, TupleType, Type
 from saturax.jaxlib_compat import mlir_context
-from saturax.stablehlo.attributes import CODECS, COMPARE, REDUCE_PRECISION, Field, terminator
+from saturax.stablehlo.attributes import (
+    CODECS,
+    COMPARE,
+    REDUCE_PRECISION,
+    REGION_CODECS,
+    Field,
+    terminator,
+)
 from saturax.stablehlo.literals import write_literal
+from saturax.stablehlo.loops import permutation_loop
 from saturax.stablehlo.mlir_types import write_type
+from saturax.stablehlo.regions import MLIR_NAMES, body_of, extra_operands
+from saturax.stablehlo.routines import CALL, FORMS, write_call
 
 Attributes = dict[str, ir.Attribute]
 Values: TypeAlias = "Sequence[ir.Value[Any]]"
@@ -89,10 +99,14 @@ class _Emitter:
 
     def _body(self, graph: Graph, block: ir.Block, arguments: Values, end: str) -> None:
         """Emit a graph into a block; `arguments` are the values of all inputs."""
+        point = ir.InsertionPoint(block)
+        self._create(end, (), self._values(graph, arguments, point), {}, point)
+
+    def _values(self, graph: Graph, arguments: Values, point: ir.InsertionPoint) -> Values:
+        """Emit a graph's operations; return its outputs."""
         nodes = graph.nodes
         values: list[Values] = [()] * len(nodes)
         joined = _joined(graph)
-        point = ir.InsertionPoint(block)
         for index in schedule(graph):
             op, attributes, operands, _ = node = nodes[index]
             if op == "parameter":
@@ -111,9 +125,14 @@ class _Emitter:
                     values[index] = self._generic(node, generic, inputs, point)
                 elif op in ("reduce", "reduce_window"):
                     values[index] = self._reduction(node, inputs, point)
+                elif op in MLIR_NAMES:
+                    values[index] = self._with_body(graph, node, inputs, point)
+                elif op in FORMS:
+                    types = tuple(nodes[i].type for i in operands)
+                    values[index] = self._routine(node, types, inputs, point)
                 else:
                     values[index] = self._known(node, inputs, point)
-        self._create(end, (), [values[index][0] for index in graph.outputs], {}, point)
+        return [values[index][0] for index in graph.outputs]
 
     def _create(
         self,
@@ -156,6 +175,32 @@ class _Emitter:
         body = self._create(f"stablehlo.{f}", (scalar,), list(block.arguments), {}, inner)
         self._create("stablehlo.return", (), list(body.results), {}, inner)
         return operation.results
+
+    def _with_body(self, graph: Graph, node: Node, operands: Values, point: Any) -> Values:
+        """An operation whose body the table names, or with several results."""
+        codec = REGION_CODECS[node.op]
+        attributes = _encode_fields(codec.fields, codec.unpack(node.attributes))
+        types = [graph.nodes[i].type for i in node.operands]
+        extra = [self._known(leaf, (), point)[0] for leaf in extra_operands(node, types)]
+        body = body_of(node, types)
+        name, results = MLIR_NAMES[node.op], result_types(node.type)
+        inputs = [*operands, *extra]
+        operation = self._create(name, results, inputs, attributes, point, int(body is not None))
+        if body is not None:
+            block = operation.regions[0].blocks.append(*map(self._type, body.inputs))
+            self._body(body, block, list(block.arguments), "stablehlo.return")
+        return operation.results
+
+    def _routine(self, node: Node, types: Any, operands: Values, point: Any) -> Values:
+        """An operation of linear algebra: StableHLO's own, JAX's loop, or a call of a library."""
+        routine: Any = node.attributes[-1]
+        if routine.library:
+            attributes = self._attributes(write_call(node.op, node.attributes, types, node.type))
+            return self._create(CALL, result_types(node.type), operands, attributes, point).results
+        if node.op == "lu_permutation":
+            size: Any = node.attributes[0]
+            return self._values(permutation_loop(types[0], size), operands, point)
+        return self._known(node, operands, point)
 
     def _generic(
         self,

@@ -17,8 +17,11 @@ from saturax.graph.types import TensorType, TupleType, Type
 from saturax.stablehlo.attributes import Field, terminator
 from saturax.stablehlo.files import read_module
 from saturax.stablehlo.literals import read_literal, read_resources
+from saturax.stablehlo.loops import LOOP, read_permutation
 from saturax.stablehlo.mlir_types import dynamic_shape, read_type
 from saturax.stablehlo.readers import READERS
+from saturax.stablehlo.regions import read_with_region
+from saturax.stablehlo.routines import CALL, read_call
 from saturax.stablehlo.symbols import Symbols, expect_known_dialect, has_own_effect, symbol_name
 
 _DYNAMIC = frozenset(
@@ -31,11 +34,12 @@ _OWN_FUNCTION_ATTRIBUTES = frozenset({"sym_name", "function_type", "arg_attrs", 
 TextPairs = tuple[tuple[str, str], ...]
 
 
-def import_module(source: ir.Module | str | bytes) -> Program:
+def import_module(source: ir.Module | str | bytes, *, recognize_loops: bool = True) -> Program:
     """The program of a StableHLO module.
 
     `source` is a module, StableHLO text, MLIR bytecode, a portable artifact, or a serialised
     `jax.export.Exported`. The entry is the function `main`, else the only public function.
+    With `recognize_loops`, loops that are operations of the table become those.
 
     Raises:
         DynamicShapeError: a dimension is not known; fix the shapes and lower again.
@@ -43,7 +47,7 @@ def import_module(source: ir.Module | str | bytes) -> Program:
     """
     module = read_module(source)
     with module.context:
-        return _Importer(module).program()
+        return _Importer(module, recognize_loops).program()
 
 
 class _Scope:
@@ -121,8 +125,9 @@ class _Site:
 class _Importer:
     """State of one import."""
 
-    def __init__(self, module: ir.Module) -> None:
+    def __init__(self, module: ir.Module, recognize_loops: bool) -> None:
         self._module = module
+        self._recognize_loops = recognize_loops
         self._symbols = Symbols(module)
         self._types: dict[ir.Type, Type] = {}
         self._decoded: dict[tuple[str, ir.Attribute], Any] = {}
@@ -180,16 +185,35 @@ class _Importer:
                 index = scope.append(Node("constant", (literal,), (), types[0]))
             elif name in READERS:
                 index = READERS[name](site, operation, operands, types[0])
+        if name == CALL and index is None:
+            index = self._routine(operation, operands, types, scope)
         if index is None:
-            index = self._generic(operation, operands, types, scope)
+            index = self._generic(operation, operands, types, scope, site)
         if len(types) == 1:
             scope.values[results[0]] = index
             return
         for i, (result, type) in enumerate(zip(results, types, strict=True)):
-            scope.values[result] = scope.append(Node("get_result", (i,), (index,), type))
+            node = Node("get_result", (i,), (index,), type)
+            if name == LOOP and self._recognize_loops:
+                node = read_permutation(scope.builder.nodes, node) or node
+            scope.values[result] = scope.append(node)
+
+    def _routine(
+        self, operation: ir.Operation, operands: tuple[int, ...], types: list[Type], scope: _Scope
+    ) -> int | None:
+        """A call of a library routine that the table knows."""
+        type = types[0] if len(types) == 1 else TupleType(tuple(types))
+        operand_types = tuple(scope.builder.nodes[index].type for index in operands)
+        found = read_call(self._pairs(operation), operand_types, type)
+        return None if found is None else scope.append(Node(*found, operands, type))
 
     def _generic(
-        self, operation: ir.Operation, operands: tuple[int, ...], types: list[Type], scope: _Scope
+        self,
+        operation: ir.Operation,
+        operands: tuple[int, ...],
+        types: list[Type],
+        scope: _Scope,
+        site: _Site,
     ) -> int:
         name = operation.name
         expect_known_dialect(operation)
@@ -204,11 +228,16 @@ class _Importer:
             or any(region.effects for region in regions)
             or self._symbols.name_effects(text for _, text in attributes)
         )
+        type = types[0] if len(types) == 1 else TupleType(tuple(types))
+        if not effectful and not captures:
+            known = read_with_region(site, operation, regions, operands, type)
+            if known is not None:
+                return known
         node = Node(
             name,
             (Generic(attributes, regions, len(captures), self._next() if effectful else PURE),),
             (*operands, *captures),
-            types[0] if len(types) == 1 else TupleType(tuple(types)),
+            type,
         )
         index = scope.append(node)
         if effectful:

@@ -193,10 +193,16 @@ def _starts_at_identity(site: Site, f: str, index: int, dtype: str) -> bool:
 
     -0.0 for "add" is not: the sum of no elements, or of -0.0, would change its sign.
     """
+    identity = _identity(f, dtype)
+    return identity is not None and starts_at(site, index, identity)
+
+
+def starts_at(site: Site, index: int, value: Literal) -> bool:
+    """Whether a node is a constant of rank 0, bit for bit."""
     node = site.node_at(index)
     while node.op == "broadcast_in_dim" and node.attributes[0] == ():
         node = site.node_at(node.operands[0])
-    return node.op == "constant" and node.attributes[0] == _identity(f, dtype)
+    return node.op == "constant" and node.attributes[0] == value
 
 
 @cache

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
-from saturax.graph.build import GraphBuilder, Value, building
+from saturax.facts import FactAnalysis, Facts
+from saturax.graph.build import GraphBuilder, Value, building, result_types
 from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
 from saturax.graph.sampling import DTYPES, FREE, Draw, admits, complete
 from saturax.graph.sampling.windows import reduces
 from saturax.graph.types import TensorType, Type
-from saturax.rules.facts import Facts
-from saturax.rules.rule import Placeholder, Rule
+from saturax.rules.rule import Numerics, Placeholder, Rule
+from saturax.testing.structured import computed_operand, structured_literal
 
 POPULAR = ("f32",) * 6 + ("f64", "i32", "i32") + DTYPES
 """Element types as often as instances have them: all of them, f32 mostly."""
@@ -37,6 +38,10 @@ class Instance:
     draw: int
     is_reproducible: bool
     """Whether the e-graph knows all that the rule was told (facts come from constants only)."""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the pattern's attribute variables."""
+    operands: Mapping[str, TensorType | Literal | Graph] = field(default_factory=dict)
+    """What the pattern's operand variables stand for."""
 
     @property
     def inputs(self) -> tuple[Type, ...]:
@@ -118,6 +123,7 @@ class _Assignment:
         self.parts: dict[str, Any] = {}
         self.types: dict[str, TensorType] = {}
         self.literals: dict[str, Literal] = {}
+        self.computed: dict[str, Graph] = {}
 
     def preset(self, examples: Mapping[str, Any]) -> None:
         """Take over what the rule's author drew."""
@@ -129,6 +135,10 @@ class _Assignment:
                 self.literals[name] = value
                 self.types[name] = value.type
                 self.parts[name] = value
+            elif isinstance(value, Graph):
+                # An operand that is computed, so that facts about it are known.
+                self.computed[name] = value
+                self.types[name] = _tensor(value.output_types[0])
             else:
                 self.parts[name] = value
 
@@ -163,28 +173,32 @@ class _Assignment:
             return all(map(self._bind_parts, shape, value))
         return True
 
-    def solve(self, node: PatternNode, wanted: TensorType | None) -> TensorType | None:
+    def solve(self, node: PatternNode, wanted: TensorType | None, element: int = 0) -> Type | None:
         """Draw everything below a pattern node, of the type wanted; None if that failed.
 
+        Of an operation with several results, `wanted` is the type of number `element`.
         Mostly top-down: an operation is completed, then its operands are drawn to have the types it
         needs. Now and then an operand comes first, and the operation is completed around it.
         """
         draw = self.draw
+        if node.op == "get_result":
+            return self._solve_result(node, wanted)
         types = [
             self.types.get(x.name) if isinstance(x, PatternVar) else None for x in node.operands
         ]
         nested = [i for i, x in enumerate(node.operands) if isinstance(x, PatternNode)]
         if nested and draw.chance(0.5 if wanted is None else 0.1):
             first = nested.pop(draw.integer(0, len(nested) - 1))
-            types[first] = self._solve_operand(node, first, None)
-            if types[first] is None:
+            found = self._solve_operand(node, first, None)
+            if not isinstance(found, TensorType):
                 return None
+            types[first] = found
             # The operand may have bound variables that are operands here, too.
             for i, x in enumerate(node.operands):
                 if isinstance(x, PatternVar):
                     types[i] = self.types.get(x.name)
         partial = tuple(map(self.partial, node.attributes))
-        completion = complete(draw, node.op, wanted, types, partial)
+        completion = complete(draw, node.op, wanted, types, partial, element)
         if completion is None or not all(map(self.bind, node.attributes, completion.attributes)):
             return None
         for x, type in zip(node.operands, completion.operands, strict=True):
@@ -195,9 +209,20 @@ class _Assignment:
                 return None
         return completion.result
 
+    def _solve_result(self, node: PatternNode, wanted: TensorType | None) -> Type | None:
+        """Draw an operation with several results, of which one is wanted."""
+        (operand,) = node.operands
+        index = self.partial(node.attributes[0])
+        if index is FREE:
+            index = self.draw.integer(0, 1)
+        if not isinstance(operand, PatternNode) or not self.bind(node.attributes[0], index):
+            return None
+        results = self.solve(operand, wanted, index)
+        return None if results is None else result_types(results)[index]
+
     def _solve_operand(
         self, node: PatternNode, index: int, wanted: TensorType | None
-    ) -> TensorType | None:
+    ) -> Type | None:
         operand = node.operands[index]
         assert isinstance(operand, PatternNode)
         return self.solve(operand, wanted)
@@ -209,45 +234,106 @@ def _assign(rule: Rule, draw: Draw) -> _Assignment | None:
         assignment.preset(rule.examples(draw.rng))
     if assignment.solve(rule.pattern, None) is None:
         return None
-    names = rule.pattern.variables
-    if rule.uses_facts and names and not any(name in assignment.literals for name in names):
-        share = draw.pick((0.0, 0.5, 0.5, 1.0))
-        for name in names:
-            if draw.chance(share):
-                assignment.literals[name] = draw.literal(assignment.types[name])
+    if rule.uses_facts:
+        _draw_facts(assignment, rule.pattern.variables)
     return assignment
+
+
+def _draw_facts(assignment: _Assignment, names: Sequence[str]) -> None:
+    """Make some operands constants or computed, unless the rule's author chose which."""
+    draw = assignment.draw
+    if any(name in assignment.literals or name in assignment.computed for name in names):
+        return
+    share = draw.pick((0.0, 0.5, 0.5, 1.0))
+    for name in names:
+        type = assignment.types[name]
+        if draw.chance(share):
+            structured = draw.chance(0.3)
+            assignment.literals[name] = (
+                structured_literal(draw, type) if structured else draw.literal(type)
+            )
+        elif draw.chance(0.3):
+            graph = computed_operand(draw, type)
+            if graph is not None:
+                assignment.computed[name] = graph
+
+
+def _tensor(type: Type) -> TensorType:
+    assert isinstance(type, TensorType), f"expected an operand that is a tensor, got {type}"
+    return type
 
 
 def _instantiate(rule: Rule, assignment: _Assignment, draw: Draw, attempt: int) -> Instance | None:
     names = rule.pattern.variables
-    literals = {name: assignment.literals[name] for name in names if name in assignment.literals}
-    free = [name for name in names if name not in literals]
-    frozen = {name for name in free if rule.uses_facts and draw.chance(0.15)}
-    sides = []
-    # The left side as a program has it; the right side as the engine builds it, without operations
-    # that return their operand.
-    for build, exact in ((_build_left, True), (_build_right, False)):
-        builder = GraphBuilder(tuple(assignment.types[name] for name in free), exact=exact)
-        operands = dict(zip(free, builder.parameters, strict=True))
-        for name in frozen:
-            operands[name].facts = Facts(None, True)
-        for name, literal in literals.items():
-            operands[name] = builder.make("constant", (literal,), ())
-            operands[name].facts = Facts(literal, True)
-        output = build(rule, assignment, builder, operands)
-        if output is None:
-            return None
-        sides.append(builder.finish([output]))
-    left, right = sides
+    free = [name for name in names if name not in assignment.literals]
+    frozen = {
+        name
+        for name in free
+        if rule.uses_facts and name not in assignment.computed and draw.chance(0.15)
+    }
+    left = _side(rule, assignment, frozen, is_left=True)
+    right = _side(rule, assignment, frozen, is_left=False)
+    if left is None or right is None:
+        return None
+    given = assignment.types | assignment.computed | assignment.literals
     return Instance(
         rule,
         left,
         right,
-        {name: literals.get(name, assignment.types[name]) for name in names}
+        {name: given[name] for name in names}
         | {name: value for name, value in assignment.parts.items() if name in rule.parameters},
         attempt,
         not frozen,
+        assignment.attributes,
+        {name: given[name] for name in names},
     )
+
+
+def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: bool) -> Graph | None:
+    """The left side as a program has it, or the right side as the engine builds it, without
+    operations that return their operand; None if the rule does not apply.
+    """
+    names = rule.pattern.variables
+    free = [name for name in names if name not in assignment.literals]
+    types = [
+        type
+        for name in free
+        for type in (
+            assignment.computed[name].inputs
+            if name in assignment.computed
+            else (assignment.types[name],)
+        )
+    ]
+    builder = GraphBuilder(tuple(types), exact=is_left)
+    parameters = iter(builder.parameters)
+    operands: dict[str, Value] = {}
+    for name in free:
+        graph = assignment.computed.get(name)
+        if graph is None:
+            operands[name] = next(parameters)
+        else:
+            (operands[name],) = builder.inline(graph, [next(parameters) for _ in graph.inputs])
+    for name, literal in assignment.literals.items():
+        if name in names:
+            operands[name] = builder.make("constant", (literal,), ())
+    if rule.uses_facts:
+        facts = _facts(builder, zeros_absorb=rule.numerics >= Numerics.FINITE)
+        for name, operand in operands.items():
+            fixed = name in frozen
+            operand.facts = Facts(operand.type, None, True) if fixed else facts[operand.index]
+    build = _build_left if is_left else _build_right
+    output = build(rule, assignment, builder, operands)
+    return None if output is None else builder.finish([output])
+
+
+def _facts(builder: GraphBuilder, *, zeros_absorb: bool) -> list[Facts]:
+    """What the e-graph's analysis knows of the nodes so far."""
+    analysis = FactAnalysis(zeros_absorb=zeros_absorb)
+    facts: list[Facts] = []
+    for node in builder.nodes:
+        children = tuple(facts[i] for i in node.operands)
+        facts.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
+    return facts
 
 
 def _build_left(

@@ -11,6 +11,7 @@ import ml_dtypes
 
 from saturax.graph.ir import Graph, Node
 from saturax.graph.ops.elementwise import function_name
+from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
 from saturax.testing.instances import Instance
 
@@ -19,7 +20,9 @@ _EXACT = frozenset(
     "negate abs sign floor ceil round_nearest_even round_nearest_afz real imag complex maximum "
     "minimum select clamp remainder and or chlo.conj bitcast_convert".split()
 )
-_ROUNDING = frozenset({"dot_general", "convolution", "reduce", "reduce_window"})
+_ROUNDING = frozenset(
+    {"dot_general", "convolution", "reduce", "reduce_window", "fft"} | LINEAR_ALGEBRA
+)
 
 
 def unit(dtype: str) -> float:

@@ -13,9 +13,17 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.ir import Graph, Node
-from saturax.graph.reference import contraction, functions, movement
+from saturax.graph.reference import (
+    contraction,
+    fourier,
+    functions,
+    linear_algebra,
+    movement,
+    ordering,
+    scatter,
+)
 from saturax.graph.reference.numbers import Array, UnsupportedError, storage
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, TupleType
 
 __all__ = ["UnsupportedError", "evaluate", "evaluate_nodes", "evaluate_operation", "storage"]
 
@@ -37,11 +45,31 @@ _MEANINGS: dict[str, Meaning] = {
     "dynamic_slice": movement.dynamic_slice,
     "dynamic_update_slice": movement.dynamic_update_slice,
     "gather": movement.gather,
+    "scatter": scatter.scatter,
+    "sort": ordering.sort,
     "dot_general": contraction.dot_general,
     "convolution": contraction.convolution,
     "reduce": contraction.reduce_,
     "reduce_window": contraction.reduce_window,
+    "fft": fourier.fft,
+    "triangular_solve": linear_algebra.triangular_solve,
+    "lu_permutation": linear_algebra.lu_permutation,
+    "householder_product": linear_algebra.householder_product,
+    "cholesky": linear_algebra.cholesky,
+    "solve": linear_algebra.solve,
+    "log_abs_determinant": linear_algebra.log_abs_determinant,
 }
+
+_MEANINGS_OF_SEVERAL: dict[str, Callable[[Any, list[Array], Any], tuple[Array, ...]]] = {
+    "cholesky_call": linear_algebra.cholesky_call,
+    "lu": linear_algebra.lu,
+    "qr": linear_algebra.qr,
+    "eigh": linear_algebra.eigh,
+    "sort_pair": ordering.sort_pair,
+    "top_k": ordering.top_k,
+    "arg_reduce": ordering.arg_reduce,
+}
+"""The same for operations with several results: from numpy types to arrays."""
 
 
 def evaluate(graph: Graph, inputs: Sequence[Array], *, reals: bool = False) -> list[Array]:
@@ -79,6 +107,12 @@ def evaluate_operation(
 def _evaluate_node(
     node: Node, operands: list[Array], inputs: Sequence[Array], reals: bool
 ) -> Array:
+    if node.op == "get_result":
+        results: Any = operands[0]
+        return np.asarray(results[node.attributes[0]])
+    if isinstance(node.type, TupleType):
+        several: Array = _evaluate_several(node, operands, reals)
+        return several
     if not isinstance(node.type, TensorType):
         raise UnsupportedError(f"no reference meaning for {node.op}, which returns {node.type}")
     result = storage(node.type.dtype, reals)
@@ -93,12 +127,26 @@ def _evaluate_node(
     if meaning is None:
         raise UnsupportedError(f"no reference meaning for {node.op}: rules cannot be tested on it")
     if reals:
-        _refuse_bits(node)
+        _refuse_bits(node, operands)
     return np.asarray(meaning(node.attributes, operands, result))
 
 
-def _refuse_bits(node: Node) -> None:
-    """Bits of a float have no meaning over the reals."""
+def _evaluate_several(node: Node, operands: list[Array], reals: bool) -> Any:
+    """The results of an operation that has several."""
+    meaning = _MEANINGS_OF_SEVERAL.get(node.op)
+    if meaning is None:
+        raise UnsupportedError(f"no reference meaning for {node.op}, which returns {node.type}")
+    types: Any = node.type
+    results = [storage(type.dtype, reals) for type in types.elements]
+    return meaning(node.attributes, operands, results)
+
+
+def _refuse_bits(node: Node, operands: list[Array]) -> None:
+    """Bits of a float have no meaning over the reals; those of float64, which it stands for, do."""
     f = node.attributes[0] if node.op == "unary" else None
-    if isinstance(f, tuple) and f[0] in ("bitcast_convert", "reduce_precision"):
+    if not isinstance(f, tuple) or f[0] not in ("bitcast_convert", "reduce_precision"):
+        return
+    type: Any = node.type
+    is_double = f[1] in ("i64", "ui64", "f64") and operands[0].shape == type.shape
+    if f[0] != "bitcast_convert" or not is_double:
         raise UnsupportedError(f"{f[0]} has no meaning over the reals")

@@ -96,6 +96,14 @@ def _logistic(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def _real_power(x: Array, y: Array) -> Array:
+    """Numpy takes the square root for an exponent of 0.5 that stands alone, which differs at -∞;
+    with one element more none does.
+    """
+    bases, exponents = np.append(x, 1.0), np.append(y, 2.0)
+    return np.power(bases, exponents)[:-1].reshape(x.shape)
+
+
 def _complex(x: Array, y: Array) -> Array:
     result = np.empty(x.shape, np.result_type(x, np.complex64))
     result.real, result.imag = x, y
@@ -261,7 +269,7 @@ def _reduce_precision(x: Array, result: np.dtype, exponent: int, mantissa: int) 
 # ------------------------------------------------------------------ comparison
 
 
-def _ordered(x: Array) -> Array:
+def total_order(x: Array) -> Array:
     """Integers in the total order of floats: -NaN < -∞ < … < -0 < 0 < … < ∞ < NaN."""
     size = x.dtype.itemsize
     bits = np.ascontiguousarray(x).reshape(x.shape).view(f"i{size}")
@@ -281,7 +289,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _compare(x: Array, y: Array, direction: str, kind: str) -> Array:
     if kind == "TOTALORDER" and is_real(x.dtype):
-        x, y = _ordered(x), _ordered(y)
+        x, y = total_order(x), total_order(y)
     return np.asarray(_COMPARISONS[direction](widen(x), widen(y)))
 
 
@@ -362,5 +370,5 @@ _BINARY: dict[str, Callable[[Array, Array], Array]] = {
 }
 _DOUBLE_BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "atan2": np.arctan2,
-    "power": np.power,
+    "power": _real_power,
 }

@@ -18,7 +18,10 @@ def _vectorised(f: Callable[[float], float]) -> Callable[[Array], Array]:
 def _lgamma(x: float) -> float:
     if math.isinf(x) or (x <= 0 and x == math.floor(x)):
         return math.inf
-    return math.lgamma(x)
+    try:
+        return math.lgamma(x)
+    except OverflowError:
+        return math.inf
 
 
 erf = _vectorised(math.erf)

@@ -191,7 +191,7 @@ def gather(goal: Goal) -> Proposal | None:
         d = GatherDimensions(*dimensions)
     else:
         return None
-    if d is None:
+    if d is None or (result is not None and max((*d.offset_dims, -1)) >= len(result)):
         return None
     rank = len(d.offset_dims) + len(d.collapsed_slice_dims) + len(d.operand_batching_dims)
     dropped = d.collapsed_slice_dims + d.operand_batching_dims

@@ -15,7 +15,8 @@ def slice_(goal: Goal) -> Proposal | None:
     starts, limits, strides = goal.attributes
     rank = _common_rank(goal, goal.attributes)
     x, result, draw = goal.operand_shape(), goal.result_shape(), goal.draw
-    if (x is not None and len(x) != rank) or (result is not None and len(result) != rank):
+    fixed = [each for each in goal.attributes if each is not FREE]
+    if any(each is not None and len(each) != rank for each in (x, result, *fixed)):
         return None
     recent, draw.recent_slice = draw.recent_slice, None
     if recent is not None and x is not None and rank == len(recent) > 0 and draw.chance(0.4):

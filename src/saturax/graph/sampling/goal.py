@@ -55,12 +55,16 @@ def known(partial: Any, index: int) -> int | None:
 
 @dataclass
 class Goal:
-    """Types are None and attributes FREE where they are to be drawn."""
+    """Types are None and attributes FREE where they are to be drawn.
+
+    For an operation with several results, `result` is the type of number `element`.
+    """
 
     draw: Draw
     result: TensorType | None
     operands: list[TensorType | None]
     attributes: tuple[Any, ...]
+    element: int = 0
 
     def dtype(self, *operands: int) -> str:
         """The element type of the result or of an operand (those named, or any), if known."""

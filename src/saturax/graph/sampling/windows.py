@@ -138,7 +138,8 @@ def reduce_window(goal: Goal) -> Proposal | None:
     x, result = goal.operand_shape(), goal.result_shape()
     f = _drawn_reducer(goal)
     rank = _window_rank(goal, window)
-    if f is None or any(s is not None and len(s) != rank for s in (x, result)):
+    fixed_parts = [] if window is FREE else [field for field in window if field is not FREE]
+    if f is None or any(s is not None and len(s) != rank for s in (x, result, *fixed_parts)):
         return None
     is_plain = draw.chance(0.5)
     rows: list[Row] = []

@@ -1,0 +1,10 @@
+"""What is known about values: the analysis of e-classes that side conditions of rules ask.
+
+`FactAnalysis` derives `Facts` for every e-node from those of its operands, and joins them where
+classes merge. Everything is a sound answer: what is not known to hold is not claimed.
+"""
+
+from saturax.facts.analysis import FactAnalysis
+from saturax.facts.model import Affine, Box, Facts, Known, Range, frozen, unknown
+
+__all__ = ["Affine", "Box", "FactAnalysis", "Facts", "Known", "Range", "frozen", "unknown"]

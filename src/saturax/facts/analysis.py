@@ -1,0 +1,140 @@
+"""The analysis: facts of an e-node from those of its operands, and facts of merged classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from saturax.facts import elementwise, movement, ordering, sums
+from saturax.facts.affine import affine_bounds, fitting
+from saturax.facts.literals import literal_known
+from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
+from saturax.graph.types import TensorType, TupleType, Type
+
+Transfer = Callable[[Any, Sequence[Facts], TensorType], Known]
+
+_MOVEMENT: dict[str, Transfer] = {
+    "broadcast_in_dim": movement.broadcast_in_dim,
+    "reshape": movement.reshape,
+    "transpose": movement.transpose,
+    "reverse": movement.reverse,
+    "slice": movement.slice_,
+    "pad": movement.pad,
+    "concatenate": movement.concatenate,
+    "dynamic_slice": movement.dynamic_slice,
+    "dynamic_update_slice": movement.dynamic_update_slice,
+    "gather": movement.gather,
+    "sort": ordering.sort,
+    "scatter": ordering.scatter,
+    "reduce": sums.reduce_,
+    "reduce_window": sums.reduce_window,
+    "convolution": sums.convolution,
+}
+"""Operations of whose result nothing is known unless something is of an operand."""
+
+_SEVERAL = frozenset({"sort_pair", "top_k", "arg_reduce"})
+"""Operations with several results of which something is known."""
+
+_ELEMENTWISE: dict[str, Transfer] = {
+    "unary": elementwise.unary,
+    "ternary": elementwise.ternary,
+}
+_PRODUCTS: dict[str, Callable[..., Known]] = {
+    "binary": elementwise.binary,
+    "dot_general": sums.dot_general,
+}
+"""Operations for which it matters whether both operands are one value, and what 0 · x is."""
+
+
+class FactAnalysis:
+    """Derives `Facts` for new e-nodes and joins them when classes merge.
+
+    `frozen` are the numbers of the parameters whose values are fixed before the program runs. With
+    `zeros_absorb`, 0 · x is taken to be 0 even if x may be infinite or NaN (numerics class FINITE).
+    """
+
+    def __init__(self, frozen: frozenset[int] = frozenset(), *, zeros_absorb: bool = False) -> None:
+        self._frozen = frozen
+        self._zeros_absorb = zeros_absorb
+        # Of e-nodes with children: many are alike in all but which children these are.
+        self._made: dict[tuple[Any, ...], Facts] = {}
+
+    def make(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children: tuple[Facts, ...],
+        type: Type,
+        operands: Sequence[int] = (),
+    ) -> Facts:
+        """Facts of a node from the facts of its operands; `operands` are equal where those are."""
+        if not children:
+            return self._leaf(op, attributes, type)
+        is_same = len(operands) == 2 and operands[0] == operands[1]
+        key = (op, attributes, children, type, is_same)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = self._derived(op, attributes, children, type, is_same)
+        return found
+
+    def _derived(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children: tuple[Facts, ...],
+        type: Type,
+        is_same: bool,
+    ) -> Facts:
+        known = self._known(op, attributes, children, type, is_same)
+        is_frozen = not op.startswith("stablehlo.") and all(x.is_frozen for x in children)
+        if known == NOTHING:
+            return frozen(type) if is_frozen else unknown(type)
+        return Facts(type, None, is_frozen, known)
+
+    def _leaf(self, op: str, attributes: tuple[Any, ...], type: Type) -> Facts:
+        if op == "constant":
+            return Facts(type, attributes[0], True, literal_known(attributes[0]))
+        if op == "iota":
+            return Facts(type, None, True, _iota(attributes[0], attributes[1]))
+        is_frozen = op == "parameter" and attributes[0] in self._frozen
+        return frozen(type) if is_frozen else unknown(type)
+
+    def _known(
+        self,
+        op: str,
+        attributes: tuple[Any, ...],
+        children: tuple[Facts, ...],
+        type: Type,
+        is_same: bool,
+    ) -> Known:
+        if isinstance(type, TupleType) and op in _SEVERAL:
+            return ordering.results(op, attributes, children, type)
+        if not isinstance(type, TensorType):
+            return NOTHING
+        if op == "get_result":
+            several = children[0].known.results
+            return several[attributes[0]] if several else NOTHING
+        transfer = _ELEMENTWISE.get(op)
+        if transfer is not None:
+            return transfer(attributes, children, type)
+        products = _PRODUCTS.get(op)
+        if products is not None:
+            return products(attributes, children, type, is_same, self._zeros_absorb)
+        transfer = _MOVEMENT.get(op)
+        if transfer is None or all(x.known is NOTHING for x in children):
+            return NOTHING
+        return transfer(attributes, children, type)
+
+    def join(self, a: Facts, b: Facts) -> Facts:
+        """Facts of a class that two classes with facts a and b merge into."""
+        return join(a, b)
+
+    def modify(self, egraph: Any, class_id: int) -> None:
+        """No node follows from facts alone: folding is a rule."""
+
+
+def _iota(dimension: int, type: TensorType) -> Known:
+    affine = fitting(Affine(0, tuple(int(d == dimension) for d in range(type.rank))), type)
+    if affine is None:
+        return NOTHING
+    return Known(Range(*affine_bounds(affine, type.shape)), affine=affine)

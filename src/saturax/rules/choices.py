@@ -1,0 +1,146 @@
+"""Choices that are arithmetic, and arithmetic that is a choice: absolute values, masks, extrema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    binary,
+    compare,
+    constant,
+    identity_value,
+    maximum,
+    minimum,
+    multiply,
+    negate,
+    select,
+    subtract,
+    unary,
+)
+from saturax.graph.types import TensorType, is_complex, is_unsigned
+from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all
+from saturax.rules.facts import constant_of
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+
+LATTICE = "{max(x, y), min(x, y)} = {x, y}"
+SELECT = "StableHLO spec, `select`"
+ABSOLUTE = "definition of |x|"
+
+# ------------------------------------------------------------------ absolute values
+
+
+def _is_signed(dtype: str) -> bool:
+    return dtype in REALS or (dtype in INTEGERS and not is_unsigned(dtype))
+
+
+@rule(
+    lambda x, c, d, k: select(compare(x, constant(c), d, k), negate(x), x),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def select_negative(x: Value, c: Literal, d: Any, k: Any) -> Value | None:
+    """-x where x < 0, else x = |x|; for ≤ too; x where …, else -x = -|x| for > and ≥"""
+    need(_is_signed(x.dtype) and is_all(c, 0.0) and k != "TOTALORDER")
+    need(d in ("LT", "LE", "GT", "GE"))
+    return unary("abs", x) if d in ("LT", "LE") else negate(unary("abs", x))
+
+
+select_negative_exactly = exactly(select_negative, lambda x, c, d, k: x.dtype in INTEGERS)
+
+
+@rule(
+    lambda x, c, d, k: select(compare(x, constant(c), d, k), x, negate(x)),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def select_nonnegative(x: Value, c: Literal, d: Any, k: Any) -> Value | None:
+    """x where x > 0, else -x = |x|; for ≥ too; -|x| for < and ≤"""
+    need(_is_signed(x.dtype) and is_all(c, 0.0) and k != "TOTALORDER")
+    need(d in ("LT", "LE", "GT", "GE"))
+    return unary("abs", x) if d in ("GT", "GE") else negate(unary("abs", x))
+
+
+select_nonnegative_exactly = exactly(select_nonnegative, lambda x, c, d, k: x.dtype in INTEGERS)
+
+
+@rule(
+    lambda g, x, c, d: binary(g, maximum(x, constant(c)), maximum(negate(x), constant(d))),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def combine_positive_and_negative_part(g: Any, x: Value, c: Literal, d: Literal) -> Value | None:
+    """max(x, 0) + max(-x, 0) = |x| and max(x, 0) - max(-x, 0) = x, real"""
+    need(g in ("add", "subtract") and x.dtype in REALS and is_all(c, 0.0) and is_all(d, 0.0))
+    return unary("abs", x) if g == "add" else x
+
+
+@rule(lambda g, x, y: binary(g, maximum(x, y), minimum(x, y)), numerics=BITWISE, source=LATTICE)
+def combine_extrema(g: Any, x: Value, y: Value) -> Value | None:
+    """max(x, y) + min(x, y) = x + y and max(x, y) · min(x, y) = x · y, not complex"""
+    need(g in ("add", "multiply", "xor", "and", "or") and not is_complex(x.dtype))
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    return binary(g, x, y)
+
+
+@rule(lambda x, y: subtract(maximum(x, y), minimum(x, y)), numerics=BITWISE, source=LATTICE)
+def difference_of_extrema(x: Value, y: Value) -> Value | None:
+    """max(x, y) - min(x, y) = |x - y|, real"""
+    need(x.dtype in REALS)
+    return unary("abs", subtract(x, y))
+
+
+@rule(
+    lambda x, c, e, d, k: select(compare(x, constant(e), d, k), x, multiply(x, constant(c))),
+    numerics=ROUNDING,
+    source="leaky rectifier",
+)
+def select_scaled(x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | None:
+    """x where x > 0, else c · x = max(x, c · x) for a splat 0 < c ≤ 1; ≥ too; real"""
+    need(x.dtype in REALS and d in ("GT", "GE") and k == "FLOAT" and is_all(e, 0.0))
+    need(c.is_splat and 0 < float(c.value) <= 1)
+    return maximum(x, multiply(x, constant(c)))
+
+
+# ------------------------------------------------------------------ masks
+
+
+def _is_free(f: Any, x: Value, y: Value) -> bool:
+    """Whether f(x, y) costs nothing: both are constant, or one is f's identity."""
+    c, d = constant_of(x), constant_of(y)
+    if c is not None and d is not None:
+        return True
+    neutral = identity_value(f, x.dtype) if isinstance(f, str) else None
+    literals = (c, d) if f in ("add", "multiply", "maximum", "minimum", "and", "or") else (d,)
+    if f == "subtract":
+        neutral = 0
+    return neutral is not None and any(
+        literal is not None and is_all(literal, neutral) for literal in literals
+    )
+
+
+def _masks(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["f32", "f64", "i32"])))
+    return {
+        "f": str(rng.choice(["add", "subtract", "maximum"])),
+        "x": type,
+        "y": splat(0, type),
+        "z": type,
+        "w": splat(0, type),
+    }
+
+
+@rule(
+    lambda f, p, x, y, z, w: binary(f, select(p, x, y), select(p, z, w)),
+    numerics=BITWISE,
+    source=SELECT,
+    uses_facts=True,
+    examples=_masks,
+)
+def merge_choices(f: Any, p: Value, x: Value, y: Value, z: Value, w: Value) -> Value | None:
+    """f(x where p else y, z where p else w) = f(x, z) where p, else f(y, w), one of them free"""
+    need(x.type == z.type and (_is_free(f, x, z) or _is_free(f, y, w)))
+    return select(p, binary(f, x, z), binary(f, y, w))

@@ -1,0 +1,158 @@
+"""Quotients and remainders of integers: together, nested, rounded down, by powers of two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    add,
+    binary,
+    compare,
+    constant,
+    divide,
+    full_like,
+    multiply,
+    negate,
+    select,
+    subtract,
+    unary,
+)
+from saturax.graph.types import TensorType, is_unsigned
+from saturax.rules.conditions import INTEGERS, is_all, need_variable
+from saturax.rules.rule import BITWISE, Examples, need, rule
+
+DIVISION = "division with remainder"
+BITS = "two's complement arithmetic"
+
+
+def _remainder(x: Any, y: Any) -> Any:
+    return binary("remainder", x, y)
+
+
+def _exponent_of_two(c: Literal) -> int:
+    """k where every element of the integer c is 2ᵏ; otherwise the rule does not apply."""
+    need(c.type.dtype in INTEGERS and c.is_splat)
+    value = int(c.value)
+    need(value > 0 and value & (value - 1) == 0)
+    return value.bit_length() - 1
+
+
+@rule(
+    lambda x, y: add(multiply(divide(x, y), y), _remainder(x, y)), numerics=BITWISE, source=DIVISION
+)
+def join_quotient_and_remainder(x: Value, y: Value) -> Value | None:
+    """(x / y) · y + x rem y = x, integers"""
+    need(x.dtype in INTEGERS)
+    return x
+
+
+@rule(lambda x, y: subtract(x, multiply(divide(x, y), y)), numerics=BITWISE, source=DIVISION)
+def recognize_remainder(x: Value, y: Value) -> Value | None:
+    """x - (x / y) · y = x rem y, integers"""
+    need(x.dtype in INTEGERS)
+    return _remainder(x, y)
+
+
+@rule(lambda x, y: subtract(x, _remainder(x, y)), numerics=BITWISE, source=DIVISION)
+def recognize_multiple(x: Value, y: Value) -> Value | None:
+    """x - x rem y = (x / y) · y, integers"""
+    need(x.dtype in INTEGERS)
+    return multiply(divide(x, y), y)
+
+
+@rule(lambda x, y: _remainder(_remainder(x, y), y), numerics=BITWISE, source=DIVISION)
+def remainder_twice(x: Value, y: Value) -> Value | None:
+    """(x rem y) rem y = x rem y, integers"""
+    need(x.dtype in INTEGERS)
+    return _remainder(x, y)
+
+
+@rule(lambda x, c: _remainder(x, constant(c)), numerics=BITWISE, source=DIVISION)
+def remainder_by_one(x: Value, c: Literal) -> Value | None:
+    """x rem 1 = 0, integers"""
+    need(x.dtype in INTEGERS and is_all(c, 1))
+    return full_like(x, 0)
+
+
+def _nested(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "ui8", "i32", "ui32"])))
+    small = int(rng.integers(1, 8))
+    return {"x": type, "c": splat(small * int(rng.integers(1, 8)), type), "d": splat(small, type)}
+
+
+@rule(
+    lambda x, c, d: divide(divide(x, constant(c)), constant(d)),
+    numerics=BITWISE,
+    source=DIVISION,
+    uses_facts=True,
+    examples=_nested,
+)
+def divide_twice(x: Value, c: Literal, d: Literal) -> Value | None:
+    """(x / c) / d = x / (c · d) for positive constants whose product does not overflow; integers"""
+    need_variable(x)
+    need(x.dtype in INTEGERS and c.is_splat and d.is_splat)
+    product = int(c.value) * int(d.value)
+    need(int(c.value) > 0 and int(d.value) > 0 and product <= np.iinfo(c.data.dtype).max)
+    return divide(x, full_like(x, product))
+
+
+@rule(
+    lambda x, c, d: _remainder(_remainder(x, constant(c)), constant(d)),
+    numerics=BITWISE,
+    source=DIVISION,
+    uses_facts=True,
+    examples=_nested,
+)
+def remainder_by_divisor(x: Value, c: Literal, d: Literal) -> Value | None:
+    """(x rem c) rem d = x rem d where d divides c, constants, not 0; integers"""
+    need_variable(x)
+    need(x.dtype in INTEGERS and c.is_splat and d.is_splat and int(c.value) and int(d.value))
+    need(int(c.value) % int(d.value) == 0 and int(c.value) > 0 and int(d.value) > 0)
+    return _remainder(x, full_like(x, int(d.value)))
+
+
+@rule(lambda x, c: divide(x, constant(c)), numerics=BITWISE, source=BITS)
+def divide_by_minus_one(x: Value, c: Literal) -> Value | None:
+    """x / (-1) = -x, signed"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype) and is_all(c, -1))
+    return negate(x)
+
+
+# ------------------------------------------------------------------ rounding down
+
+
+def _floored(divisor_is_power: bool) -> Examples:
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
+        divisor = 1 << int(rng.integers(0, 7)) if divisor_is_power else int(rng.integers(1, 100))
+        constants = {"c": divisor, "e": 1, "z": 0, "o": 1}
+        return {name: splat(value, type) for name, value in constants.items()} | {"x": type}
+
+    return draw
+
+
+@rule(
+    lambda x, c, e, z, o, k: select(
+        binary(
+            "and",
+            compare(unary("sign", x), constant(e), "NE", k),
+            compare(_remainder(x, constant(c)), constant(z), "NE", k),
+        ),
+        subtract(divide(x, constant(c)), constant(o)),
+        divide(x, constant(c)),
+    ),
+    numerics=BITWISE,
+    source=BITS,
+    examples=_floored(True),
+)
+def floored_quotient_by_shift(
+    x: Value, c: Literal, e: Literal, z: Literal, o: Literal, k: Any
+) -> Value | None:
+    """⌊x / 2ᵏ⌋ = x » k, as (q - 1 where x < 0 and the remainder is not 0, else q); signed"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
+    need(is_all(e, 1) and is_all(z, 0) and is_all(o, 1))
+    return binary("shift_right_arithmetic", x, full_like(x, _exponent_of_two(c)))

@@ -1,0 +1,109 @@
+"""Matrices of a known structure under masks, reductions and transposes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.facts.model import FULL_LOWER, FULL_UPPER
+from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    add,
+    broadcast_in_dim,
+    compare,
+    full,
+    iota,
+    reduce_,
+    select,
+    transpose,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.facts import (
+    facts_of,
+    is_identity,
+    is_lower_triangular,
+    is_symmetric,
+    is_upper_triangular,
+    is_zero,
+)
+from saturax.rules.rule import ROUNDING, need, rule
+
+
+@rule(
+    lambda x, p: transpose(x, p),
+    numerics=ROUNDING,
+    source="definition of symmetric",
+    uses_facts=True,
+)
+def drop_transpose_of_symmetric(x: Value, p: Any) -> Value | None:
+    """xᵀ = x for symmetric matrices x, also in batches"""
+    rank = x.rank
+    need(rank >= 2 and list(p) == [*range(rank - 2), rank - 1, rank - 2] and is_symmetric(x))
+    return x
+
+
+def _covers(p: Value, x: Value) -> bool:
+    """Whether p is true wherever x may be other than 0."""
+    bits = facts_of(p).known.matrix
+    lower = bits & FULL_LOWER and is_lower_triangular(x)
+    return bool(lower or (bits & FULL_UPPER and is_upper_triangular(x)))
+
+
+def _masked_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A triangular constant under a mask."""
+    n, m = (int(i) for i in rng.integers(1, 6, 2))
+    counts, shift = TensorType((n, m), "i32"), int(rng.integers(0, 2))
+    builder = GraphBuilder()
+    is_lower = rng.random() < 0.5
+    with building(builder):
+        rows = add(iota(0, counts), full(shift if is_lower else -shift, counts))
+        mask = builder.finish(
+            [compare(rows, iota(1, counts), "GE" if is_lower else "LE", "SIGNED")]
+        )
+    matrix = (np.tril if is_lower else np.triu)(rng.normal(size=(n, m)))
+    return {"p": mask, "x": Literal(matrix), "y": Literal(np.zeros((n, m)))}
+
+
+@rule(
+    lambda p, x, y: select(p, x, y),
+    numerics=ROUNDING,
+    source="definition of triangular",
+    uses_facts=True,
+    examples=_masked_example,
+)
+def drop_triangular_mask(p: Value, x: Value, y: Value) -> Value | None:
+    """x where p, else 0 = x for triangular x, if p is true in its triangle"""
+    need(is_zero(y) and _covers(p, x))
+    return x
+
+
+def _diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A vector on the diagonal of matrices, which are summed along rows or columns."""
+    n, batch = int(rng.integers(1, 5)), tuple(map(int, rng.integers(1, 3, rng.integers(0, 2))))
+    shape = (*batch, n, n)
+    builder = GraphBuilder()
+    with building(builder):
+        counts = TensorType(shape, "i32")
+        rows, columns = iota(len(shape) - 2, counts), iota(len(shape) - 1, counts)
+        mask = builder.finish([compare(rows, columns, "EQ", "SIGNED")])
+    places = [*range(len(batch)), len(batch) + int(rng.integers(0, 2))]
+    d = tuple(place for place in places if rng.random() < 0.8)
+    v = TensorType(tuple(shape[place] for place in d), "f32")
+    e = (len(batch) + int(rng.integers(0, 2)),)
+    return {"p": mask, "v": v, "w": shape, "d": d, "z": splat(0, TensorType(shape, "f32")), "e": e}
+
+
+@rule(
+    lambda p, v, w, d, z, e: reduce_("add", select(p, broadcast_in_dim(v, w, d), z), e),
+    numerics=ROUNDING,
+    source="the diagonal of diag(v)",
+    uses_facts=True,
+    examples=_diagonal_example,
+)
+def diagonal_of_broadcast(p: Value, v: Value, w: Any, d: Any, z: Value, e: Any) -> Value | None:
+    """Σᵢ diag(v)ᵢⱼ = v, also in batches"""
+    last = {len(w) - 1, len(w) - 2}
+    need(is_identity(p) and is_zero(z) and len(e) == 1 and set(e) <= last and not last <= set(d))
+    return broadcast_in_dim(v, w[:-1], [min(place, len(w) - 2) for place in d])

@@ -1,0 +1,332 @@
+"""Products with matrices of a known structure: zero, identity, diagonal, permutation, zero blocks.
+
+Letters as in `contraction`: dimension numbers d, precision p, result type t. What the structure
+leaves out are products with 0, which are 0 where the other operand is finite: each equation is a
+rule of class FINITE, and a rule of class ROUNDING for operands that are proved finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    DotDimensions,
+    GatherDimensions,
+    Precision,
+    concatenate_all,
+    constant,
+    convert,
+    dot_general,
+    full,
+    gather,
+    multiply,
+    reduce_,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.arithmetic import is_uniform
+from saturax.rules.einsum import Einsum, Labels, along, contract, einsum_of, is_swappable, sizes
+from saturax.rules.einsum import swapped as swapped_precision
+from saturax.rules.facts import (
+    constant_of,
+    is_diagonal,
+    is_finite,
+    is_identity,
+    is_zero,
+    one_hot_of,
+    zero_blocks_of,
+)
+from saturax.rules.moves import cut, transposed
+from saturax.rules.permutations import permutation_to
+from saturax.rules.rule import FINITE, ROUNDING, Examples, Rule, need, rule
+
+ZERO = "0·y = 0"
+
+_MOST_PARTS = 4
+_WORTHWHILE = 0.8
+"""A product is taken apart into so many parts at most, if that leaves this share of the work."""
+
+
+class Side(NamedTuple):
+    """A contraction seen from one operand: `own` labels those of `s`, `other` those of `o`."""
+
+    s: Value
+    o: Value
+    own: Labels
+    other: Labels
+    result: Labels
+    precision: Precision
+    dtype: str
+
+    @property
+    def size(self) -> dict[Any, int]:
+        """The size of each labelled dimension."""
+        return sizes(self.own, self.s.shape) | sizes(self.other, self.o.shape)
+
+    def matrix(self) -> tuple[Any, Any]:
+        """The contracted and the other label of the matrices that s holds, if one is contracted
+        and all before them are batched.
+        """
+        need(self.s.rank >= 2 and all(label in self.other for label in self.own[:-2]))
+        contracted = [label for label in self.own[-2:] if label in self.other]
+        need(len(contracted) == 1 and contracted[0] not in self.result)
+        (free,) = (label for label in self.own[-2:] if label != contracted[0])
+        return contracted[0], free
+
+
+def _sides(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Iterator[Side]:
+    """The contraction seen from x, and from y."""
+    labels = einsum_of(d, x.rank, y.rank)
+    yield Side(x, y, labels.x, labels.y, labels.result, p, t)
+    if is_swappable(p):
+        yield Side(y, x, labels.y, labels.x, labels.result, swapped_precision(p), t)
+
+
+Matrix = Callable[[np.random.Generator, int], np.ndarray[Any, Any]]
+"""Draws a square matrix of a size."""
+
+
+def _structured(
+    test: Callable[[Side], bool], source: str, matrix: Matrix
+) -> Callable[[Callable[[Side], Any]], tuple[Rule, Rule]]:
+    """Make two rules of an equation for products of which one side passes `test`: the general
+    one, and one for products whose other operand is finite. `matrix` draws examples.
+    """
+
+    def decorate(equation: Callable[[Side], Any]) -> tuple[Rule, Rule]:
+        return (
+            _rule(equation, test, source, _example(matrix), is_general=True),
+            _rule(equation, test, source, _example(matrix, is_finite=True), is_general=False),
+        )
+
+    return decorate
+
+
+def _rule(
+    equation: Callable[[Side], Any],
+    test: Callable[[Side], bool],
+    source: str,
+    examples: Examples,
+    is_general: bool,
+) -> Rule:
+    """The general rule, or the one for finite operands."""
+    name = equation.__name__.lstrip("_")
+
+    def right(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+        for side in _sides(x, y, d, p, t):
+            if test(side) and (is_general or is_finite(side.o)):
+                return equation(side)
+        return None
+
+    right.__name__ = name if is_general else f"{name}_of_finite"
+    right.__doc__ = equation.__doc__ if is_general else f"{equation.__doc__} (y is finite)"
+    return rule(
+        lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+        numerics=FINITE if is_general else ROUNDING,
+        source=source,
+        uses_facts=True,
+        examples=examples,
+    )(right)
+
+
+# ------------------------------------------------------------------ examples
+
+
+def _example(matrix: Matrix, is_finite: bool = False) -> Examples:
+    """Examples of products of a constant square matrix, on either side, with another one; if
+    that `is_finite`, it was converted from integers.
+    """
+
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        n, m = int(rng.integers(1, 6)), int(rng.integers(1, 5))
+        literal = Literal(matrix(rng, n).astype(np.float64))
+        first, second = int(rng.integers(0, 2)), int(rng.integers(0, 2))
+        other: Any = TensorType((n, m) if second == 0 else (m, n), "f64")
+        if is_finite:
+            builder = GraphBuilder((other.with_dtype("i32"),))
+            with building(builder):
+                other = builder.finish([convert(builder.parameters[0], "f64")])
+        if rng.random() < 0.5:
+            d = DotDimensions((), (), (first,), (second,))
+            return {"x": literal, "y": other, "d": d, "t": "f64"}
+        d = DotDimensions((), (), (second,), (first,))
+        return {"x": other, "y": literal, "d": d, "t": "f64"}
+
+    return draw
+
+
+def _block_diagonal(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
+    x = np.zeros((n, n))
+    cut = int(rng.integers(0, n + 1))
+    x[:cut, :cut], x[cut:, cut + 1 :] = 2, 3
+    return x[::-1] if rng.random() < 0.5 else x
+
+
+# ------------------------------------------------------------------ products
+
+
+@_structured(lambda side: is_zero(side.s), ZERO, (lambda rng, n: np.zeros((n, n))))
+def _dot_with_zero(side: Side) -> Any:
+    """0 · y = 0"""
+    size = side.size
+    return full(0, TensorType(tuple(size[label] for label in side.result), side.dtype))
+
+
+@_structured(lambda side: is_identity(side.s), "1·Y = Y", (lambda rng, n: np.eye(n)))
+def _dot_with_identity(side: Side) -> Any:
+    """1 · y = y, transposed as the dimension numbers say"""
+    need(side.o.dtype == side.dtype)
+    contracted, free = side.matrix()
+    renamed = tuple(free if label == contracted else label for label in side.other)
+    return transposed(side.o, permutation_to(renamed, side.result))
+
+
+@_structured(
+    lambda side: is_diagonal(side.s) and not is_zero(side.s) and not is_identity(side.s),
+    "diag(v)·Y scales the rows of Y",
+    (lambda rng, n: np.diag(rng.integers(-3, 4, n))),
+)
+def _dot_with_diagonal(side: Side) -> Any:
+    """diag(v) · y = v · y, element by element"""
+    need(side.s.shape[-1] == side.s.shape[-2] and is_uniform(side.dtype, side.s, side.o))
+    contracted, free = side.matrix()
+    # All but the diagonal is 0.
+    diagonal = reduce_("add", side.s, (side.own.index(contracted),))
+    own = tuple(label for label in side.own if label != contracted)
+    renamed = tuple(free if label == contracted else label for label in side.other)
+    size = side.size
+    scaled = multiply(along(diagonal, own, renamed, size), side.o)
+    return transposed(scaled, permutation_to(renamed, side.result))
+
+
+def _is_choosing(side: Side) -> bool:
+    """Whether s is a constant matrix that chooses one element along what is contracted."""
+    if side.s.rank != 2 or constant_of(side.s) is None or is_identity(side.s):
+        return False
+    return any(side.own[d] in side.other for d in one_hot_of(side.s))
+
+
+def _choice(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
+    return np.eye(n)[rng.permutation(n)] if rng.random() < 0.7 else np.eye(n)[[0] * n]
+
+
+@_structured(_is_choosing, "a one-hot row chooses a row", (_choice))
+def _dot_with_choice(side: Side) -> Any:
+    """x · y = the rows of y that constant one-hot rows of x choose, y[argmax x]"""
+    need(side.o.dtype == side.dtype)
+    contracted, free = side.matrix()
+    axis = side.own.index(contracted)
+    need(axis in one_hot_of(side.s))
+    literal = constant_of(side.s)
+    assert literal is not None
+    rows = np.argmax(np.asarray(literal.array).astype(np.float64), axis).astype(np.int32)
+    place = side.other.index(contracted)
+    offsets = tuple(i for i in range(side.o.rank) if i != place)
+    d = GatherDimensions(offsets, (place,), (), (), (place,), 1)
+    n = tuple(1 if i == place else m for i, m in enumerate(side.o.shape))
+    renamed = tuple(free if label == contracted else label for label in side.other)
+    picked = gather(side.o, constant(Literal(rows)), d, n)
+    return transposed(picked, permutation_to(renamed, side.result))
+
+
+# ------------------------------------------------------------------ zero blocks
+
+
+class _Part(NamedTuple):
+    """A part of a product: from `begin` to `end` along one dimension of the result, and what is to
+    be contracted for it.
+    """
+
+    begin: int
+    end: int
+    low: int
+    high: int
+
+
+def _parts(side: Side, along_: Any, contracted: Any) -> list[_Part]:
+    """The parts of a product between the ends of zero blocks along one dimension."""
+    place, at = side.own.index(along_), side.own.index(contracted)
+    n, m = side.s.shape[place], side.s.shape[at]
+    blocks = [
+        (begin[place], end[place], begin[at], end[at])
+        for begin, end in zero_blocks_of(side.s)
+        if all(
+            i in (place, at) or (begin[i] == 0 and end[i] == size)
+            for i, size in enumerate(side.s.shape)
+        )
+    ]
+    cuts = sorted({0, n, *(c for block in blocks for c in block[:2])})
+    parts: list[_Part] = []
+    for a, b in pairwise(cuts):
+        low, high = _nonzero([block[2:] for block in blocks if block[0] <= a and b <= block[1]], m)
+        last = parts[-1] if parts else None
+        if last is not None and (last.low, last.high) == (low, high):
+            parts[-1] = last._replace(end=b)
+        else:
+            parts.append(_Part(a, b, low, high))
+    return parts
+
+
+def _nonzero(zeros: list[tuple[int, int]], size: int) -> tuple[int, int]:
+    """The interval that is left of 0 … size without zeros at its ends."""
+    low, high = 0, size
+    for _ in zeros:
+        low = max([low, *(b for a, b in zeros if a <= low)])
+        high = min([high, *(a for a, b in zeros if b >= high)])
+    return (low, high) if low < high else (0, 0)
+
+
+def _best_parts(side: Side) -> tuple[Any, Any, list[_Part]]:
+    """The parts that leave the least work, with the label that is cut and the contracted one."""
+    found: list[tuple[float, int, Any, Any, list[_Part]]] = []
+    size = side.size
+    kept = [label for label in side.own if label in side.result]
+    contracted = [label for label in side.own if label in side.other and label not in side.result]
+    for label in kept:
+        for inner in contracted:
+            parts = _parts(side, label, inner)
+            work = sum((part.end - part.begin) * (part.high - part.low) for part in parts)
+            share = work / max(size[label] * size[inner], 1)
+            if share <= _WORTHWHILE and len(parts) <= _MOST_PARTS:
+                found.append((share, len(found), label, inner, parts))
+    need(found)
+    _, _, label, inner, parts = min(found)
+    return label, inner, parts
+
+
+@_structured(
+    lambda side: not is_zero(side.s) and bool(zero_blocks_of(side.s)) and side.s.rank > 1,
+    ZERO,
+    (_block_diagonal),
+)
+def _dot_with_zero_blocks(side: Side) -> Any:
+    """x · y in parts that leave out blocks of zeros of x, at least a fifth of the work"""
+    label, inner, parts = _best_parts(side)
+    size, place = side.size, side.result.index(label)
+    results = []
+    for part in parts:
+        bounds = {label: (part.begin, part.end, 1), inner: (part.low, part.high, 1)}
+        shape = [size[name] for name in side.result]
+        shape[place] = part.end - part.begin
+        if part.low == part.high:
+            results.append(full(0, TensorType(tuple(shape), side.dtype)))
+            continue
+        s, o = (
+            cut(value, [bounds.get(name, (0, size[name], 1)) for name in labels])
+            for value, labels in ((side.s, side.own), (side.o, side.other))
+        )
+        labels = Einsum(side.own, side.other, side.result)
+        results.append(contract(s, o, labels, side.precision, side.dtype))
+    return concatenate_all(results, place)
+
+
+dot_with_zero, dot_with_zero_of_finite = _dot_with_zero
+dot_with_identity, dot_with_identity_of_finite = _dot_with_identity
+dot_with_diagonal, dot_with_diagonal_of_finite = _dot_with_diagonal
+dot_with_choice, dot_with_choice_of_finite = _dot_with_choice
+dot_with_zero_blocks, dot_with_zero_blocks_of_finite = _dot_with_zero_blocks

@@ -1,0 +1,214 @@
+"""What solves, determinants and Cholesky factors stand for; structure, and what cancels.
+
+Letters: a is the matrix, b the right side, r the routine, d and p dimension numbers and precision
+of a product, e its element type. a⁻¹ is `solve` of the identity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    DotDimensions,
+    Precision,
+    Routine,
+    broadcast_in_dim,
+    cholesky,
+    divide,
+    dot_general,
+    log_abs_determinant,
+    reduce_,
+    solve,
+    transpose,
+    unary,
+)
+from saturax.graph.types import TensorType, is_complex, numpy_dtype
+from saturax.rules.arithmetic import is_uniform
+from saturax.rules.factors import (
+    cholesky_factor,
+    diagonal_matrix,
+    diagonal_of,
+    lower_part,
+    lu_factors,
+    lu_solution,
+    lu_transposed_solution,
+)
+from saturax.rules.facts import is_diagonal, is_identity, is_symmetric
+from saturax.rules.rule import FINITE, ROUNDING, need, rule
+from saturax.rules.solving import (
+    swap,
+)
+
+LU = "LAPACK, getrf and getrs"
+Dimensions = tuple[int, ...]
+
+
+# Examples.
+
+
+def square_example(rng: np.random.Generator) -> dict[str, Any]:
+    """a and b of one square shape, and their matrix product."""
+    batch = tuple(int(n) for n in rng.integers(1, 3, rng.integers(0, 2)))
+    n, rank = int(rng.integers(1, 5)), len(batch)
+    a = TensorType((*batch, n, n), str(rng.choice(["f32", "f64", "complex<f32>"])))
+    dims = tuple(range(rank))
+    product = DotDimensions(dims, dims, (rank + 1,), (rank,))
+    eye = np.broadcast_to(np.eye(n), a.shape).astype(numpy_dtype(a.dtype))
+    return {"a": a, "b": a, "d": product, "e": a.dtype, "q": swap(a.rank), "i": Literal(eye)}
+
+
+def diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A constant diagonal a, and b with as many rows."""
+    n, m = (int(i) for i in rng.integers(1, 5, 2))
+    return {"a": Literal(np.diag(rng.normal(2.0, 1.0, n))), "b": TensorType((n, m), "f64")}
+
+
+# What notions stand for.
+
+
+@rule(lambda a, b, r: solve(a, b, r), numerics=ROUNDING, source=LU)
+def solve_by_lu(a: Value, b: Value, r: Any) -> Any:
+    """a⁻¹b = U⁻¹(L⁻¹(P·b)), where P·a = L·U"""
+    need(Routine(*r).library and b.size > 0)
+    return lu_solution(a, b, Routine(*r))
+
+
+@rule(
+    lambda a, q, b, r: solve(transpose(a, q), b, r),
+    numerics=ROUNDING,
+    source=LU,
+    examples=square_example,
+)
+def solve_transposed_by_lu(a: Value, q: Dimensions, b: Value, r: Any) -> Any:
+    """a⁻ᵀb = Pᵀ(L⁻ᵀ(U⁻ᵀb)), where P·a = L·U"""
+    need(Routine(*r).library and q == swap(a.rank) and b.size > 0)
+    return lu_transposed_solution(a, b, Routine(*r))
+
+
+@rule(lambda a, r: log_abs_determinant(a, r), numerics=ROUNDING, source=LU)
+def log_determinant_by_lu(a: Value, r: Any) -> Any:
+    """log|det a| = Σ log|uᵢᵢ|, where P·a = L·U; -∞ if some uᵢᵢ = 0"""
+    need(Routine(*r).library and a.size > 0)
+    factors, _ = lu_factors(a, Routine(*r))
+    return reduce_("add", unary("log", unary("abs", diagonal_of(factors))), (a.rank - 2,))
+
+
+@rule(lambda a, r: cholesky(a, r), numerics=ROUNDING, source="LAPACK, potrf")
+def cholesky_by_library(a: Value, r: Any) -> Any:
+    """L with L·Lᴴ = a, by a call that leaves what is above the diagonal"""
+    need(Routine(*r).library)
+    return lower_part(cholesky_factor(a, Routine(*r)))
+
+
+# Structure.
+
+
+@rule(
+    lambda a, b, r: solve(a, b, r),
+    numerics=ROUNDING,
+    source="a diagonal matrix is inverted element by element",
+    uses_facts=True,
+    examples=diagonal_example,
+)
+def solve_with_diagonal(a: Value, b: Value, r: Any) -> Any:
+    """a⁻¹b = b / diagonal of a if a is diagonal"""
+    need(is_diagonal(a))
+    diagonal = reduce_("add", a, (a.rank - 2,))
+    return divide(b, broadcast_in_dim(diagonal, b.shape, range(a.rank - 1)))
+
+
+@rule(
+    lambda a, r: cholesky(a, r),
+    numerics=ROUNDING,
+    source="√d·√d = d",
+    uses_facts=True,
+    examples=lambda rng: {"a": Literal(np.diag(rng.uniform(0.5, 3.0, rng.integers(1, 5))))},
+)
+def cholesky_of_diagonal(a: Value, r: Any) -> Any:
+    """The Cholesky factor of a diagonal matrix has the square roots of its diagonal on its own"""
+    need(is_diagonal(a) and not is_complex(a.dtype))
+    roots = unary("sqrt", reduce_("add", a, (a.rank - 2,)))
+    return diagonal_matrix(roots)
+
+
+@rule(
+    lambda a, r, s, d, p, e: dot_general(cholesky(a, r), cholesky(a, s), d, p, e),
+    numerics=FINITE,
+    source="definition of the Cholesky factor",
+    uses_facts=True,
+    examples=lambda rng: _factored(rng),
+)
+def multiply_cholesky_factors(a: Value, r: Any, s: Any, d: Any, p: Any, e: str) -> Any:
+    """L·Lᵀ = a for the factor L of symmetric a, if it is positive definite"""
+    need(not is_complex(a.dtype) and a.dtype == e and is_symmetric(a))
+    rank = a.rank
+    batch = tuple(range(rank - 2))
+    need(DotDimensions(*d) == DotDimensions(batch, batch, (rank - 1,), (rank - 1,)))
+    return a
+
+
+def _factored(rng: np.random.Generator) -> dict[str, Any]:
+    n = int(rng.integers(1, 5))
+    x = rng.normal(size=(n, n))
+    a = x @ x.T + np.eye(n)
+    return {"a": Literal((a + a.T) / 2), "d": DotDimensions((), (), (1,), (1,)), "e": "f64"}
+
+
+# Cancellation: only where a is invertible, and then all results are finite.
+
+
+@rule(
+    lambda a, x, d, p, e, r: solve(a, dot_general(a, x, d, p, e), r),
+    numerics=FINITE,
+    source="a⁻¹·a = 1",
+    examples=lambda rng: _cancelled(rng),
+)
+def cancel_product_in_solve(a: Value, x: Value, d: Any, p: Any, e: str, r: Any) -> Any:
+    """a⁻¹(a · x) = x for invertible a"""
+    need(_is_matrix_product(DotDimensions(*d), a) and is_uniform(e, a, x) and x.rank == a.rank)
+    return x
+
+
+@rule(
+    lambda a, b, d, p, e, r: dot_general(a, solve(a, b, r), d, p, e),
+    numerics=FINITE,
+    source="a·a⁻¹ = 1",
+    examples=lambda rng: _cancelled(rng),
+)
+def cancel_solve_in_product(a: Value, b: Value, d: Any, p: Any, e: str, r: Any) -> Any:
+    """a · (a⁻¹b) = b for invertible a"""
+    need(_is_matrix_product(DotDimensions(*d), a) and is_uniform(e, a, b))
+    return b
+
+
+def _is_matrix_product(d: DotDimensions, a: Value) -> bool:
+    batch = tuple(range(a.rank - 2))
+    return d == DotDimensions(batch, batch, (a.rank - 1,), (a.rank - 2,))
+
+
+def _cancelled(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = square_example(rng)
+    n, a = int(rng.integers(1, 5)), drawn["a"]
+    x = a.with_shape((*a.shape[:-1], n))
+    return {"a": a, "d": drawn["d"], "e": a.dtype, "x": x, "b": x}
+
+
+@rule(
+    lambda a, i, r, b, s: solve(solve(a, i, r), b, s),
+    numerics=FINITE,
+    source="(a⁻¹)⁻¹ = a",
+    uses_facts=True,
+    examples=lambda rng: {n: x for n, x in square_example(rng).items() if n in "abi"},
+)
+def solve_with_inverse_as_product(a: Value, i: Value, r: Any, b: Value, s: Any) -> Any:
+    """(a⁻¹)⁻¹b = a · b for invertible a"""
+    need(is_identity(i))
+    if is_identity(b):
+        return a
+    batch = tuple(range(a.rank - 2))
+    d = DotDimensions(batch, batch, (a.rank - 1,), (a.rank - 2,))
+    return dot_general(a, b, d, Precision(), a.dtype)

@@ -1,0 +1,86 @@
+"""Extrema before decreasing functions and odd powers; reductions of rolled operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    concatenate,
+    constant,
+    multiply,
+    reduce_,
+    slice_,
+    subtract,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.conditions import REALS, exactly, is_exact
+from saturax.rules.rule import ROUNDING, need, rule
+
+MONOTONE = "monotone functions preserve order"
+DUAL = {"maximum": "minimum", "minimum": "maximum"}
+
+
+@rule(
+    lambda f, x, c, d: reduce_(f, subtract(constant(c), x), d), numerics=ROUNDING, source=MONOTONE
+)
+def reduce_before_minuend(f: Any, x: Value, c: Literal, d: Any) -> Value | None:
+    """max(c - x) = c - min x for a finite splat c; the minimum too; real, of some elements"""
+    need(f in DUAL and x.dtype in REALS and c.is_splat and bool(np.isfinite(c.value)))
+    need(x.size > 0)
+    result = reduce_(DUAL[f], x, d)
+    return subtract(constant(Literal(c.data, result.shape)), result)
+
+
+@rule(
+    lambda f, x, d: reduce_(f, multiply(x, multiply(x, x)), d), numerics=ROUNDING, source=MONOTONE
+)
+def reduce_before_cube(f: Any, x: Value, d: Any) -> Value | None:
+    """max x³ = (max x)³; the minimum too; real"""
+    need(f in DUAL and x.dtype in REALS)
+    result = reduce_(f, x, d)
+    return multiply(result, multiply(result, result))
+
+
+def _rolled(rng: np.random.Generator) -> dict[str, Any]:
+    n, m = int(rng.integers(2, 6)), int(rng.integers(1, 4))
+    at = int(rng.integers(1, n))
+    return {
+        "x": TensorType((n, m), "f32"),
+        "a": (at, 0),
+        "b": (n, m),
+        "u": (0, 0),
+        "v": (at, m),
+        "s": (1, 1),
+        "k": 0,
+        "d": (0,),
+    }
+
+
+@rule(
+    lambda f, x, a, b, u, v, s, k, d: reduce_(
+        f, concatenate(slice_(x, a, b, s), slice_(x, u, v, s), k), d
+    ),
+    numerics=ROUNDING,
+    source="reductions commute",
+    examples=_rolled,
+)
+def reduce_rolled(
+    f: Any, x: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any, d: Any
+) -> Value | None:
+    """reduce [x[i:], x[:i]] = reduce x along that dimension"""
+    need(k in d and all(step == 1 for step in s))
+    other = [i for i in range(x.rank) if i != k]
+    need(all(a[i] == u[i] == 0 and b[i] == v[i] == x.shape[i] for i in other))
+    need(u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
+    return reduce_(f, x, d)
+
+
+reduce_rolled_exactly = exactly(
+    reduce_rolled,
+    lambda f, x, **_: is_exact(f, x.dtype),
+    examples=lambda rng: {**_rolled(rng), "f": "maximum"},
+)

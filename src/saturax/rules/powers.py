@@ -1,0 +1,148 @@
+"""Roots, powers and reciprocals of one another.
+
+What is false at 0 alone, as x / x = 1, is of the class APPROXIMATE: 0 is finite. `known_domains`
+has twins for operands that are proved not to be 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import constant, divide, full_like, multiply, power, unary
+from saturax.rules.conditions import REALS, is_all
+from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
+
+DEFINITION = "definition over the reals"
+FIELD = "field axioms"
+
+
+def _sqrt(x: Any) -> Any:
+    return unary("sqrt", x)
+
+
+def _rsqrt(x: Any) -> Any:
+    return unary("rsqrt", x)
+
+
+@rule(lambda x, c: power(constant(c), x), numerics=BITWISE, source="IEEE 754-2019, pow")
+def power_of_one(x: Value, c: Literal) -> Value | None:
+    """1ˣ = 1 (also for NaN), real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return full_like(x, 1)
+
+
+@rule(lambda x, c: _sqrt(divide(constant(c), x)), numerics=ROUNDING, source=DEFINITION)
+def root_of_reciprocal(x: Value, c: Literal) -> Value | None:
+    """√(1/x) = rsqrt x, x real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return _rsqrt(x)
+
+
+@rule(lambda x, c: _rsqrt(divide(constant(c), x)), numerics=ROUNDING, source=DEFINITION)
+def reciprocal_root_of_reciprocal(x: Value, c: Literal) -> Value | None:
+    """rsqrt(1/x) = √x, x real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return _sqrt(x)
+
+
+@rule(lambda x: divide(x, _sqrt(x)), numerics=APPROXIMATE, source=DEFINITION)
+def divide_by_own_root(x: Value) -> Value | None:
+    """x / √x = √x, where x is not 0; x real"""
+    need(x.dtype in REALS)
+    return _sqrt(x)
+
+
+@rule(lambda x: multiply(x, _rsqrt(x)), numerics=APPROXIMATE, source=DEFINITION)
+def multiply_by_own_reciprocal_root(x: Value) -> Value | None:
+    """x · rsqrt x = √x, where x is not 0; x real"""
+    need(x.dtype in REALS)
+    return _sqrt(x)
+
+
+@rule(lambda x: divide(_sqrt(x), x), numerics=ROUNDING, source=DEFINITION)
+def divide_root_by_radicand(x: Value) -> Value | None:
+    """√x / x = rsqrt x, x real"""
+    need(x.dtype in REALS)
+    return _rsqrt(x)
+
+
+@rule(lambda x: multiply(_rsqrt(x), _rsqrt(x)), numerics=FINITE, source=DEFINITION)
+def square_of_reciprocal_root(x: Value) -> Value | None:
+    """rsqrt x · rsqrt x = 1/x, where rsqrt x is defined; x real"""
+    need(x.dtype in REALS)
+    return divide(full_like(x, 1), x)
+
+
+@rule(lambda x: multiply(_sqrt(x), _rsqrt(x)), numerics=APPROXIMATE, source=DEFINITION)
+def root_times_reciprocal_root(x: Value) -> Value | None:
+    """√x · rsqrt x = 1, where rsqrt x is defined; x real"""
+    need(x.dtype in REALS)
+    return full_like(x, 1)
+
+
+@rule(lambda x: _rsqrt(multiply(x, x)), numerics=ROUNDING, source=DEFINITION)
+def reciprocal_root_of_square(x: Value) -> Value | None:
+    """rsqrt(x · x) = 1 / |x|, x real"""
+    need(x.dtype in REALS)
+    return divide(full_like(x, 1), unary("abs", x))
+
+
+@rule(lambda x: _rsqrt(unary("exponential", x)), numerics=ROUNDING, source=DEFINITION)
+def reciprocal_root_of_exponential(x: Value) -> Value | None:
+    """rsqrt(exp x) = exp(-x / 2), x real"""
+    need(x.dtype in REALS)
+    return unary("exponential", multiply(x, full_like(x, -0.5)))
+
+
+# ------------------------------------------------------------------ quotients that cancel
+
+
+@rule(lambda x: divide(x, x), numerics=APPROXIMATE, source=FIELD)
+def divide_by_itself(x: Value) -> Value | None:
+    """x / x = 1, where x is not 0; not integers"""
+    need(x.dtype in REALS)
+    return full_like(x, 1)
+
+
+@rule(lambda x, y: multiply(divide(x, y), y), numerics=APPROXIMATE, source=FIELD)
+def multiply_by_divisor(x: Value, y: Value) -> Value | None:
+    """x / y · y = x, where y is not 0; real"""
+    need(x.dtype in REALS)
+    return x
+
+
+@rule(lambda x, y: divide(multiply(x, y), y), numerics=APPROXIMATE, source=FIELD)
+def divide_by_factor(x: Value, y: Value) -> Value | None:
+    """x · y / y = x, where y is not 0; real"""
+    need(x.dtype in REALS)
+    return x
+
+
+@rule(lambda x, y: divide(x, multiply(x, y)), numerics=APPROXIMATE, source=FIELD)
+def divide_by_multiple(x: Value, y: Value) -> Value | None:
+    """x / (x · y) = 1 / y, where x is not 0; real"""
+    need(x.dtype in REALS)
+    return divide(full_like(y, 1), y)
+
+
+@rule(lambda x, y, z: divide(multiply(x, y), multiply(x, z)), numerics=APPROXIMATE, source=FIELD)
+def cancel_factor(x: Value, y: Value, z: Value) -> Value | None:
+    """x · y / (x · z) = y / z, where x is not 0; real"""
+    need(x.dtype in REALS)
+    return divide(y, z)
+
+
+@rule(lambda x, y, z: divide(divide(x, z), divide(y, z)), numerics=APPROXIMATE, source=FIELD)
+def cancel_divisor(x: Value, y: Value, z: Value) -> Value | None:
+    """(x / z) / (y / z) = x / y, where z is not 0; real"""
+    need(x.dtype in REALS)
+    return divide(x, y)
+
+
+@rule(lambda x, c, d: divide(constant(c), divide(constant(d), x)), numerics=ROUNDING, source=FIELD)
+def reciprocal_of_reciprocal(x: Value, c: Literal, d: Literal) -> Value | None:
+    """1 / (1 / x) = x, x real"""
+    need(x.dtype in REALS and is_all(c, 1.0) and is_all(d, 1.0))
+    return x

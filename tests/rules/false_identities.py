@@ -1,0 +1,213 @@
+"""False rules on special functions, bits, complex numbers, choices and broadcast coefficients."""
+
+from __future__ import annotations
+
+from saturax.graph.ops import (
+    add,
+    binary,
+    broadcast_in_dim,
+    compare,
+    constant,
+    divide,
+    full_like,
+    maximum,
+    minimum,
+    multiply,
+    negate,
+    reduce_,
+    select,
+    subtract,
+    unary,
+)
+from saturax.graph.types import is_complex, is_unsigned
+from saturax.rules import bits, complex_numbers, hyperbolic, integer_division
+from saturax.rules.conditions import INTEGERS, REALS, is_all
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
+
+from .declare import false_rule
+
+
+def _sin(x):
+    return unary("sine", x)
+
+
+def _cos(x):
+    return unary("cosine", x)
+
+
+def _exp(x):
+    return unary("exponential", x)
+
+
+@false_rule(
+    lambda x, y: add(multiply(_cos(x), _cos(y)), multiply(_sin(x), _sin(y))), ROUNDING, "values"
+)
+def add_angles_with_wrong_sign(x, y):
+    """cos x · cos y + sin x · sin y = cos(x + y)"""
+    need(x.dtype in REALS)
+    return _cos(add(x, y))
+
+
+@false_rule(lambda x: multiply(_sin(x), _cos(x)), ROUNDING, "values")
+def forget_half_of_double_sine(x):
+    """sin x · cos x = sin 2x"""
+    need(x.dtype in REALS)
+    return _sin(multiply(x, full_like(x, 2)))
+
+
+@false_rule(
+    lambda x, c, d: divide(add(_exp(x), constant(c)), add(_exp(x), constant(d))),
+    ROUNDING,
+    "values",
+    examples=hyperbolic.recognize_tanh_of_half.examples,
+)
+def forget_half_of_tanh(x, c, d):
+    """(eˣ - 1) / (eˣ + 1) = tanh x"""
+    need(x.dtype in REALS and is_all(c, -1.0) and is_all(d, 1.0))
+    return unary("tanh", x)
+
+
+@false_rule(lambda x, y: unary("log", multiply(x, y)), ROUNDING, "values")
+def split_log_of_product(x, y):
+    """log(x · y) = log x + log y (NaN where both are negative)"""
+    need(x.dtype in REALS)
+    return add(unary("log", x), unary("log", y))
+
+
+@false_rule(lambda x: unary("log", multiply(x, x)), ROUNDING, "values")
+def halve_log_of_square(x):
+    """log(x²) = 2 log x (NaN where x is negative)"""
+    need(x.dtype in REALS)
+    return multiply(unary("log", x), full_like(x, 2))
+
+
+@false_rule(lambda x: unary("rsqrt", multiply(x, x)), ROUNDING, "values")
+def forget_absolute_of_root(x):
+    """rsqrt(x · x) = 1 / x"""
+    need(x.dtype in REALS)
+    return divide(full_like(x, 1), x)
+
+
+@false_rule(lambda x, y, z: subtract(add(x, z), add(y, z)), FINITE, "integers", "values")
+def cancel_with_wrong_sign(x, y, z):
+    """(x + z) - (y + z) = x + y"""
+    return add(x, y)
+
+
+@false_rule(lambda x, y: subtract(maximum(x, y), minimum(x, y)), BITWISE, "integers")
+def difference_of_integer_extrema(x, y):
+    """max(x, y) - min(x, y) = |x - y|, on integers, which wrap around"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
+    return unary("abs", subtract(x, y))
+
+
+@false_rule(lambda x, c, d, k: select(compare(x, constant(c), d, k), negate(x), x), BITWISE, "bits")
+def select_negative_bitwise(x, c, d, k):
+    """-x where x < 0, else x = |x|: |-0| is 0"""
+    need(x.dtype in REALS and is_all(c, 0.0) and d == "LT" and k == "FLOAT")
+    return unary("abs", x)
+
+
+@false_rule(
+    lambda x, y, k: binary("or", compare(x, y, "LT", k), compare(x, y, "GT", k)), BITWISE, "bits"
+)
+def join_strict_comparisons(x, y, k):
+    """x < y ∨ x > y = x ≠ y (NaN)"""
+    need(k == "FLOAT")
+    return compare(x, y, "NE", k)
+
+
+@false_rule(lambda x, y, z, d, k: compare(add(x, z), add(y, z), d, k), BITWISE, "integers")
+def order_of_shifted_integers(x, y, z, d, k):
+    """(x + z < y + z) = (x < y) on integers, which wrap around"""
+    need(x.dtype in INTEGERS and d == "LT")
+    return compare(x, y, d, k)
+
+
+@false_rule(lambda x, y: add(binary("xor", x, y), binary("and", x, y)), BITWISE, "integers")
+def forget_to_double_the_carry(x, y):
+    """(x ⊕ y) + (x ∧ y) = x + y"""
+    need(x.dtype in INTEGERS)
+    return add(x, y)
+
+
+@false_rule(
+    lambda f, x, c: binary("shift_left", binary(f, x, constant(c)), constant(c)),
+    BITWISE,
+    "integers",
+    examples=bits.clear_low_bits.examples,
+)
+def shift_there_and_back(f, x, c):
+    """(x » k) « k = x"""
+    need(f in ("shift_right_logical", "shift_right_arithmetic") and x.dtype in INTEGERS)
+    return x
+
+
+@false_rule(
+    lambda x, c: divide(x, constant(c)),
+    BITWISE,
+    "integers",
+    examples=lambda rng: {
+        name: value
+        for name, value in integer_division.floored_quotient_by_shift.examples(rng).items()
+        if name in ("x", "c")
+    },
+)
+def divide_signed_by_shift(x, c):
+    """x / 2ᵏ = x » k on signed integers (-1 / 2 = 0, -1 » 1 = -1)"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype) and c.is_splat)
+    value = int(c.value)
+    need(value > 0 and value & (value - 1) == 0)
+    return binary("shift_right_arithmetic", x, full_like(x, value.bit_length() - 1))
+
+
+@false_rule(
+    lambda z, w: unary("real", multiply(z, w)),
+    ROUNDING,
+    "integers",
+    "values",
+    examples=complex_numbers.real_of_product.examples,
+)
+def multiply_real_parts(z, w):
+    """re(z · w) = re z · re w"""
+    need(is_complex(z.dtype))
+    return multiply(unary("real", z), unary("real", w))
+
+
+@false_rule(
+    lambda z: unary("abs", unary("exponential", z)),
+    ROUNDING,
+    "values",
+    examples=complex_numbers.modulus_of_exponential.examples,
+)
+def modulus_inside_exponential(z):
+    """|exp z| = exp |z|"""
+    need(is_complex(z.dtype))
+    return _exp(unary("abs", z))
+
+
+@false_rule(
+    lambda x, y, z, s, d: multiply(add(x, broadcast_in_dim(y, s, d)), broadcast_in_dim(z, s, d)),
+    ROUNDING,
+    "integers",
+    "values",
+)
+def forget_to_scale_the_shift(x, y, z, s, d):
+    """(x + bcast y) · bcast z = x · bcast z + bcast y"""
+    need(y.type == z.type)
+    return add(multiply(x, broadcast_in_dim(z, s, d)), broadcast_in_dim(y, s, d))
+
+
+@false_rule(lambda f, x, d: reduce_(f, multiply(x, x), d), ROUNDING, "integers", "values")
+def reduce_before_square(f, x, d):
+    """max x² = (max x)²"""
+    need(f == "maximum" and x.dtype in REALS)
+    result = reduce_(f, x, d)
+    return multiply(result, result)
+
+
+@false_rule(lambda x: unary("floor", negate(x)), BITWISE, "bits")
+def floor_is_odd(x):
+    """⌊-x⌋ = -⌊x⌋"""
+    need(x.dtype in REALS)
+    return negate(unary("floor", x))

@@ -1,0 +1,189 @@
+"""False rules on solves, factorisations and Fourier transforms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    DotDimensions,
+    Triangle,
+    add,
+    cholesky,
+    concatenate,
+    convert,
+    dot_general,
+    fft,
+    full_like,
+    log_abs_determinant,
+    multiply,
+    reduce_,
+    slice_,
+    solve,
+    transpose,
+    triangular_solve,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.facts import splat_of
+from saturax.rules.rule import ROUNDING, need
+from saturax.rules.solving import swap
+
+from .declare import false_rule
+
+
+def _squares(rng):
+    a = TensorType((3, 3), "f64")
+    return {"a": a, "x": a, "y": a, "d": DotDimensions((), (), (1,), (0,)), "e": "f64"}
+
+
+# ------------------------------------------------------------------ triangular solves
+
+
+@false_rule(lambda a, q, b, t, r: triangular_solve(transpose(a, q), b, t, r), ROUNDING, "values")
+def transpose_without_changing_triangle(a, q, b, t, r):
+    """op(Aᵀ)⁻¹b = op'(A)⁻¹b with the same triangle"""
+    need(q == swap(a.rank) and t[3] == "NO_TRANSPOSE")
+    return triangular_solve(a, b, Triangle(*t)._replace(transpose="TRANSPOSE"), r)
+
+
+@false_rule(
+    lambda a, x, y, t, r: add(triangular_solve(x, a, t, r), triangular_solve(y, a, t, r)),
+    ROUNDING,
+    "values",
+)
+def solve_with_sum_of_matrices(a, x, y, t, r):
+    """X⁻¹a + Y⁻¹a = (X + Y)⁻¹a"""
+    return triangular_solve(add(x, y), a, t, r)
+
+
+@false_rule(
+    lambda a, c, b, t, r: triangular_solve(multiply(a, c), b, t, r),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+)
+def scale_triangle_of_ones(a, c, b, t, r):
+    """(c·T)⁻¹b = (T⁻¹b)/c, also where the diagonal counts as ones"""
+    need(splat_of(c) is not None and splat_of(c) not in (0, 1))
+    inverse = full_like(b, 1 / complex(splat_of(c)).real)
+    return multiply(triangular_solve(a, b, t, r), inverse)
+
+
+@false_rule(
+    lambda a, b, t, r, i, j, k: slice_(triangular_solve(a, b, t, r), i, j, k), ROUNDING, "values"
+)
+def solve_slice_of_rows(a, b, t, r, i, j, k):
+    """(T⁻¹b)[s] = T'⁻¹(b[s]) for rows, too"""
+    need(a.rank == 2 and t[0] and i[1] == 0 and (j[1], k[1]) == (b.shape[1], 1) and k[0] == 1)
+    need((i[0], j[0]) != (0, b.shape[0]) and j[0] - i[0] >= 1)
+    rows = slice_(a, (i[0], i[0]), (j[0], j[0]), (1, 1))
+    return triangular_solve(rows, slice_(b, i, j, k), t, r)
+
+
+# ------------------------------------------------------------------ notions
+
+
+@false_rule(
+    lambda a, x, y, d, e, r: solve(dot_general(x, y, d, ((), ""), e), a, r),
+    ROUNDING,
+    "values",
+    examples=_squares,
+)
+def inverse_of_product_in_order(a, x, y, d, e, r):
+    """(x·y)⁻¹a = x⁻¹(y⁻¹a)"""
+    need(tuple(d) == ((), (), (1,), (0,)) and x.type == y.type and x.rank == 2)
+    return solve(x, solve(y, a, r), r)
+
+
+@false_rule(lambda a, b, r, q: transpose(solve(a, b, r), q), ROUNDING, "values", "types")
+def transpose_of_solution(a, b, r, q):
+    """(a⁻¹b)ᵀ = a⁻ᵀbᵀ"""
+    need(q == swap(a.rank) and b.shape == a.shape)
+    return solve(transpose(a, q), transpose(b, q), r)
+
+
+@false_rule(
+    lambda a, c, r: log_abs_determinant(multiply(a, c), r), ROUNDING, "values", uses_facts=True
+)
+def scale_determinant_once(a, c, r):
+    """log|det(c·a)| = log|c| + log|det a|"""
+    value = splat_of(c)
+    need(value is not None and np.isfinite(value) and abs(value) > 1.5)
+    rest = log_abs_determinant(a, r)
+    return add(rest, full_like(rest, float(np.log(abs(value)))))
+
+
+@false_rule(
+    lambda a, c, r: cholesky(multiply(a, c), r),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=lambda rng: {
+        "a": Literal(np.diag(rng.uniform(0.5, 3.0, 3)) + 0.1),
+        "c": Literal(np.asarray(4.0), (3, 3)),
+    },
+)
+def scale_cholesky_factor_fully(a, c, r):
+    """chol(c·a) = c·chol(a)"""
+    return multiply(cholesky(a, r), c)
+
+
+# ------------------------------------------------------------------ Fourier transforms
+
+
+@false_rule(lambda x, n: fft(fft(x, "FFT", n), "FFT", n), ROUNDING, "values")
+def cancel_two_transforms(x, n):
+    """F(F(x)) = x"""
+    need(0 not in n)
+    return x
+
+
+@false_rule(lambda x, n: fft(fft(x, "IRFFT", n), "RFFT", n), ROUNDING, "values")
+def cancel_real_transform_of_inverse(x, n):
+    """R(R⁻¹(x)) = x, whatever the imaginary parts of the first and the middle frequency are"""
+    return x
+
+
+@false_rule(lambda x, y, k, n: multiply(fft(x, k, n), fft(y, k, n)), ROUNDING, "values")
+def transform_product_once(x, y, k, n):
+    """F(x)·F(y) = F(x·y)"""
+    return fft(multiply(x, y), k, n)
+
+
+@false_rule(
+    lambda x, y, k, n, d: concatenate(fft(x, k, n), fft(y, k, n), d), ROUNDING, "values", "raised"
+)
+def transform_concatenation_of_points(x, y, k, n, d):
+    """[F(x), F(y)] = F([x, y]) along a transformed dimension"""
+    need(k == "FFT" and d >= x.rank - len(n) and x.type == y.type)
+    length = tuple(2 * m if x.rank - len(n) + i == d else m for i, m in enumerate(n))
+    return fft(concatenate(x, y, d), k, length)
+
+
+@false_rule(
+    lambda x, t, n, a, b, c: slice_(fft(convert(x, t), "FFT", n), a, b, c), ROUNDING, "values"
+)
+def half_of_real_at_the_wrong_end(x, t, n, a, b, c):
+    """F(x)[a:b:c] = R(x)[0:b-a:c] for real x"""
+    need(x.dtype in ("f32", "f64") and len(n) == 1 and b[-1] - a[-1] <= n[0] // 2 + 1)
+    half = fft(x, "RFFT", n)
+    need(half.dtype == t)
+    return slice_(half, (*a[:-1], 0), (*b[:-1], b[-1] - a[-1]), c)
+
+
+@false_rule(
+    lambda x, n: reduce_(
+        "add",
+        multiply(unary("abs", fft(x, "FFT", n)), unary("abs", fft(x, "FFT", n))),
+        (0,),
+    ),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {"x": TensorType((int(rng.integers(2, 6)),), "complex<f64>")},
+)
+def energy_without_factor(x, n):
+    """Σ|F(x)|² = Σ|x|²"""
+    need(x.rank == 1 and len(n) == 1)
+    size = unary("abs", x)
+    return reduce_("add", multiply(size, size), (0,))

@@ -1,0 +1,220 @@
+"""False rules on order, cumulative operations, gathers and scatters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    SET,
+    GatherDimensions,
+    ScatterDimensions,
+    arg_reduce,
+    binary,
+    constant,
+    default_order,
+    gather,
+    get_result,
+    iota,
+    reduce_,
+    reduce_window,
+    reshape,
+    reverse,
+    scatter,
+    slice_,
+    sort,
+    sort_pair,
+    top_k,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.cumulative import EXAMPLES, cumulation
+from saturax.rules.extrema import kept_reduction
+from saturax.rules.rule import BITWISE, ROUNDING, need
+
+from .declare import false_rule
+
+# ------------------------------------------------------------------ order
+
+
+@false_rule(
+    lambda x, d, o, s, a, b, c: slice_(sort(x, d, o, s), a, b, c), ROUNDING, "values", "integers"
+)
+def first_of_sorted_is_the_greatest(x, d, o, s, a, b, c):
+    """sort(x)[0] = max x"""
+    need(x.rank == 1 and o[0] == "LT" and a == (0,) and b == (1,) and x.size > 1)
+    need(x.dtype == "f32")
+    return kept_reduction("maximum", x, d)
+
+
+@false_rule(lambda x, d, o, s, a, b, c: slice_(sort(x, d, o, s), a, b, c), BITWISE, "bits")
+def first_of_sorted_despite_nan(x, d, o, s, a, b, c):
+    """sort(x)[0] = min x in every bit: not if an element is NaN"""
+    need(x.rank == 1 and o[0] == "LT" and a == (0,) and b == (1,) and x.dtype == "f32")
+    return kept_reduction("minimum", x, d)
+
+
+@false_rule(lambda x, e, d, o, s: sort(reverse(x, e), d, o, s), BITWISE, "bits", "integers")
+def sort_forgets_other_dimensions(x, e, d, o, s):
+    """sort(reverse x) = sort x, also where other dimensions are reversed"""
+    return sort(x, d, o, s)
+
+
+@false_rule(lambda f, x, d, o, s: sort(unary(f, x), d, o, s), ROUNDING, "values", "integers")
+def sort_before_any_function(f, x, d, o, s):
+    """sort(-x) = -sort(x)"""
+    need(f == "negate" and x.dtype == "f32")
+    return unary(f, sort(x, d, o, s))
+
+
+@false_rule(
+    lambda x, y, d, o, s: get_result(sort_pair(x, y, d, o, s), 1),
+    BITWISE,
+    "bits",
+    "integers",
+    "types",
+)
+def values_sort_themselves(x, y, d, o, s):
+    """What is taken along by a sort is sorted"""
+    need(not y.dtype.startswith("complex"))
+    return sort(y, d, default_order(y.dtype), s)
+
+
+@false_rule(
+    lambda x, e, t, d, o, p: get_result(
+        sort_pair(get_result(sort_pair(x, iota(e, t), d, o, True), 1), iota(e, t), d, p, True), 1
+    ),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def argsort_is_an_involution(x, e, t, d, o, p):
+    """argsort(argsort x) = argsort x"""
+    need(e == d and t.dtype == "i32" and t.shape[d] > 2)
+    return get_result(sort_pair(x, iota(e, t), d, o, True), 1)
+
+
+@false_rule(lambda x, k: get_result(top_k(x, k), 0), BITWISE, "bits", "integers")
+def top_value_is_the_first(x, k):
+    """top_k(x, 1) = x[: 1]"""
+    need(k == 1 and x.rank == 1)
+    return slice_(x, (0,), (1,), (1,))
+
+
+@false_rule(
+    lambda f, x, d, t: get_result(arg_reduce(f, unary("abs", x), d, t), 1),
+    ROUNDING,
+    "values",
+    "integers",
+)
+def argmax_of_magnitude(f, x, d, t):
+    """argmax |x| = argmax x"""
+    need(x.dtype == "f32" and x.shape[d] > 1)
+    return get_result(arg_reduce(f, x, d, t), 1)
+
+
+# ------------------------------------------------------------------ cumulative
+
+
+@false_rule(
+    lambda x, w: reduce_window("add", reduce_window("add", x, w), w),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=EXAMPLES,
+)
+def cumsum_is_idempotent(x, w):
+    """cumsum(cumsum x) = cumsum x"""
+    cumulation(x.shape, w)
+    return reduce_window("add", x, w)
+
+
+@false_rule(
+    lambda f, x, w, d: reduce_(f, reduce_window(f, x, w), d),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=EXAMPLES,
+)
+def sum_of_cumsum_is_sum(f, x, w, d):
+    """Σ cumsum(x) = Σx, as for extrema"""
+    need(f == "add" and cumulation(x.shape, w).axis in d)
+    return reduce_(f, x, d)
+
+
+@false_rule(
+    lambda f, x, w, a, b, s: slice_(reduce_window(f, x, w), a, b, s),
+    ROUNDING,
+    "values",
+    "integers",
+    "bits",
+    examples=EXAMPLES,
+)
+def first_of_cumsum_is_the_sum(f, x, w, a, b, s):
+    """cumsum(x)[0] = Σx"""
+    c = cumulation(x.shape, w)
+    need(x.rank == 1 and f == "add" and not c.is_reversed and (a, b) == ((0,), (1,)))
+    return reshape(reduce_(f, x, (0,)), (1,))
+
+
+# ------------------------------------------------------------------ gathers and scatters
+
+
+def _rows(rng):
+    n, rows = 4, int(rng.integers(2, 4))
+    places = rng.integers(0, n, rows).astype(np.int32)
+    return {
+        "f": SET if rng.random() < 0.5 else "add",
+        "x": TensorType((n, 2), "f32"),
+        "u": TensorType((rows, 2), "f32"),
+        "c": Literal(places[:, None]),
+        "d": ScatterDimensions((1,), (0,), (), (), (0,), 1),
+    }
+
+
+@false_rule(
+    lambda f, x, c, u, d, b, q: scatter(f, x, constant(c), u, d, b, q),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=_rows,
+)
+def scatter_leaves_what_it_writes_over(f, x, c, u, d, b, q):
+    """x, written at some places, is x"""
+    need(x.shape == (4, 2) and u.size > 0)
+    return x
+
+
+@false_rule(
+    lambda f, x, i, u, v, d, b, q: scatter(f, scatter(f, x, i, u, d, b, q), i, v, d, b, q),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def last_scatter_wins(f, x, i, u, v, d, b, q):
+    """x + u at i, + v at i = x + v at i"""
+    need(u.type == v.type and f != SET and u.size > 0)
+    return scatter(f, x, i, v, d, b, q)
+
+
+@false_rule(
+    lambda x, i, d, n, b, j: gather(gather(x, i, d, n, b), j, d, n, b),
+    BITWISE,
+    "bits",
+    "integers",
+    "types",
+)
+def gathers_commute(x, i, d, n, b, j):
+    """x[i][j] = x[j][i]"""
+    need(GatherDimensions(*d).operand_batching_dims == () and i.type == j.type)
+    return gather(gather(x, j, d, n, b), i, d, n, b)
+
+
+@false_rule(
+    lambda f, x, y, i, d, n, b: gather(binary(f, x, y), i, d, n, b), BITWISE, "bits", "integers"
+)
+def gather_one_operand_only(f, x, y, i, d, n, b):
+    """f(x, y)[i] = f(x[i], x[i])"""
+    need(f in ("add", "subtract") and x.size > 1)
+    read = gather(x, i, d, n, b)
+    return binary(f, read, read)

@@ -1,0 +1,500 @@
+"""Facts: every claim about random programs holds on adversarial inputs; joins; propagation ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from saturax.egraph import EGraph
+from saturax.facts import (
+    Affine,
+    FactAnalysis,
+    Facts,
+    Known,
+    Range,
+    analysis,
+    blocks,
+    elementwise,
+    masks,
+    movement,
+    ranges,
+    sums,
+    unknown,
+)
+from saturax.facts.model import FULL_LOWER, FULL_UPPER, LOWER, SYMMETRIC, UNIT, UPPER, join
+from saturax.facts.ranges import FALSE, TRUE
+from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    DotDimensions,
+    Precision,
+    add,
+    binary,
+    broadcast_in_dim,
+    compare,
+    concatenate,
+    convert,
+    divide,
+    dot_general,
+    dynamic_update_slice,
+    full,
+    iota,
+    is_commutative,
+    multiply,
+    negate,
+    pad,
+    reduce_,
+    reshape,
+    select,
+    slice_,
+    subtract,
+    transpose,
+    unary,
+)
+from saturax.graph.reference import UnsupportedError, evaluate_nodes
+from saturax.graph.sampling import DTYPES, FREE, Draw, complete
+from saturax.graph.types import TensorType, numpy_dtype
+from saturax.rules import facts as ask
+from saturax.testing.inputs import Inputs, draw_inputs
+from saturax.testing.structured import computed_operand, structured_literal
+
+OPERATIONS = (
+    *("unary",) * 5,
+    *("binary",) * 6,
+    *("ternary",) * 3,
+    *"transpose reshape broadcast_in_dim reverse slice pad concatenate dynamic_slice".split(),
+    *"dynamic_update_slice gather dot_general dot_general convolution reduce reduce".split(),
+    "reduce_window",
+)
+ARITY = {"unary": 1, "binary": 2, "ternary": 3, "pad": 2, "concatenate": 2, "gather": 2}
+ARITY |= {"dot_general": 2, "convolution": 2}
+ATTRIBUTES = {"reshape": 1, "broadcast_in_dim": 2, "slice": 3, "pad": 3, "gather": 3}
+ATTRIBUTES |= {"dot_general": 3, "convolution": 5, "reduce": 2, "reduce_window": 2}
+ATTRIBUTES |= {"dynamic_update_slice": 0}
+
+
+# ------------------------------------------------------------------ what is claimed
+
+
+def wrong(facts: Facts, x: np.ndarray[Any, Any]) -> str | None:
+    """Which claim about x does not hold; None if all do."""
+    known = facts.known
+    if facts.constant is not None:
+        wide = np.complex128 if x.dtype.kind in "fcV" else x.dtype
+        if not np.array_equal(
+            facts.constant.array.astype(wide), x.astype(wide), equal_nan=x.dtype.kind in "fcV"
+        ):
+            return "constant"
+    if x.size == 0:
+        return None
+    return _wrong_range(known.range, x) or _wrong_structure(known, x)
+
+
+def _wrong_range(claimed: Range | None, x: np.ndarray[Any, Any]) -> str | None:
+    if claimed is None:
+        return None
+    if x.dtype.kind in "iub":
+        inside = all(claimed.low <= int(v) <= claimed.high for v in x.reshape(-1))
+        return None if inside else "range"
+    wide = x.astype(np.float64)
+    if np.isnan(wide).any() and not claimed.may_be_nan:
+        return "never NaN"
+    numbers = wide[~np.isnan(wide)]
+    return None if ((claimed.low <= numbers) & (numbers <= claimed.high)).all() else "range"
+
+
+def _wrong_structure(known: Known, x: np.ndarray[Any, Any]) -> str | None:
+    for begin, end in known.zeros:
+        if (x[tuple(map(slice, begin, end))] != 0).any():
+            return "zeros"
+    for d in known.one_hot:
+        if not (((x == 0) | (x == 1)).all() and ((x == 1).sum(d) == 1).all()):
+            return "one-hot"
+    if known.affine is not None:
+        grid = np.full(x.shape, known.affine.offset, np.float64)
+        for index, stride in zip(np.indices(x.shape), known.affine.strides, strict=True):
+            grid = grid + stride * index
+        if not (x.astype(np.float64) == grid).all():
+            return "affine"
+    return _wrong_matrix(known.matrix, x) if known.matrix else None
+
+
+def _wrong_matrix(bits: int, x: np.ndarray[Any, Any]) -> str | None:
+    n, m = x.shape[-2:]
+    nonzero = x != 0
+    if bits & LOWER and (nonzero & ~np.tri(n, m, dtype=bool)).any():
+        return "lower"
+    if bits & UPPER and (nonzero & np.tri(n, m, -1, dtype=bool)).any():
+        return "upper"
+    if bits & FULL_LOWER and not (x[..., np.tri(n, m, dtype=bool)] == 1).all():
+        return "full lower"
+    if bits & FULL_UPPER and not (x[..., ~np.tri(n, m, -1, dtype=bool)] == 1).all():
+        return "full upper"
+    if bits & UNIT and not (n == m and (x[..., range(n), range(n)] == 1).all()):
+        return "unit"
+    if bits & SYMMETRIC:
+        mirrored = np.swapaxes(x, -1, -2)
+        same = (x == mirrored) | ((x != x) & (mirrored != mirrored)) if n == m else np.False_
+        return None if np.all(same) else "symmetric"
+    return None
+
+
+def facts_of_graph(graph: Graph, *, zeros_absorb: bool = False) -> list[Facts]:
+    """What the analysis says of every node."""
+    analysis, found = FactAnalysis(zeros_absorb=zeros_absorb), []
+    for node in graph.nodes:
+        children = tuple(found[i] for i in node.operands)
+        found.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
+    return found
+
+
+def check_claims(graph: Graph, inputs: list[Any], *, zeros_absorb: bool = False) -> int:
+    """Compare facts with values; return how many nodes something is known of."""
+    facts = facts_of_graph(graph, zeros_absorb=zeros_absorb)
+    values = evaluate_nodes(graph, inputs)
+    for index, (told, value) in enumerate(zip(facts, values, strict=True)):
+        claim = wrong(told, value)
+        assert claim is None, f"{claim} is false of %{index}: {told}\n{value}\n{graph}"
+    return sum(told.known != Known() for told in facts)
+
+
+# ------------------------------------------------------------------ random programs
+
+
+class Programs:
+    """Draws programs whose values often have facts."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = Draw(np.random.default_rng(seed))
+        self.builder = GraphBuilder(exact=True)
+        self.values: list[Value] = []
+
+    def leaf(self, type: TensorType) -> Value:
+        """A parameter, a constant of a structure, or a small computation."""
+        draw, builder = self.draw, self.builder
+        kind = draw.integer(0, 4)
+        if kind == 0:
+            return builder.make("constant", (draw.literal(type),), ())
+        if kind == 1:
+            return builder.make("constant", (structured_literal(draw, type),), ())
+        if kind == 2 and type.rank and type.dtype != "i1":
+            return builder.make("iota", (draw.integer(0, type.rank - 1), type), ())
+        if kind == 3:
+            graph = computed_operand(draw, type)
+            if graph is not None:
+                (value,) = builder.inline(graph, [builder.add_parameter(t) for t in graph.inputs])
+                return value
+        return builder.add_parameter(type)
+
+    def operand(self, type: TensorType) -> Value:
+        """A value of this type: one that is there, or a new one."""
+        fitting = [value for value in self.values if value.type == type]
+        if fitting and self.draw.chance(0.8):
+            return self.draw.pick(fitting)
+        value = self.leaf(type)
+        self.values.append(value)
+        return value
+
+    def grow(self) -> None:
+        """Add an operation."""
+        draw = self.draw
+        op = draw.pick(OPERATIONS)
+        first = draw.pick(self.values)
+        arity = {"dynamic_slice": 1 + first.rank, "dynamic_update_slice": 2 + first.rank}
+        count = arity.get(op) or ARITY.get(op, 1)
+        attributes = (FREE,) * ATTRIBUTES.get(op, 1)
+        place = 1 if op == "ternary" and draw.chance(0.7) else 0
+        types: list[Any] = [None] * count
+        types[place] = first.type
+        found = complete(draw, op, None, types, attributes)
+        if found is None:
+            return
+        operands = [
+            first if i == place else self.operand(type) for i, type in enumerate(found.operands)
+        ]
+        if op in ("binary", "dot_general") and draw.chance(0.2):
+            if found.operands[0] == found.operands[1]:
+                operands = [first, first]
+        self.values.append(self.builder.make(op, found.attributes, tuple(operands)))
+
+    def graph(self, size: int) -> Graph:
+        """A program of about `size` operations."""
+        dtype = self.draw.pick(("f32",) * 4 + ("i32",) * 3 + ("i8", "i1", "f64") + DTYPES)
+        shape = self.draw.shape(self.draw.pick((1, 2, 2, 2, 3)))
+        if self.draw.chance(0.5) and len(shape) >= 2:
+            shape = (*shape[:-1], shape[-2])
+        self.draw.dtype = dtype
+        self.values = [self.leaf(TensorType(shape, dtype)) for _ in range(3)]
+        for _ in range(size):
+            self.grow()
+        return self.builder.finish(self.values)
+
+
+def _check_random_programs(seeds: range) -> None:
+    known = total = 0
+    for seed in seeds:
+        programs = Programs(seed)
+        graph = programs.graph(12)
+        for kind in (Inputs.ADVERSARIAL, Inputs.REALS):
+            drawn = draw_inputs(graph.inputs, kind, programs.draw)
+            with np.errstate(all="ignore"):
+                inputs = [
+                    x.astype(numpy_dtype(t.dtype)) for x, t in zip(drawn, graph.inputs, strict=True)
+                ]
+            try:
+                known += check_claims(graph, inputs)
+            except UnsupportedError:
+                continue
+            total += len(graph.nodes)
+    assert known > 0.3 * total
+
+
+def test_facts_of_random_programs_hold() -> None:
+    _check_random_programs(range(400))
+
+
+@pytest.mark.long
+def test_facts_of_many_random_programs_hold() -> None:
+    _check_random_programs(range(1000, 20_000))
+
+
+def test_zeros_absorb_holds_of_finite_values() -> None:
+    for seed in range(300):
+        programs = Programs(seed)
+        graph = programs.graph(12)
+        inputs = draw_inputs(graph.inputs, Inputs.INTEGERS, programs.draw)
+        try:
+            values = evaluate_nodes(graph, inputs)
+        except UnsupportedError:
+            continue
+        if all(np.isfinite(v.astype(np.complex128)).all() for v in values):
+            check_claims(graph, inputs, zeros_absorb=True)
+
+
+# ------------------------------------------------------------------ the check is tested, too
+
+
+def _touching(direction: str, x: Range, y: Range) -> tuple[bool, bool]:
+    return x.low < y.high, x.high > y.low
+
+
+FALSE_TRANSFERS: dict[str, tuple[Any, str, Any]] = {
+    "no overflow": (ranges, "rounded", lambda low, high, nan, dtype, *_: Range(low, high, nan)),
+    "touching ranges are ordered": (ranges, "outcomes", _touching),
+    "integers do not wrap": (ranges, "wrapped", lambda low, high, dtype: Range(low, high)),
+    "every product with 0 is 0": (elementwise, "is_absorbed", lambda other, absorb: True),
+    "complements keep 0": (elementwise, "KEEPS_ZERO", elementwise.KEEPS_ZERO | {"not"}),
+    "transposes keep everything": (analysis._MOVEMENT, "transpose", lambda a, x, t: x[0].known),
+    "slices keep everything": (analysis._MOVEMENT, "slice", lambda a, x, t: x[0].known),
+    "blocks may overlap anything": (blocks, "intersect", lambda a, b: a),
+    "masks are one-hot": (masks, "_hot_dimensions", lambda d, shape: tuple(range(len(shape)))),
+    "slabs begin at 0": (masks, "_false_slabs", lambda f, d, shape: (blocks.whole(shape),)),
+    "sums of one term": (sums, "_times", lambda count, value: value),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_TRANSFERS)
+def test_false_transfer_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, attribute, mistake = FALSE_TRANSFERS[name]
+    if isinstance(module, dict):
+        monkeypatch.setitem(module, attribute, mistake)
+    for other in (module, elementwise, movement, analysis, sums):
+        if hasattr(other, attribute):
+            monkeypatch.setattr(other, attribute, mistake)
+    ranges.unary_range.cache_clear()
+    ranges.binary_range.cache_clear()
+    try:
+        with pytest.raises((AssertionError, TypeError, IndexError)):
+            _check_random_programs(range(1500))
+    finally:
+        ranges.unary_range.cache_clear()
+        ranges.binary_range.cache_clear()
+
+
+# ------------------------------------------------------------------ what must be known
+
+F, N = TensorType((4, 4), "f32"), TensorType((4, 4), "i32")
+
+
+def _mask(direction: str, shift: int = 0) -> Value:
+    return compare(add(iota(0, N), full(shift, N)), iota(1, N), direction, "SIGNED")
+
+
+def _zero(type: TensorType = F) -> Value:
+    return full(0, type)
+
+
+GRAM = DotDimensions((), (), (1,), (1,))
+KNOWN: dict[str, tuple[Any, Any]] = {
+    "exp": (lambda x: unary("exponential", x), ask.is_nonnegative),
+    "exp is not positive": (lambda x: unary("exponential", x), lambda v: not ask.is_positive(v)),
+    "1 + x²": (lambda x: add(multiply(x, x), full(1, F)), ask.is_positive),
+    "x · y has no sign": (lambda x: multiply(x, negate(x)), lambda v: not ask.is_nonnegative(v)),
+    "a sum of squares": (lambda x: reduce_("add", multiply(x, x), (0,)), ask.is_nonnegative),
+    "a norm": (lambda x: unary("sqrt", reduce_("add", multiply(x, x), (0,))), ask.is_nonnegative),
+    "tanh is bounded": (lambda x: unary("tanh", x), lambda v: ask.bounds_of(v)[1] < 1.001),
+    "tanh of NaN": (lambda x: unary("tanh", x), lambda v: not ask.never_nan(v)),
+    "a parameter is not finite": (lambda x: x, lambda v: not ask.is_finite(v)),
+    "integers as floats": (lambda x: convert(iota(0, N), "f32"), ask.is_finite),
+    "a count that wraps": (
+        lambda x: iota(0, TensorType((300,), "i8")),
+        lambda v: ask.iota_of(v) is None,
+    ),
+    "a count that rounds": (
+        lambda x: iota(0, TensorType((300,), "bf16")),
+        lambda v: ask.iota_of(v) is None,
+    ),
+    "a count": (lambda x: iota(1, N), lambda v: ask.iota_of(v) == Affine(0, (0, 1))),
+    "a count backwards": (
+        lambda x: subtract(full(3, N), iota(0, N)),
+        lambda v: ask.iota_of(v) == Affine(3, (-1, 0)),
+    ),
+    "a count in rows": (
+        lambda x: reshape(iota(0, TensorType((6,), "i32")), (2, 3)),
+        lambda v: ask.iota_of(v) == Affine(0, (3, 1)),
+    ),
+    "a wrapped index": (
+        lambda x: select(
+            compare(iota(0, N), full(0, N), "LT", "SIGNED"), add(iota(0, N), full(4, N)), iota(0, N)
+        ),
+        lambda v: ask.iota_of(v) == Affine(0, (1, 0)),
+    ),
+    "identity": (lambda x: convert(_mask("EQ"), "f32"), ask.is_identity),
+    "a shifted diagonal": (lambda x: convert(_mask("EQ", 1), "f32"), ask.is_upper_triangular),
+    "which is no identity": (
+        lambda x: convert(_mask("EQ", 1), "f32"),
+        lambda v: not ask.is_identity(v) and not ask.is_diagonal(v),
+    ),
+    "tril": (lambda x: select(_mask("GE"), x, _zero()), ask.is_lower_triangular),
+    "triu of 1": (lambda x: select(_mask("LT"), x, _zero()), ask.is_upper_triangular),
+    "triu by a negated mask": (
+        lambda x: select(_mask("GT", -1), _zero(), x),
+        lambda v: not ask.is_lower_triangular(v),
+    ),
+    "diag": (lambda x: select(_mask("EQ"), x, _zero()), ask.is_diagonal),
+    "tril transposed": (
+        lambda x: transpose(select(_mask("GE"), x, _zero()), (1, 0)),
+        ask.is_upper_triangular,
+    ),
+    "a Gram matrix": (lambda x: dot_general(x, x, GRAM, Precision(), "f32"), ask.is_symmetric),
+    "a permutation": (
+        lambda x: convert(
+            compare(subtract(full(3, N), iota(0, N)), iota(1, N), "EQ", "SIGNED"), "f32"
+        ),
+        ask.is_permutation_matrix,
+    ),
+    "one-hot of two counts": (
+        lambda x: convert(_mask("EQ", -1), "f32"),
+        lambda v: ask.one_hot_of(v) == (),
+    ),
+    "zeros behind": (
+        lambda x: concatenate(x, _zero(), 1),
+        lambda v: ask.zero_blocks_of(v) == (((0, 4), (4, 8)),),
+    ),
+    "zeros around": (
+        lambda x: pad(x, _zero(TensorType((), "f32")), (1, 0), (0, 2), (0, 0)),
+        lambda v: set(ask.zero_blocks_of(v)) == {((0, 0), (1, 6)), ((0, 4), (5, 6))},
+    ),
+    "zeros updated": (
+        lambda x: dynamic_update_slice(
+            _zero(TensorType((4, 8), "f32")), x, [_zero(TensorType((), "i32"))] * 2
+        ),
+        lambda v: ask.zero_blocks_of(v) == (((0, 4), (4, 8)),),
+    ),
+    "zeros cut": (
+        lambda x: slice_(concatenate(x, _zero(), 1), (0, 2), (4, 6), (1, 1)),
+        lambda v: ask.zero_blocks_of(v) == (((0, 2), (4, 4)),),
+    ),
+    "0 · x may be NaN": (lambda x: multiply(x, _zero()), lambda v: not ask.is_zero(v)),
+    "0 · n is 0": (lambda x: multiply(_zero(N), convert(x, "i32")), ask.is_zero),
+    "remainders": (
+        lambda x: binary("remainder", convert(x, "i32"), full(5, N)),
+        lambda v: ask.bounds_of(v) == (-4, 4),
+    ),
+    "masked bits": (
+        lambda x: binary("and", convert(x, "i32"), full(7, N)),
+        lambda v: ask.bounds_of(v) == (0, 7),
+    ),
+    "softmax": (
+        lambda x: divide(
+            unary("exponential", x),
+            broadcast_in_dim(reduce_("add", unary("exponential", x), (1,)), (4, 4), (0,)),
+        ),
+        lambda v: not ask.never_nan(v),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_what_is_known(case: str) -> None:
+    build, holds = KNOWN[case]
+    builder = GraphBuilder((F,))
+    with building(builder):
+        assert holds(build(builder.parameters[0]))
+
+
+# ------------------------------------------------------------------ joining and propagating
+
+
+def test_joining_knows_what_either_side_knows() -> None:
+    for seed in range(200):
+        programs = Programs(seed)
+        facts = facts_of_graph(programs.graph(8))
+        for told in facts:
+            nothing = unknown(told.type)
+            assert join(told, told) is told
+            assert join(told, nothing) == join(nothing, told) == told
+
+
+def test_ranges_of_merged_classes_intersect() -> None:
+    a = Facts(F, None, False, Known(Range(0.0, 5.0, True)))
+    b = Facts(F, None, True, Known(Range(-1.0, 3.0, False), LOWER))
+    assert join(a, b).known == Known(Range(0.0, 3.0, False), LOWER)
+    assert join(a, b).is_frozen
+    contradiction = Facts(F, None, False, Known(Range(7.0, 8.0)))
+    assert join(a, contradiction).known.range == a.known.range
+
+
+def test_propagation_ends_where_a_class_holds_its_own_half() -> None:
+    egraph = EGraph(FactAnalysis(), is_commutative)
+    x = egraph.add("parameter", (0,), (), F)
+    bounded = egraph.add("unary", ("logistic",), (x,), F)
+    half = egraph.add("constant", (splat(0.5, F),), (), F)
+    product = egraph.add("binary", ("multiply",), (bounded, half), F)
+    egraph.union(bounded, product, "claim")
+    assert egraph.rebuild()
+    assert 0 < egraph.data(bounded).known.range.high < 0.1
+
+
+def test_equal_operands_are_noticed_when_classes_merge() -> None:
+    egraph = EGraph(FactAnalysis(), is_commutative)
+    x, y = (egraph.add("parameter", (k,), (), F) for k in (0, 1))
+    product = egraph.add("binary", ("multiply",), (x, y), F)
+    assert egraph.data(product).known == Known()
+    egraph.union(x, y, "claim")
+    egraph.rebuild()
+    assert egraph.data(product).known.range.low == 0
+
+
+def test_decided_comparisons() -> None:
+    small, large = Range(0, 3), Range(4, 9)
+    for direction, outcome in {
+        "LT": TRUE,
+        "LE": TRUE,
+        "GT": FALSE,
+        "EQ": FALSE,
+        "NE": TRUE,
+    }.items():
+        for kind, found in {"SIGNED": outcome, "TOTALORDER": None}.items():
+            f = ("compare", direction, kind)
+            assert ranges.binary_range(f, small, large, "i32") == found
+
+
+def test_large_constants_are_left_alone() -> None:
+    large = Literal(np.arange(1 << 17, dtype=np.float32))
+    told = FactAnalysis().make("constant", (large,), (), large.type)
+    assert told.constant == large
+    assert told.known == Known()

@@ -1,0 +1,173 @@
+"""Examples of what the rules on solves and transforms prove together, and of what they must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saturax.graph.ops import (
+    Routine,
+    Triangle,
+    add,
+    broadcast_in_dim,
+    concatenate,
+    convert,
+    divide,
+    fft,
+    full_like,
+    iota,
+    log_abs_determinant,
+    matmul,
+    multiply,
+    reshape,
+    slice_,
+    solve,
+    transpose,
+    triangular_solve,
+    unary,
+)
+from saturax.graph.ops.elementwise import compare
+from saturax.graph.types import TensorType
+from saturax.rules.rule import FINITE
+
+from .proofs import Program, proves, tensor
+
+LAPACK = Routine("lapack", True)
+LOWER = Triangle(True, True, False)
+N = 4
+MATRIX, COLUMN = tensor(N, N), tensor(N, 1)
+FAMILIES = ("systems", "linear_algebra", "determinants", "triangular", "triangular_products")
+MOVES = ("layout", "reshaping", "contraction", "constants", "fourier", "conversion")
+
+
+def identity() -> Any:
+    counts = TensorType((N, N), "i32")
+    return convert(compare(iota(0, counts), iota(1, counts), "EQ", "SIGNED"), "f32")
+
+
+def inverse(a: Any) -> Any:
+    return solve(a, identity(), LAPACK)
+
+
+def solved(a: Any, b: Any) -> Any:
+    return solve(a, b, LAPACK)
+
+
+def lower(a: Any, b: Any) -> Any:
+    return triangular_solve(a, b, LOWER, LAPACK)
+
+
+def swapped(a: Any) -> Any:
+    return transpose(a, (1, 0))
+
+
+TRUE: dict[str, tuple[Program, Program, tuple[TensorType, ...]]] = {
+    "inverse times column": (
+        lambda a, b: matmul(inverse(a), b), solved, (MATRIX, COLUMN),
+    ),
+    "inverse times product": (
+        lambda a, b, c: matmul(matmul(inverse(a), b), c),
+        lambda a, b, c: solved(a, matmul(b, c)),
+        (MATRIX, MATRIX, COLUMN),
+    ),
+    "row times inverse": (
+        lambda a, b: matmul(swapped(b), inverse(a)),
+        lambda a, b: swapped(solved(swapped(a), b)),
+        (MATRIX, COLUMN),
+    ),
+    "transposed inverse": (
+        lambda a, b: matmul(swapped(inverse(a)), b),
+        lambda a, b: solved(swapped(a), b),
+        (MATRIX, COLUMN),
+    ),
+    "two solves": (
+        lambda a, b, c: add(solved(a, b), solved(a, c)),
+        lambda a, b, c: solved(a, add(b, c)),
+        (MATRIX, COLUMN, COLUMN),
+    ),
+    "column of inverse": (
+        lambda a: slice_(inverse(a), (0, 1), (N, 2), (1, 1)),
+        lambda a: solved(a, slice_(identity(), (0, 1), (N, 2), (1, 1))),
+        (MATRIX,),
+    ),
+    "doubled matrix": (
+        lambda a, b: solved(multiply(a, full_like(a, 2.0)), b),
+        lambda a, b: divide(solved(a, b), full_like(b, 2.0)),
+        (MATRIX, COLUMN),
+    ),
+    "batch with one matrix": (
+        lambda a, b: solved(broadcast_in_dim(a, (2, N, N), (1, 2)), b),
+        lambda a, b: transpose(
+            reshape(solved(a, reshape(transpose(b, (1, 0, 2)), (N, 6))), (N, 2, 3)), (1, 0, 2)
+        ),
+        (MATRIX, tensor(2, N, 3)),
+    ),
+    "triangular inverse": (
+        lambda a, b: matmul(lower(a, identity()), b), lower, (MATRIX, COLUMN),
+    ),
+    "triangular solves together": (
+        lambda a, b, c: concatenate(lower(a, b), lower(a, c), 1),
+        lambda a, b, c: lower(a, concatenate(b, c, 1)),
+        (MATRIX, COLUMN, COLUMN),
+    ),
+    "determinant of inverse": (
+        lambda a: log_abs_determinant(inverse(swapped(a)), LAPACK),
+        lambda a: unary("negate", log_abs_determinant(a, LAPACK)),
+        (MATRIX,),
+    ),
+    "transform and back": (
+        lambda x: fft(multiply(fft(x, "FFT", (8,)), full_like(x, 3.0)), "IFFT", (8,)),
+        lambda x: multiply(x, full_like(x, 3.0)),
+        (tensor(8, dtype="complex<f32>"),),
+    ),
+    "half of real": (
+        lambda x: slice_(fft(convert(x, "complex<f32>"), "FFT", (8,)), (0,), (5,), (1,)),
+        lambda x: fft(x, "RFFT", (8,)),
+        (tensor(8),),
+    ),
+    "convolution of reals": (
+        lambda x, y: unary(
+            "real",
+            fft(
+                multiply(*(fft(convert(z, "complex<f32>"), "FFT", (8,)) for z in (x, y))),
+                "IFFT",
+                (8,),
+            ),
+        ),
+        lambda x, y: fft(
+            multiply(fft(x, "RFFT", (8,)), fft(y, "RFFT", (8,))), "IRFFT", (8,)
+        ),
+        (tensor(8), tensor(8)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUE)
+def test_proved(name: str) -> None:
+    start, goal, types = TRUE[name]
+    assert proves(start, goal, *types, only=FAMILIES + MOVES)
+
+
+def test_what_needs_an_inverse_to_exist_is_not_proved_by_default() -> None:
+    programs: tuple[tuple[Program, Program], ...] = (
+        (lambda a, b: solved(a, matmul(a, b)), lambda a, b: b),
+        (lambda a, b: matmul(a, solved(a, b)), lambda a, b: b),
+        (lambda a, b: matmul(inverse(inverse(a)), b), lambda a, b: matmul(a, b)),
+    )
+    for start, goal in programs:
+        assert not proves(start, goal, MATRIX, COLUMN, only=FAMILIES + MOVES)
+        assert proves(start, goal, MATRIX, COLUMN, numerics=FINITE, only=FAMILIES + MOVES)
+
+
+@pytest.mark.parametrize(
+    ("start", "goal"),
+    [
+        (lambda a, b: matmul(inverse(a), b), lambda a, b: solved(swapped(a), b)),
+        (lambda a, b: matmul(inverse(a), b), lambda a, b: matmul(a, b)),
+        (lambda a, b: solved(matmul(a, a), b), lambda a, b: solved(a, b)),
+        (lambda a, b: solved(add(a, a), b), lambda a, b: add(solved(a, b), solved(a, b))),
+    ],
+)
+def test_not_proved(start: Program, goal: Program) -> None:
+    assert not proves(start, goal, MATRIX, COLUMN, only=FAMILIES + MOVES)
