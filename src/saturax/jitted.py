@@ -158,7 +158,12 @@ class Jitted:
     ) -> jax.export.Exported | None:
         """Export, optimise and re-pack the program; None if the original is to run."""
         abstract = jax.tree.map(_abstract, (args, kwargs))
-        exported = jax.export.export(self._exportable)(*abstract[0], **abstract[1])
+        try:
+            exported = jax.export.export(self._exportable)(*abstract[0], **abstract[1])
+        except NotImplementedError as error:
+            if "callback" not in str(error):
+                raise
+            raise SaturaxError(_EFFECTS) from error  # what JAX cannot export
         if exported.nr_devices > 1:
             raise SaturaxError(_SEVERAL_DEVICES)
         if exported.ordered_effects or exported.unordered_effects:

@@ -122,5 +122,5 @@ def _module_of(kernel: Kernel) -> ModuleToMeasure:
 
 def is_square(kernel: Kernel) -> bool:
     """Whether the first operand is a square matrix, or several."""
-    shape = getattr(kernel.operands[0], "shape", ())
+    shape: tuple[int, ...] = getattr(kernel.operands[0], "shape", ())
     return len(shape) >= 2 and shape[-1] == shape[-2]

@@ -118,7 +118,7 @@ class PriceModel:
         if kernel.op in ("dot_general", "convolution"):
             compute = self.dot_us(dtype, kernel.flops)
         elif kernel.op in LINEAR_ALGEBRA or kernel.op == "fft":
-            # Half the rate of a matrix product: what BLAS reaches on triangles of some hundred rows.
+            # Half the rate of a matrix product: so BLAS does on triangles of some hundred rows.
             compute = 2 * self.dot_us(dtype, kernel.flops)
         elif kernel.op == "lu_permutation":  # a step of the loop is about three kernels
             steps = kernel.operands[0].shape[-1]  # type: ignore[union-attr]

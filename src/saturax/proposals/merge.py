@@ -81,7 +81,8 @@ def _merge(equalities: Equalities, group: list[int], side: int) -> None:
     joined = concatenate_all(varying, along)
     operands = (shared, joined) if side == 0 else (joined, shared)
     precision: Any = first.attributes[1]
-    merged: Value = dot_general(*operands, dimensions, precision, first.attributes[2])
+    left, right = operands
+    merged: Value = dot_general(left, right, dimensions, precision, first.attributes[2])
     batch = len(dimensions.lhs_batch)
     position = batch if side == 1 else batch + len(dimensions.lhs_free(shared.rank))
     _equate_parts(equalities, group, sizes, merged, position, has_free)
@@ -93,7 +94,7 @@ def _merge(equalities: Equalities, group: list[int], side: int) -> None:
             dimensions.rhs_contract,
             dimensions.lhs_contract,
         )
-        merged = dot_general(*operands[::-1], flipped, swapped(precision), first.attributes[2])
+        merged = dot_general(right, left, flipped, swapped(precision), first.attributes[2])
         position = batch + len(dimensions.rhs_free(shared.rank)) if side == 1 else batch
         _equate_parts(equalities, group, sizes, merged, position, has_free)
 

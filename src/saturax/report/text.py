@@ -71,7 +71,8 @@ def _frozen(frozen: FrozenReport) -> str:
 def _candidate(candidate: CandidateReport) -> str:
     ratio = "" if candidate.ratio is None else f", measured {candidate.ratio:.2f}×,"
     why = f": {candidate.reason}" if candidate.reason else ""
-    predicted = f"predicted {_time(candidate.predicted_us)}"
+    time_us = candidate.predicted_us
+    predicted = "not predicted" if time_us is None else f"predicted {_time(time_us)}"
     return f"  {candidate.name:<24} {predicted}{ratio} {candidate.outcome}{why}"
 
 

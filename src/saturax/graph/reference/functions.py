@@ -101,7 +101,8 @@ def _real_power(x: Array, y: Array) -> Array:
     with one element more none does.
     """
     bases, exponents = np.append(x, 1.0), np.append(y, 2.0)
-    return np.power(bases, exponents)[:-1].reshape(x.shape)
+    powers: Array = np.power(bases, exponents)[:-1]
+    return powers.reshape(x.shape)
 
 
 def _complex(x: Array, y: Array) -> Array:

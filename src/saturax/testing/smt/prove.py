@@ -142,6 +142,9 @@ def _suited(
     """Instances with elements of `dtype`, by the largest rank in them, which is 3 at most."""
     most = 0 if elementwise else 3
     found: dict[int, list[Instance]] = {}
+    # Most rules that take the type at all apply within these few draws.
+    if next(instances(rule, 2, rng, (dtype,)), None) is None:
+        return found
     for instance in instances(rule, count, rng, (dtype,)):
         nodes = (*instance.left.nodes, *instance.right.nodes)
         types = [node.type for node in nodes if isinstance(node.type, TensorType)]
