@@ -191,10 +191,11 @@ def _work_until_killed(folder):
             programs.clear()
 
 
-def test_processes_killed_at_random_moments_leave_the_cache_usable(programs):
+@pytest.mark.parametrize("rounds", [pytest.param(20), pytest.param(200, marks=pytest.mark.long)])
+def test_processes_killed_at_random_moments_leave_the_cache_usable(programs, rounds):
     generator = random.Random(0)
     programs.folder.mkdir(parents=True)
-    for _ in range(200):
+    for _ in range(rounds):
         children = []
         for _ in range(2):
             child = os.fork()

@@ -29,9 +29,10 @@ ModuleSource = str | bytes | ir.Module
 
 _PORTABLE_ARTIFACT_MARK = b"StableHLO_v"
 _BYTECODE_MAGIC = b"ML\xefR"
-# How a function argument says that its buffer may be reused for a result.
+# JAX's own function through which every module reaches XLA, and how its parameters begin.
 _COMPILE = "compile_or_get_cached"
 _COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
+# How a function argument says that its buffer may be reused for a result.
 _DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
 
 

@@ -1,17 +1,19 @@
-"""Plain JAX functions as graphs, traced for operands of given types."""
+"""Plain JAX functions as graphs, traced for operands of given types, and graphs as patterns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import product, zip_longest
 from typing import Any
 
 import jax
 import numpy as np
 
+from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 from saturax.errors import SaturaxError
-from saturax.graph.ir import Graph
+from saturax.graph.ir import Graph, Node
 from saturax.graph.sampling import Draw
 from saturax.graph.types import TensorType, mlir_dtype, numpy_dtype
 from saturax.stablehlo import import_module
@@ -141,3 +143,68 @@ def _changed(types: Types, places: Sequence[tuple[int, int]], draw: Draw) -> Typ
     for i, d in draw.shuffled(places)[: draw.integer(1, min(3, len(places)))]:
         shapes[i][d] = size
     return tuple(type.with_shape(tuple(s)) for type, s in zip(types, shapes, strict=True))
+
+
+# ------------------------------------------------------------------ patterns
+
+# Functions and result numbers belong to the structure of a left side; other attributes vary.
+_STRUCTURAL = ("unary", "binary", "ternary", "reduce", "get_result")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A left side at some operand types: its structure, and the attributes that vary."""
+
+    pattern: PatternNode
+    attributes: Mapping[str, Any]
+
+
+def form_of(graph: Graph, operands: tuple[str, ...]) -> Form:
+    """The structure of a graph whose inputs have these names; its output is an operation."""
+    return _Former(operands, graph).form()
+
+
+class _Former:
+    """Turns a graph into a pattern with attribute variables, numbered from the root down."""
+
+    def __init__(self, operands: tuple[str, ...], graph: Graph) -> None:
+        self.operands = operands
+        self.graph = graph
+        self.attributes: dict[str, Any] = {}
+        self.built: dict[int, PatternNode | PatternVar] = {}
+
+    def form(self) -> Form:
+        root = self._build(self.graph.outputs[0])
+        assert isinstance(root, PatternNode), "expected an operation"
+        return Form(root, self.attributes)
+
+    def _build(self, index: int) -> PatternNode | PatternVar:
+        if index not in self.built:
+            self.built[index] = self._built(self.graph.nodes[index])
+        return self.built[index]
+
+    def _built(self, node: Node) -> PatternNode | PatternVar:
+        if node.op == "parameter":
+            number: Any = node.attributes[0]
+            return PatternVar(self.operands[number])
+        attributes = tuple(
+            attribute
+            if node.op in _STRUCTURAL and isinstance(attribute, str | int)
+            else self._variable(attribute)
+            for attribute in node.attributes
+        )
+        return PatternNode(node.op, attributes, tuple(map(self._build, node.operands)))
+
+    def _variable(self, value: Any) -> PatternAttribute:
+        # A space keeps it apart from the operands' names.
+        name = f"attribute {len(self.attributes)}"
+        self.attributes[name] = value
+        return PatternAttribute(name)
+
+
+def tree_size(graph: Graph) -> int:
+    """Operations of the output as a tree, where a shared one counts for each use."""
+    sizes: list[int] = []
+    for node in graph.nodes:
+        sizes.append(int(node.op != "parameter") + sum(sizes[i] for i in node.operands))
+    return sizes[graph.outputs[0]]

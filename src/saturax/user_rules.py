@@ -15,17 +15,16 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
 
 from saturax.egraph.heads import exact_key
-from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
+from saturax.egraph.pattern import PatternNode
 from saturax.errors import RuleError
 from saturax.graph.build import Value
-from saturax.graph.ir import Graph, Node
+from saturax.graph.ir import Graph
 from saturax.graph.sampling import Draw
 from saturax.graph.types import TensorType, is_complex, is_float, is_integer, mlir_dtype
 from saturax.options import NUMERICS
@@ -37,9 +36,11 @@ from saturax.tracing import (
     NotTraceableError,
     Types,
     draw_types,
+    form_of,
     result_type,
     structs,
     trace,
+    tree_size,
 )
 
 FAMILY = "user"
@@ -50,8 +51,6 @@ LARGEST_PATTERN = 40
 
 # Operand types at which a rule is traced and checked; a trace takes some 20 ms.
 _INSTANCES = 60
-# Functions and result numbers belong to the structure of a left side; other attributes vary.
-_STRUCTURAL = ("unary", "binary", "ternary", "reduce", "get_result")
 
 
 class UserRule:
@@ -133,7 +132,7 @@ def rule(
             none that can be looked for.
 
     >>> import jax.numpy as jnp
-    >>> half = rule(lambda x: x / 2.0, lambda x: x * 0.5, name="halve", numerics="bitwise")
+    >>> half = rule(lambda x: x / 2.0, lambda x: x * 0.5, name="halve")
     >>> half.forms[0].name, half.report.failures
     ('halve', ())
     """
@@ -178,14 +177,6 @@ def _numerics(label: str, numerics: str | Numerics) -> Numerics:
         expected = ", ".join(NUMERICS)
         raise RuleError(f"rule {label}: numerics: expected one of {expected}, got {numerics!r}")
     return Numerics(NUMERICS.index(numerics))
-
-
-@dataclass(frozen=True)
-class _Form:
-    """A left side at some operand types: its structure, and the attributes that vary."""
-
-    pattern: PatternNode
-    attributes: Mapping[str, Any]
 
 
 class _Pair:
@@ -239,10 +230,6 @@ class _Pair:
         texts = [str(side) for types in drawn for side in self.sides(types) or ()]
         return hashlib.blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
 
-    def form(self, graph: Graph) -> _Form:
-        """The structure of a traced left side."""
-        return _Former(self.operands, graph).form()
-
     def forms(self, drawn: Sequence[Types]) -> dict[PatternNode, Rule]:
         """An engine's rule for each structure of the left side at the drawn types."""
         found: dict[PatternNode, Rule] = {}
@@ -254,7 +241,7 @@ class _Pair:
             reason = reason or self._unsuitable(sides[0])
             if self._unsuitable(sides[0]):
                 continue
-            pattern = self.form(sides[0]).pattern
+            pattern = form_of(sides[0], self.operands).pattern
             if pattern not in found:
                 found[pattern] = self._rule(pattern, len(found) + 1)
         if not found:
@@ -265,13 +252,13 @@ class _Pair:
         """Why a left side cannot be looked for in a program; empty if it can."""
         if graph.nodes[graph.outputs[0]].op in ("parameter", "constant"):
             return "is no operation, so it would match everything; expected one at least"
-        size = _tree_size(graph)
+        size = tree_size(graph)
         if size > LARGEST_PATTERN:
             return (
                 f"has {size} operations, those used twice counted twice; expected "
                 f"{LARGEST_PATTERN} at most. State the equation about a part of it"
             )
-        unused = set(self.operands) - set(self.form(graph).pattern.variables)
+        unused = set(self.operands) - set(form_of(graph, self.operands).pattern.variables)
         if unused:
             return f"does not use {', '.join(sorted(unused))}, so nothing would be known of it"
         return ""
@@ -282,7 +269,7 @@ class _Pair:
             sides = self.sides(tuple(operand.tensor for operand in operands))
             need(sides is not None)
             assert sides is not None
-            form = self.form(sides[0])
+            form = form_of(sides[0], self.operands)
             need(form.pattern == pattern)
             need(all(exact_key(bound[k]) == exact_key(v) for k, v in form.attributes.items()))
             return operands[0].builder.inline(sides[1], operands)[0]
@@ -303,44 +290,6 @@ class _Pair:
         )
 
 
-class _Former:
-    """Turns a graph into a pattern with attribute variables, numbered from the root down."""
-
-    def __init__(self, operands: tuple[str, ...], graph: Graph) -> None:
-        self.operands = operands
-        self.graph = graph
-        self.attributes: dict[str, Any] = {}
-        self.built: dict[int, PatternNode | PatternVar] = {}
-
-    def form(self) -> _Form:
-        root = self._build(self.graph.outputs[0])
-        assert isinstance(root, PatternNode), "expected an operation"
-        return _Form(root, self.attributes)
-
-    def _build(self, index: int) -> PatternNode | PatternVar:
-        if index not in self.built:
-            self.built[index] = self._built(self.graph.nodes[index])
-        return self.built[index]
-
-    def _built(self, node: Node) -> PatternNode | PatternVar:
-        if node.op == "parameter":
-            number: Any = node.attributes[0]
-            return PatternVar(self.operands[number])
-        attributes = tuple(
-            attribute
-            if node.op in _STRUCTURAL and isinstance(attribute, str | int)
-            else self._variable(attribute)
-            for attribute in node.attributes
-        )
-        return PatternNode(node.op, attributes, tuple(map(self._build, node.operands)))
-
-    def _variable(self, value: Any) -> PatternAttribute:
-        # A space keeps it apart from the operands' names.
-        name = f"attribute {len(self.attributes)}"
-        self.attributes[name] = value
-        return PatternAttribute(name)
-
-
 def _kinds(types: Types) -> tuple[str, ...]:
     """What kinds of numbers operands are made of."""
     return tuple(_kind(type.dtype) for type in types)
@@ -350,14 +299,6 @@ def _kind(dtype: str) -> str:
     if is_float(dtype):
         return "float"
     return "complex" if is_complex(dtype) else "integer" if is_integer(dtype) else dtype
-
-
-def _tree_size(graph: Graph) -> int:
-    """Operations of the output as a tree, where a shared one counts for each use."""
-    sizes: list[int] = []
-    for node in graph.nodes:
-        sizes.append(int(node.op != "parameter") + sum(sizes[i] for i in node.operands))
-    return sizes[graph.outputs[0]]
 
 
 # ------------------------------------------------------------------ admission
@@ -405,7 +346,7 @@ def _instances(
     repeats = -(-_INSTANCES // (2 * len(drawn)))
     for number, types in enumerate([*drawn] * repeats, 1):
         sides = pair.sides(types)
-        form = None if sides is None else forms.get(pair.form(sides[0]).pattern)
+        form = None if sides is None else forms.get(form_of(sides[0], pair.operands).pattern)
         if sides is None or form is None:
             continue
         bindings = dict(zip(pair.operands, types, strict=True))

@@ -37,7 +37,7 @@ MOVED = ("f32", "i32", "i1")
 f32 are opaque, so what is proved of them holds for every type.
 """
 
-_LEAST_MS = 200
+_LEAST_MS, _LARGEST_RANK = 200, 3
 _FEW = 8
 _ELEMENTWISE = ("unary", "binary", "ternary", "constant")
 # Attributes whose numbers become symbols, by operation and position.
@@ -105,7 +105,7 @@ def prove(rule: Rule, count: int = 150, seed: int = 0, time_limit_s: float = 10.
         effort.deadline = time.monotonic() + share * time_limit_s
         for rank in sorted(drawn):
             try:
-                _prove_all(drawn[rank], effort)
+                _prove_all(drawn[rank], effort, elementwise)
             except (NotSymbolicError, z3.Z3Exception) as error:
                 # What is too large for one rank stays proved for those below.
                 if not isinstance(error, TooLargeError) or proved.get(dtype, 0) == 0:
@@ -125,11 +125,11 @@ class _Effort:
     has_constants: bool = False
 
 
-def _prove_all(drawn: Sequence[Instance], effort: _Effort) -> None:
+def _prove_all(drawn: Sequence[Instance], effort: _Effort, elementwise: bool) -> None:
     """Prove the generalised instances. Raises `NotSymbolicError` at the first that is not."""
     seen: set[Any] = set()
     for instance in drawn:
-        general = _General(instance)
+        general = _General(instance, elementwise)
         effort.has_constants |= general.has_constants
         if general.key not in seen:
             seen.add(general.key)
@@ -139,8 +139,7 @@ def _prove_all(drawn: Sequence[Instance], effort: _Effort) -> None:
 def _suited(
     rule: Rule, count: int, rng: np.random.Generator, dtype: str, elementwise: bool
 ) -> dict[int, list[Instance]]:
-    """Instances with elements of `dtype`, by the largest rank in them, which is 3 at most."""
-    most = 0 if elementwise else 3
+    """Instances with elements of `dtype`, by the largest rank in them; elementwise ones by 0."""
     found: dict[int, list[Instance]] = {}
     # Most rules that take the type at all apply within these few draws.
     if next(instances(rule, 2, rng, (dtype,)), None) is None:
@@ -148,8 +147,8 @@ def _suited(
     for instance in instances(rule, count, rng, (dtype,)):
         nodes = (*instance.left.nodes, *instance.right.nodes)
         types = [node.type for node in nodes if isinstance(node.type, TensorType)]
-        rank = max(type.rank for type in types)
-        if rank > most or dtype not in {type.dtype for type in types}:
+        rank = 0 if elementwise else max(type.rank for type in types)
+        if rank > _LARGEST_RANK or dtype not in {type.dtype for type in types}:
             continue
         if _is_general(instance):
             found.setdefault(rank, []).append(instance)
@@ -169,8 +168,8 @@ def _is_general(instance: Instance) -> bool:
 class _General:
     """An instance with symbols for its numbers."""
 
-    def __init__(self, instance: Instance) -> None:
-        self.instance = instance
+    def __init__(self, instance: Instance, elementwise: bool) -> None:
+        self.elementwise = elementwise
         self.rule = instance.rule
         self.numbers: dict[str, tuple[Z3, int]] = {}
         self.assumptions: list[Z3] = []
@@ -195,6 +194,10 @@ class _General:
         self.key = (repr(self.attributes), repr(self.operands))
 
     def _generalised(self, name: str, value: Any, is_symbolic: bool) -> Any:
+        if self.elementwise and isinstance(value, TensorType):
+            return value.with_shape(())
+        if self.elementwise and isinstance(value, Literal):
+            return Literal(value.data, ())
         if isinstance(value, TensorType) and is_symbolic:
             return value.with_shape(self._symbols(name, value.shape, least=0))
         if isinstance(value, Literal):
