@@ -198,7 +198,9 @@ def test_incremental_search_finds_every_new_match_once(
     egraph = random_egraph(terms, unions)
     rule = TemplateRule("pattern", pattern, PatternVar("x"))
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
-    state = _RuleState(rule, egraph, _Reach(egraph, list(egraph.classes())).by_seed)
+    by_seed = _Reach(egraph, list(egraph.classes())).by_seed
+    run.present.update(by_seed)
+    state = _RuleState(rule, egraph, by_seed)
     run.states.append(state)
     egraph.take_changed()
     old = searched(egraph, state, capacity)

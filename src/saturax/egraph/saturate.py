@@ -118,9 +118,9 @@ class _RuleState:
         self.rule = rule
         self._egraph = egraph
         self.chains = seed_chains(rule.pattern, egraph)
+        self.seeds = frozenset(chain[0] for chain in self.chains)
         # Without an e-node of each kind there is no match until such an e-node is new.
-        is_possible = all(chain[0] in by_seed for chain in self.chains)
-        roots = by_seed[self.chains[0][0]] if is_possible else []
+        roots = by_seed[self.chains[0][0]] if self.seeds <= by_seed.keys() else []
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
@@ -196,6 +196,8 @@ class _Run:
         self.is_interrupted = False
         self.iteration = 0
         self.states: list[_RuleState] = []
+        # The kinds and groups of all e-nodes so far.
+        self.present: set[int] = set()
 
     def should_stop(self) -> bool:
         return self.is_interrupted or self.clock() >= self.deadline
@@ -223,6 +225,7 @@ class _Run:
             return StopReason.TIME_LIMIT
         egraph.take_changed()
         by_seed = _Reach(egraph, list(egraph.classes())).by_seed
+        self.present.update(by_seed)
         for rule in self.rules:
             self.states.append(_RuleState(rule, egraph, by_seed))
             if self.should_stop():
@@ -310,7 +313,10 @@ class _Run:
     def _schedule(self, since: int) -> None:
         """Give every rule the roots at which a match may have become possible."""
         reach = _Reach(self.egraph, self.egraph.take_changed())
+        self.present.update(reach.by_seed)
         for state in self.states:
+            if not state.seeds <= self.present:
+                continue
             for variant, chain in enumerate(state.chains):
                 roots = reach.roots(chain)
                 if roots:
