@@ -263,7 +263,7 @@ ROWS = (
         lambda a, b: jnp.tril(a) @ jnp.tril(b),
         (A, B),
         True,
-        note="no kernel for half of a triangular product: the outer mask goes",
+        note="no kernel for half of a triangular product; without the outer mask it is 2 % faster",
     ),
     Identity(
         "outer_product_times_vector",
