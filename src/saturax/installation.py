@@ -45,7 +45,8 @@ PRIVATE = ("_*",)
 class Decision:
     """What became of one program that JAX compiled.
 
-    `report` is None where it was not optimised at all; `reason` then says why. While `is_pending`,
+    `operations` is 0 where the program could not be represented. `report` is None where it was not
+    optimised at all; `reason` then says why. While `is_pending`,
     the original runs and the optimiser works in the background.
     """
 
@@ -110,6 +111,7 @@ class Installation:
                 program = import_module(module_bytecode(module))
             except Exception as error:  # whatever cannot be represented runs as it is
                 logger.info("%s runs as under jax.jit: %s", name, error)
+                self.decisions.append(Decision(name, 0, reason=str(error)))
                 return module
             ready = self._ready.get(program)
             if ready is not None:
