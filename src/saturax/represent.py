@@ -56,10 +56,9 @@ def represent(
     """
     egraph = EGraph(FactAnalysis(frozen, zeros_absorb=zeros_absorb), is_commutative)
     ids: list[int] = []
-    for index, node in enumerate(graph.nodes if equalities is None else equalities.nodes):
+    for node in graph.nodes if equalities is None else equalities.nodes:
         children = tuple(ids[operand] for operand in node.operands)
-        origin = None if index < len(graph.nodes) else "proposal"
-        ids.append(egraph.add_node(node.op, node.attributes, children, node.type, origin))
+        ids.append(egraph.add_node(node.op, node.attributes, children, node.type))
     for index, equal, reason in () if equalities is None else equalities.pairs:
         egraph.union(ids[index], ids[equal], reason)
     egraph.rebuild()

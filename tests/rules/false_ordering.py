@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from saturax.graph.literal import Literal
@@ -9,13 +11,18 @@ from saturax.graph.ops import (
     SET,
     GatherDimensions,
     ScatterDimensions,
+    add,
     arg_reduce,
     binary,
     constant,
     default_order,
+    divide,
+    full_like,
     gather,
     get_result,
     iota,
+    multiply,
+    negate,
     reduce_,
     reduce_window,
     reshape,
@@ -24,6 +31,7 @@ from saturax.graph.ops import (
     slice_,
     sort,
     sort_pair,
+    subtract,
     top_k,
     unary,
 )
@@ -218,3 +226,64 @@ def gather_one_operand_only(f, x, y, i, d, n, b):
     need(f in ("add", "subtract") and x.size > 1)
     read = gather(x, i, d, n, b)
     return binary(f, read, read)
+
+
+# ------------------------------------------------------------------ rows read or added up
+
+
+@false_rule(
+    lambda f, x, y, i, j, d, n, b: binary(f, gather(x, i, d, n, b), gather(y, j, d, n, b)),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def gathers_share_their_indices(f, x, y, i, j, d, n, b):
+    """f(x[i], y[j]) = f(x, y)[i]"""
+    need(i.type == j.type and x.type == y.type and x.size > 1)
+    return gather(binary(f, x, y), i, d, n, b)
+
+
+@false_rule(
+    lambda x, i, u, g, b, q: scatter("add", x, i, negate(u), g, b, q),
+    BITWISE,
+    "integers",
+    "bits",
+    examples=lambda rng: _rows_added(rng),
+)
+def negated_with_what_is_added_to(x, i, u, g, b, q):
+    """x + Σ -u at i = -(x + Σ u at i)"""
+    return negate(scatter("add", x, i, u, g, b, q))
+
+
+@false_rule(
+    lambda x, i, u, v, g, b, q: scatter("add", x, i, multiply(u, v), g, b, q),
+    ROUNDING,
+    "integers",
+    "values",
+    examples=lambda rng: (drawn := _rows_added(rng)) | {"v": drawn["u"]},
+)
+def product_of_sums_at_places(x, i, u, v, g, b, q):
+    """x + Σ u·v at i = x + (Σ u at i)·(Σ v at i)"""
+    zeros = full_like(x, 0)
+    first, second = (scatter("add", zeros, i, w, g, b, q) for w in (u, v))
+    return add(x, multiply(first, second))
+
+
+def _rows_added(rng: np.random.Generator) -> dict[str, Any]:
+    """A matrix, and more rows to add to it than it has."""
+    rows, width = (int(n) for n in rng.integers(1, 4, 2))
+    count = rows + int(rng.integers(1, 4))
+    dtype = str(rng.choice(["f32", "i32"]))
+    return {
+        "x": TensorType((rows, width), dtype),
+        "i": TensorType((count, 1), "i32"),
+        "u": TensorType((count, width), dtype),
+        "g": ScatterDimensions((1,), (0,), (), (), (0,), 1),
+    }
+
+
+@false_rule(lambda x, y: binary("remainder", x, y), ROUNDING, "values")
+def floored_remainder_is_truncated(x, y):
+    """x rem y = x - y·⌊x / y⌋, with the sign of y"""
+    need(x.dtype in ("f32", "f64"))
+    return subtract(x, multiply(y, unary("floor", divide(x, y))))

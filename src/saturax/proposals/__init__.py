@@ -17,6 +17,7 @@ from saturax.proposals.merge_convolutions import merge_convolutions
 from saturax.proposals.merge_solves import merge_solves
 from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
+from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
 from saturax.rules.rule import ROUNDING, Numerics
@@ -25,6 +26,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "recognize_notions": recognize_notions,
     "merge_solves": merge_solves,
     "order_contractions": order_contractions,
+    "split_concatenations": split_concatenations,
     "merge_contractions": merge_contractions,
     "merge_convolutions": merge_convolutions,
     "batch_contractions": batch_contractions,

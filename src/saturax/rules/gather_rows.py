@@ -42,7 +42,7 @@ RUNS = 8
 # ------------------------------------------------------------------ gathers of rows
 
 
-def _axis(x: Value, d: GatherDimensions, sizes: Any) -> int:
+def row_axis(x: Value, d: GatherDimensions, sizes: Any) -> int:
     """The axis of a gather of rows of x; the rule does not apply to other gathers."""
     need(not d.operand_batching_dims and len(d.start_index_map) == 1)
     (axis,) = d.start_index_map
@@ -139,9 +139,9 @@ def gather_of_gather(
 ) -> Value | None:
     """x[i][j] = x[i[j]], of rows"""
     d, e = GatherDimensions(*d), GatherDimensions(*e)
-    first = _axis(x, d, n)
+    first = row_axis(x, d, n)
     inner = gather(x, i, d, n, b)
-    axis = _axis(inner, e, m)
+    axis = row_axis(inner, e, m)
     need(first in d.collapsed_slice_dims and len(_batch(i, d)) == 1)
     need(axis not in d.offset_dims and i.size > 0)
     index = take(reshape(i, (i.size,)), reshape(j, (j.size,)), 0)
@@ -160,7 +160,7 @@ def gather_of_gather(
 def gather_before_transpose(x: Value, p: Any, i: Value, d: Any, n: Any, b: Any) -> Value | None:
     """xᵖ[i] = x[i]ᵖ, of rows"""
     d = GatherDimensions(*d)
-    axis = _axis(transpose(x, p), d, n)
+    axis = row_axis(transpose(x, p), d, n)
     rows = transpose(take(x, reshape(i, (i.size,)), p[axis]), p)
     return arranged(rows, axis, d, _batch(i, d))
 
@@ -175,7 +175,7 @@ def gather_of_broadcast(x: Value, s: Any, e: Any, i: Value, d: Any, n: Any, b: A
     """bcast(x)[i] = bcast(x[i]), or bcast(x) without the repetition that is gathered; of rows"""
     d = GatherDimensions(*d)
     spread = broadcast_in_dim(x, s, e)
-    axis = _axis(spread, d, n)
+    axis = row_axis(spread, d, n)
     need(spread.size > 0 and i.size > 0)
     batch = _batch(i, d)
     if axis in e and x.shape[e.index(axis)] == s[axis]:
@@ -198,7 +198,7 @@ def gather_before_reduce(
     """(Σx)[i] = Σ x[i], of fewer rows than there are"""
     d = GatherDimensions(*d)
     reduced = reduce_(f, x, e)
-    axis = _axis(reduced, d, n)
+    axis = row_axis(reduced, d, n)
     need(0 < i.size < reduced.shape[axis])
     own = [k for k in range(x.rank) if k not in e][axis]
     rows = reduce_(f, take(x, reshape(i, (i.size,)), own), e)
@@ -216,7 +216,7 @@ def gather_of_concatenate(
     """[x, y][i] = [x[i], y[i]], of fewer rows than there are, along another dimension"""
     d = GatherDimensions(*d)
     both = concatenate(x, y, k)
-    axis = _axis(both, d, n)
+    axis = row_axis(both, d, n)
     need(axis != k and 0 < i.size < both.shape[axis])
     first, second = (take(part, reshape(i, (i.size,)), axis) for part in (x, y))
     return arranged(concatenate(first, second, k), axis, d, _batch(i, d))
@@ -246,7 +246,7 @@ def gather_before_ternary(
 def gather_of_iota(e: Any, t: TensorType, i: Value, d: Any, n: Any, b: Any) -> Value | None:
     """iota[i] = i, clamped into bounds; or iota along another dimension; of rows"""
     d = GatherDimensions(*d)
-    axis = _axis(iota(e, t), d, n)
+    axis = row_axis(iota(e, t), d, n)
     last = t.shape[axis] - 1
     need(i.size > 0 and t.size > 0 and holds_indices(t.dtype, last + 1))
     if e != axis:
@@ -268,7 +268,7 @@ def gather_of_iota(e: Any, t: TensorType, i: Value, d: Any, n: Any, b: Any) -> V
 def gather_runs(x: Value, c: Literal, d: Any, n: Any, b: Any) -> Value | None:
     """Rows of x at constant indices in a few runs = slices of x, concatenated"""
     d = GatherDimensions(*d)
-    axis = _axis(x, d, n)
+    axis = row_axis(x, d, n)
     places = np.clip(c.array.reshape(-1).astype(np.int64), 0, max(x.shape[axis] - 1, 0))
     need(places.size >= 2 and x.size > 0)
     ends = np.flatnonzero(np.diff(places) != 1) + 1
