@@ -19,14 +19,15 @@ MODES = ("arguments", "constants", "frozen", "train")
 class Case:
     """`function(*arguments_of(seed))`; what is compared is `view(outputs)`.
 
-    If `frozen` is there, its second part are the parameters that saturax freezes, which its first
-    part takes before the arguments. XLA then runs in two forms, and the faster one counts.
+    Of inference, `open` are the function that takes the parameters before its arguments, and
+    these parameters. With `is_frozen` saturax freezes them.
     """
 
     function: Callable[..., Any]
     arguments_of: Callable[[int], tuple[Any, ...]]
     view: Callable[[Any], Any] = lambda outputs: outputs
-    frozen: tuple[Callable[..., Any], Any] | None = None
+    open: tuple[Callable[..., Any], Any] | None = None
+    is_frozen: bool = False
 
 
 def case_of(program: Program, mode: str) -> Case | None:
@@ -38,20 +39,29 @@ def case_of(program: Program, mode: str) -> Case | None:
     Raises:
         ValueError: an unknown mode.
     """
-    parameters = jax.device_put(program.parameters)
-    if mode == "arguments":
-        return Case(program.function, lambda seed: (parameters, *_inputs(program, seed)))
-    if mode in ("constants", "frozen"):
-        # Not `Program.closed`: functions index weights by traced values, which NumPy's refuse.
-        return Case(
-            lambda *inputs: program.function(parameters, *inputs),
-            lambda seed: _inputs(program, seed),
-            frozen=(program.function, parameters) if mode == "frozen" else None,
-        )
-    if mode != "train":
+    if mode not in MODES:
         raise ValueError(f"expected a mode of {', '.join(MODES)}, got {mode!r}")
+    if mode == "train":
+        return _training(program)
+    parameters = jax.device_put(program.parameters)
+    opened = program.function, parameters
+    if mode == "arguments":
+        return Case(
+            program.function, lambda seed: (parameters, *_inputs(program, seed)), open=opened
+        )
+    # Not `Program.closed`: functions index weights by traced values, which NumPy's refuse.
+    return Case(
+        lambda *inputs: program.function(parameters, *inputs),
+        lambda seed: _inputs(program, seed),
+        open=opened,
+        is_frozen=mode == "frozen",
+    )
+
+
+def _training(program: Program) -> Case | None:
     if program.train_step is None:
         return None
+    parameters = jax.device_put(program.parameters)
 
     def arguments_of(seed: int) -> tuple[Any, ...]:
         targets = program.draw_targets(np.random.default_rng(seed + 1))

@@ -1,203 +1,116 @@
-"""saturax against plain `jax.jit` on the workloads: one process and one row each, as JSON.
+"""saturax, XLA and other optimisers side by side on the workloads, as JSON.
 
-    python -m benchmarks.run --names nasrnn resnet --modes arguments,train --time-limit 30 \\
-        --output benchmarks/results/workloads.json
+    python -m benchmarks.run --output benchmarks/results/workloads.json          # 35 minutes
+    python -m benchmarks.run --sets 1 --modes frozen,train --output …            # 15 minutes
+    python -m benchmarks.run --short --output …                                  # 10 minutes
+    python -m benchmarks.run --full --output …                                   # some hours
 
-Every row is measured anew after optimising, interleaved, on fresh inputs; a ratio above 1 means
-that saturax is faster. The file is written after every row; `--resume` goes on where it ended.
-Exit code 1 when a row failed or its outputs are wrong or prove nothing.
+One process and one row for each workload and mode; all systems of a row are timed interleaved, on
+inputs that saturax has not seen, and their outputs are judged against float64. A ratio above 1
+means faster than XLA. The file is written after every row; `--resume` goes on where it ended.
+Exit code 1 when a row of saturax failed, is wrong or proves nothing.
+
+Earlier harnesses timed functions of several outputs without waiting for all of them, used inputs
+of zeros or weights that saturate every output, and compared absolute errors. Here all outputs are
+waited for, weights are random and centred, outputs must vary with the inputs, and errors are
+relative to an output's size and compared with those of plain XLA.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import math
-import os
 import shlex
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from saturax.options import NUMERICS, Options
 
+from .apart import run_apart
 from .cases import MODES
+from .document import Document
 from .models import Workload, workloads
-from .worker import PEERS, Task
+from .summary import HEADER, line_of, summary
+from .systems import ALWAYS, BUILDERS, SEARCHES
+from .worker import Task
 
-HEADER = (
-    f"{'workload':22}{'mode':11}{'ops':>6}{'XLA ms':>10}{'saturax':>10}{'ratio':>8}"
-    f"{'95 % interval':>16}{'nodes':>8}{'prices':>8}{'seconds':>9}  outcome"
-)
-_UNFINISHED = ("failed",)
-
-
-@dataclass
-class Document:
-    """The results so far: rows by (workload, mode), and what was left out with its reason."""
-
-    path: Path
-    provenance: dict[str, Any]
-    rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    skipped: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-
-    @classmethod
-    def open(cls, path: Path, provenance: dict[str, Any], resume: bool) -> Document:
-        """The document of a file; empty unless it is there and `resume`."""
-        document = cls(path, provenance)
-        if resume and path.exists():
-            content = json.loads(path.read_text())
-            document.rows = {key_of(row): row for row in content["rows"]}
-            lasting = [row for row in content["skipped"] if "no mode" in row["skipped"]]
-            document.skipped = {key_of(row): row for row in lasting}
-        return document
-
-    def has(self, task: Task) -> bool:
-        """Whether a row of this task, with the same options, is there already."""
-        if (task.workload, task.mode) in self.skipped:
-            return True
-        row = self.rows.get((task.workload, task.mode), {"outcome": "failed"})
-        is_same = row.get("options") == task.options and row.get("is_reduced") == task.is_reduced
-        return is_same and row["outcome"] not in _UNFINISHED
-
-    def row(self, task: Task) -> dict[str, Any]:
-        """The row of a task that is there."""
-        key = task.workload, task.mode
-        return self.skipped[key] if key in self.skipped else self.rows[key]
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Enter a row and write the file."""
-        row |= {"git_revision": self.provenance["git_revision"]}
-        (self.skipped if "skipped" in row else self.rows)[key_of(row)] = row
-        self.write()
-
-    def write(self) -> None:
-        """Write the file in one step: it is whole whenever the run ends."""
-        content = {
-            "provenance": self.provenance,
-            "rows": list(self.rows.values()),
-            "skipped": list(self.skipped.values()),
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
-        partial.replace(self.path)
-
-
-def key_of(row: dict[str, Any]) -> tuple[str, str]:
-    """What identifies a row: workload and mode."""
-    return row["workload"], row["mode"]
-
-
-def run_apart(description: dict[str, Any], limit_s: float) -> dict[str, Any]:
-    """What `benchmarks.worker` answers in a process of its own.
-
-    Raises:
-        RuntimeError: it crashed, gave no answer or took longer than `limit_s`; the text has the
-            end of what it said. Its own child processes end with it.
-    """
-    # The child finds the modules that this process finds, whatever its working directory.
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "JAX_TRACEBACK_FILTERING": "off",  # so that the last line is the error
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        output, log = Path(folder) / "row.json", Path(folder) / "log.txt"
-        command = [sys.executable, "-m", "benchmarks.worker", json.dumps(description), str(output)]
-        with log.open("w") as stream:
-            process = subprocess.Popen(
-                command, stdout=stream, stderr=stream, env=environment, start_new_session=True
-            )
-            with _ending(process):
-                try:
-                    code = process.wait(limit_s)
-                except subprocess.TimeoutExpired:
-                    raise RuntimeError(f"it took longer than {limit_s:.0f} s") from None
-        if code or not output.exists():
-            said = " | ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
-            ended = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-            raise RuntimeError(f"the process ended {ended}: {said[-600:]}")
-        answer: dict[str, Any] = json.loads(output.read_text())
-        return answer
-
-
-@contextlib.contextmanager
-def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ends a process that leads a session, and those it started, when the block is left."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+SHORT = (
+    "nasrnn", "bert_train", "llama_cache", "resnet_train", "kan1", "mobilenet_v2", "squeezenet",
+    "lstm_batch1", "nbody", "image_filters", "vmap_attention", "mixture_of_experts",
+)  # fmt: skip
+"""Workloads of a short run: some of every kind, none slow to compile."""
+# Seconds of a row: process, weights, compiling what is timed and the reference; and the shares of
+# the time limit that a search takes, and XLA for its candidates (means of earlier runs).
+_ROW_S, _SEARCH_SHARE, _COMPILATION_SHARE = 10.0, 0.8, 0.5
+# A row that takes longer is ended: other optimisers may hang.
+_LEAST_ROW_S, _ROW_LIMIT_SHARE, _TRY_S = 120.0, 10.0, 120.0
 
 
 def row_of(task: Task, workload: Workload, limit_s: float) -> dict[str, Any]:
-    """The row of a task; a crash is a row too, with outcome "failed"."""
+    """The row of a task; a crash is a row too, with outcome "failed".
+
+    Where a system brings the process down, it is found and the rest is measured without it.
+    """
     start = time.monotonic()
-    row: dict[str, Any] = {
-        "workload": task.workload,
-        "set": workload.set,
-        "mode": task.mode,
-        "configuration": workload.configuration,
-        "is_reduced": task.is_reduced,
-        "options": task.options,
-    }
+    row = head_of(task, workload)
     if workload.missing:
         return row | {"skipped": f"needs {', '.join(workload.missing)}: install the extra `bench`"}
-    failed_peers = {}
-    for peer in task.peers:
-        try:
-            run_apart({"do": "try peer", "task": asdict(task), "peer": peer}, limit_s)
-        except RuntimeError as error:  # what a peer cannot do is a result, not our row's failure
-            failed_peers[peer] = {"reason": str(error)}
-    task = replace(task, peers=tuple(peer for peer in task.peers if peer not in failed_peers))
+    crashed: dict[str, dict[str, str]] = {}
     try:
         row |= run_apart({"do": "row", "task": asdict(task)}, limit_s)
-        row["peers"] = row.get("peers", {}) | failed_peers
     except RuntimeError as error:
-        row |= {"outcome": "failed", "problem": str(error)}
+        crashed = crashes(task, min(limit_s, _TRY_S))
+        others = tuple(name for name in task.systems if name not in crashed)
+        row |= {"outcome": "failed", "problem": str(error), "systems": {}}
+        if crashed:
+            try:
+                alone = replace(task, systems=others)
+                row |= run_apart({"do": "row", "task": asdict(alone)}, limit_s)
+            except RuntimeError as again:
+                row["problem"] = str(again)
+    if "skipped" not in row:
+        row["systems"] |= crashed
     return row | {"row_seconds": time.monotonic() - start}
 
 
-def line_of(row: dict[str, Any]) -> str:
-    """The terminal's line for a row."""
-    start = f"{row['workload']:22}{row['mode']:11}"
-    if "skipped" in row:
-        return f"{start}skipped: {row['skipped']}"
-    if "ratio" not in row:
-        return f"{start}{row['outcome']}: {row['problem']}"
-    interval = "{:.3f}–{:.3f}".format(*row["interval"])
-    peers = (
-        f"{peer} {seen['ratio']:.3f}" if "ratio" in seen else f"{peer} failed"
-        for peer, seen in row["peers"].items()
-    )
-    remarks = [row["outcome"], row["problem"] and f"PROBLEM: {row['problem']}", *peers]
-    return (
-        f"{start}{row['operations']:6d}{row['xla_ms']:10.3f}{row['saturax_ms']:10.3f}"
-        f"{row['ratio']:8.3f}{interval:>16}{row['egraph_nodes']:8d}{row['kernels_measured']:8d}"
-        f"{row['saturax_s']:9.1f}  {'; '.join(filter(None, remarks))}"
-    )
+def crashes(task: Task, limit_s: float) -> dict[str, dict[str, str]]:
+    """Those of a task's additional systems that cannot even run alone, with the reason."""
+    found = {}
+    for name in task.systems:
+        try:
+            run_apart({"do": "try", "task": asdict(task), "system": name}, limit_s)
+        except RuntimeError as error:
+            found[name] = {"failed": str(error)}
+    return found
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> str:
-    """One line on all rows."""
-    ratios = [row["ratio"] for row in rows if "ratio" in row]
-    if not ratios:
-        return "no rows measured"
-    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    return (
-        f"{len(ratios)} rows: geometric mean {mean:.3f}, {sum(r > 1.02 for r in ratios)} above "
-        f"1.02, {sum(r < 0.98 for r in ratios)} below 0.98, "
-        f"{sum(bool(row.get('problem')) for row in rows)} with problems"
-    )
+def head_of(task: Task, workload: Workload) -> dict[str, Any]:
+    """What is known of a row before it is measured."""
+    return {
+        "workload": task.workload,
+        "set": workload.set,
+        "mode": task.mode,
+        "batch": task.batch,
+        "configuration": workload.configuration,
+        "is_reduced": task.is_reduced,
+        "options": task.options,
+        "wanted": sorted(task.systems),
+    }
+
+
+def estimate_s(tasks: Sequence[Task]) -> float:
+    """About how long tasks take, from their limits."""
+    total = 0.0
+    for task in tasks:
+        searches = 1 + sum(name in SEARCHES for name in task.systems)
+        share = _SEARCH_SHARE + _COMPILATION_SHARE
+        systems = 2 + len(task.systems)
+        total += _ROW_S + searches * share * task.options["time_limit_s"]
+        total += task.budget_s * systems / 2 + 2.0 * len(task.systems)
+    return total
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -207,25 +120,50 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--names", nargs="*", help="names of workloads; default all")
     add("--sets", type=int, nargs="*", help="1, 2, 3; default all")
-    add("--modes", default="arguments,train", help=f"of {','.join(MODES)} (default %(default)s)")
+    add("--modes", help=f"of {','.join(MODES)} (default arguments)")
+    optional = [name for name in BUILDERS if name not in ALWAYS]
+    add("--systems", nargs="*", choices=optional, help="besides XLA and saturax; default enzyme")
+    add("--batch", type=int, default=0, help="so many inputs at once, by vmap; inference only")
     add("--reduced", action="store_true", help="small sizes: a test of the benchmark only")
-    add("--peers", nargs="*", default=[], choices=sorted(PEERS), help="time these as well")
-    add("--budget", type=float, default=6.0, help="seconds of timing a row (default %(default)s)")
-    add("--row-limit", type=float, default=1800.0, help="seconds a row may take in all")
-    add("--output", type=Path, required=True, help="the JSON file")
+    add("--short", action="store_true", help="a dozen workloads in under ten minutes")
+    add("--full", action="store_true", help="every mode and every system")
+    add("--dry-run", action="store_true", help="measure nothing: trace and lower for a GPU")
+    add("--budget", type=float, help="seconds of timing XLA and saturax in a row (default 3)")
+    add("--row-limit", type=float, help="seconds a row may take in all; default by time limit")
+    add("--output", type=Path, help="the JSON file")
     add("--resume", action="store_true", help="keep the rows of the file that are there already")
     options = parser.add_argument_group("saturax's options")
-    options.add_argument("--time-limit", type=float, default=defaults.time_limit_s)
+    options.add_argument("--time-limit", type=float, help="seconds of a search (default 12)")
     options.add_argument("--numerics", choices=NUMERICS, default=defaults.numerics)
     options.add_argument("--candidates", type=int, default=defaults.candidates)
     options.add_argument("--node-limit", type=int, default=defaults.node_limit)
     options.add_argument("--seed", type=int, default=defaults.seed)
     options.add_argument("--database", type=Path, help="prices; default the user's cache")
     parsed = parser.parse_args(arguments)
-    parsed.modes = parsed.modes.split(",")
+    _fill(parsed, optional)
     if unknown := set(parsed.modes) - set(MODES):
         parser.error(f"--modes: expected some of {','.join(MODES)}, got {','.join(unknown)}")
+    if parsed.output is None and not parsed.dry_run:
+        parser.error("--output: expected the JSON file to write, or --dry-run")
     return parsed
+
+
+def _fill(parsed: argparse.Namespace, optional: Sequence[str]) -> None:
+    """Set what the command line leaves to the kind of run."""
+
+    def default(name: str, value: Any) -> None:
+        if getattr(parsed, name) is None:
+            setattr(parsed, name, value)
+
+    if parsed.short:
+        default("names", SHORT)
+    default("modes", "arguments,frozen,train" if parsed.full else "arguments")
+    default("systems", optional if parsed.full else ["enzyme"])
+    default("time_limit", 8.0 if parsed.short else 60.0 if parsed.full else 12.0)
+    default("budget", 2.0 if parsed.short else 6.0 if parsed.full else 3.0)
+    searches = 1 + sum(name in SEARCHES for name in parsed.systems)
+    default("row_limit", _LEAST_ROW_S + _ROW_LIMIT_SHARE * searches * parsed.time_limit)
+    parsed.modes = parsed.modes.split(",")
 
 
 def saturax_options(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -240,46 +178,80 @@ def saturax_options(parsed: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def tasks_of(parsed: argparse.Namespace) -> list[tuple[Task, Workload]]:
+    """The rows of the command line."""
+    return [
+        (
+            Task(
+                workload.name,
+                mode,
+                saturax_options(parsed),
+                parsed.reduced,
+                parsed.budget,
+                tuple(parsed.systems),
+                parsed.batch,
+            ),
+            workload,
+        )
+        for workload in workloads(parsed.sets, parsed.names)
+        for mode in parsed.modes
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen rows and return the exit code."""
     parsed = parse(arguments)
-    options = saturax_options(parsed)
-    calibration = {"do": "calibrate", "database": options["database"]}
-    known = run_apart(calibration, parsed.row_limit)
+    tasks = tasks_of(parsed)
+    print(f"{len(tasks)} rows, about {estimate_s([t for t, _ in tasks]) / 60:.0f} minutes")
+    if parsed.dry_run:
+        return rehearse([task for task, _ in tasks], parsed.row_limit)
+    known = run_apart({"do": "calibrate", "database": None}, parsed.row_limit)
     # This process must not touch an accelerator: JAX would take most of its memory.
     command = shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
-    document = Document.open(
-        parsed.output, known["provenance"] | {"command": command}, parsed.resume
-    )
-    print(f"device calibrated {known['measured_at']}\n{HEADER}", flush=True)
+    provenance = known["provenance"] | {"command": command}
+    document = Document.open(parsed.output, provenance, known["calibration"], parsed.resume)
+    print(f"device calibrated {known['calibration']['measured_at']}\n{HEADER}", flush=True)
     rows: list[dict[str, Any]] = []
+    start = time.monotonic()
     try:
-        for row in chosen_rows(parsed, options, document):
+        for row in measured_rows(tasks, document, parsed.row_limit):
             print(line_of(row), flush=True)
             rows += [] if "skipped" in row else [row]
     except KeyboardInterrupt:
         print("interrupted; `--resume` goes on from here", file=sys.stderr)
         return 130
     document.write()
-    print(summary(rows))
+    print(f"{summary(rows)}\n{(time.monotonic() - start) / 60:.1f} minutes")
     return 1 if any(row.get("problem") for row in rows) else 0
 
 
-def chosen_rows(
-    parsed: argparse.Namespace, options: dict[str, Any], document: Document
+def rehearse(tasks: Sequence[Task], limit_s: float) -> int:
+    """Rehearse the rows for a GPU; the exit code is 1 if one failed."""
+    failures = 0
+    for task in tasks:
+        start = f"{task.workload:22}{task.mode:11}"
+        try:
+            seen = run_apart({"do": "rehearse", "task": asdict(task)}, limit_s)
+        except RuntimeError as error:
+            failures += 1
+            print(f"{start}failed: {error}", flush=True)
+            continue
+        text = seen.get("skipped") or "{operations} operations, {seconds:.1f} s".format(**seen)
+        print(f"{start}{text}", flush=True)
+    print(f"{len(tasks)} rows rehearsed, {failures} failed")
+    return 1 if failures else 0
+
+
+def measured_rows(
+    tasks: Sequence[tuple[Task, Workload]], document: Document, limit_s: float
 ) -> Iterator[dict[str, Any]]:
-    """The rows of the command line, old or new, as they become known."""
-    for workload in workloads(parsed.sets, parsed.names):
-        for mode in parsed.modes:
-            task = Task(
-                workload.name, mode, options, parsed.reduced, parsed.budget, tuple(parsed.peers)
-            )
-            if document.has(task):
-                yield document.row(task)
-                continue
-            row = row_of(task, workload, parsed.row_limit)
+    """The rows of the tasks, old or new, as they become known."""
+    for task, workload in tasks:
+        row = document.find(head_of(task, workload))
+        if row is None:
+            row = row_of(task, workload, limit_s)
             document.add(row)
-            yield row
+        yield row
 
 
 if __name__ == "__main__":

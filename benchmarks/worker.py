@@ -1,4 +1,4 @@
-"""One row of `benchmarks.run`: optimise one workload in one mode and time it against `jax.jit`.
+"""One row of `benchmarks.run`: one workload in one mode, all systems timed side by side.
 
     python -m benchmarks.worker TASK_JSON OUTPUT_FILE
 
@@ -11,53 +11,45 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import jax
-import jax.export
 import numpy as np
 
 import saturax
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import load_or_calibrate
-from saturax.jaxlib_compat import compile_module
-from saturax.stablehlo import emit_module, to_portable_artifact
+from saturax.interleave import Call, interleave, ratio_of_medians
 
+from .accuracy import SEEDS, Judge, problem_of
 from .cases import Case, case_of
-from .check_models import LEAST_VARIATION, compare
-from .models import workloads
+from .models import Workload, workloads
 from .provenance import provenance
-from .timing import Call, interleave, ratio_of_medians
-
-OPTIMISED_ON, MEASURED_ON, ALSO_RUN_ON = 0, 7, 8
-"""Seeds of the inputs: saturax sees the first, the measurement takes fresh ones."""
-ARGUMENTS = "xla with weights as arguments"
-"""The second form in which XLA gets frozen weights."""
-
-_FLOATS = {
-    "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
-    "c64": "complex64", "c128": "complex128",
-}  # fmt: skip
+from .rehearsal import lower_for_gpu
+from .systems import ALWAYS, BUILDERS, PEERS, REFERENCES, System
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker does. `options` are `saturax.Options`' fields; `database` a path or None."""
+    """What a worker does. `options` are `saturax.Options`' fields; `database` a path or None.
+
+    `systems` are measured besides those that always are; `batch` inputs at once, by vmap, if it is
+    not 0. `budget_s` is the time for timing two systems; more of them get more.
+    """
 
     workload: str
     mode: str
     options: dict[str, Any] = field(default_factory=dict)
     is_reduced: bool = False
     budget_s: float = 6.0
-    peers: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    batch: int = 0
 
     def saturax_options(self) -> saturax.Options:
         """The options as saturax takes them."""
@@ -66,89 +58,89 @@ class Task:
             known["database"] = Path(known["database"])
         return saturax.Options(**known)
 
-
-@dataclass
-class StageClock:
-    """Seconds that XLA compiled candidates, by the stage in which it did."""
-
-    stage: str = ""
-    compile_s: dict[str, float] = field(default_factory=dict)
-
-    def on_progress(self, stage: str, detail: str) -> None:
-        """What `saturax.optimize` calls when a stage begins (without a detail) and in it."""
-        if not detail:
-            self.stage = stage
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Times the compilations of saturax's contest within the block."""
-
-        def timed(*arguments: Any, **options: Any) -> Any:
-            start = time.monotonic()
-            try:
-                return compile_module(*arguments, **options)
-            finally:
-                spent = time.monotonic() - start
-                self.compile_s[self.stage] = self.compile_s.get(self.stage, 0.0) + spent
-
-        # Reports do not tell compilation apart, but the time limit does.
-        with mock.patch("saturax.contest.compile_module", timed):
-            yield
+    def case(self, workload: Workload) -> Case | None:
+        """The case that is measured; None where the workload has no such mode."""
+        if self.mode == "train" and workload.build(reduced=True).train_step is None:
+            return None  # without building the whole program first
+        program = workload.build(self.is_reduced)
+        return case_of(program.batched(self.batch) if self.batch else program, self.mode)
 
 
 def run_task(task: Task) -> dict[str, Any]:
     """The row of a task; `{"skipped": reason}` where the workload has no such mode."""
     (workload,) = workloads(names=[task.workload])
-    row: dict[str, Any] = {
-        "workload": workload.name,
-        "set": workload.set,
-        "mode": task.mode,
-        "configuration": workload.configuration,
-        "is_reduced": task.is_reduced,
-        "options": task.options,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+    row: dict[str, Any] = {"date": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")}
     with workload.context():
-        case = case_of(workload.build(task.is_reduced), task.mode)
+        case = task.case(workload)
         if case is None:
             return row | {"skipped": f"{workload.name} has no mode {task.mode!r}"}
-        optimised, figures = optimise(case, task.saturax_options())
-        row |= figures
-        row |= measure(case, optimised, task)
+        systems, compiled, failed = build(task, case)
+        row |= figures_of(systems["saturax"])
+        row |= measure(case, systems, compiled, task.budget_s)
+        row["systems"] |= failed
     row["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return row
 
 
-def optimise(case: Case, options: saturax.Options) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The optimised function of the same signature, and what its report says."""
-    arguments = case.arguments_of(OPTIMISED_ON)
-    # All arguments are kept, so that they are also the examples on which saturax measures.
-    jitted = jax.jit(case.function, keep_unused=True)
-    clock = StageClock()
+Figures = dict[str, dict[str, Any]]
+"""What is known of each system, by its name."""
+
+
+def build(task: Task, case: Case) -> tuple[dict[str, System], Figures, Figures]:
+    """The systems that are measured, what XLA says of them, and why others could not be had.
+
+    Other people's optimisers come first: should they crash, no time is lost.
+    """
+    wanted = [name for name in BUILDERS if name in (*ALWAYS, *task.systems)]
+    systems: dict[str, System] = {}
+    compiled: Figures = {}
+    failed: Figures = {}
+    for name in sorted(wanted, key=lambda name: name not in PEERS):
+        try:
+            system = BUILDERS[name](case, task.saturax_options())
+            if system is not None:
+                compiled[name] = compile_and_run(system, case)
+                systems[name] = system
+        except Exception as error:
+            if name in ALWAYS:
+                raise
+            failed[name] = {"failed": f"{type(error).__name__}: {error}"[:600]}
+    return systems, compiled, failed
+
+
+def compile_and_run(system: System, case: Case) -> dict[str, Any]:
+    """Seconds of lowering and compiling a system, and XLA's counts of what it compiled."""
+    arguments = case.arguments_of(SEEDS[0])
     start = time.monotonic()
-    if case.frozen is not None:
-        with clock.running():
-            fast = saturax.freeze(*case.frozen, options=options, on_progress=clock.on_progress)
-            jax.block_until_ready(fast(*arguments))
-        figures = figures_of(fast.report, clock.compile_s)
-        return fast, figures | {"total_s": time.monotonic() - start}
-    with clock.running():
-        result = saturax.optimize(
-            jitted, *arguments, options=options, on_progress=clock.on_progress
-        )
-    total_s = time.monotonic() - start
-    figures = figures_of(result.report, clock.compile_s) | {"total_s": total_s}
-    if result.report.outcome != "optimized":
-        # The same program, compiled once more: its ratio shows how well this measures.
-        return jax.jit(lambda *args: case.function(*args)), figures
-    exported = jax.export.export(jitted)(*arguments)
-    module = to_portable_artifact(emit_module(result.program))
-    replaced = dataclasses.replace(exported, mlir_module_serialized=module)
-    return jax.jit(replaced.call), figures
+    lowered = system.lower(*arguments)
+    lowered_at = time.monotonic()
+    compiled = lowered.compile()
+    figures: dict[str, Any] = {
+        "optimise_s": system.optimise_s,
+        "lower_s": lowered_at - start,
+        "compile_s": time.monotonic() - lowered_at,
+    }
+    with contextlib.suppress(Exception):  # not every back end counts
+        counts: Any = compiled.cost_analysis()
+        figures |= {
+            "flops": counts.get("flops"),
+            "transcendentals": counts.get("transcendentals"),
+            "bytes_accessed": counts.get("bytes accessed"),
+        }
+        memory: Any = compiled.memory_analysis()
+        figures |= {
+            "temporary_bytes": memory.temp_size_in_bytes,
+            "peak_bytes": memory.peak_memory_in_bytes,
+        }
+    jax.block_until_ready(system(*arguments))
+    return figures
 
 
-def figures_of(report: saturax.Report, compile_s: dict[str, float]) -> dict[str, Any]:
-    """The part of a row that a report knows."""
+def figures_of(system: System) -> dict[str, Any]:
+    """The part of a row that saturax's report knows."""
+    report = system.report
+    assert report is not None
+    compile_s = system.candidates_compile_s
     stages: dict[str, dict[str, Any]] = {}
     for stage in report.stages:
         entry = stages.setdefault(
@@ -186,6 +178,8 @@ def figures_of(report: saturax.Report, compile_s: dict[str, float]) -> dict[str,
         "rules": report.rules,
         "changes": report.changes,
         "stages": stages,
+        "search": [[s.name, s.seconds, s.notes] for s in report.stages if s.notes],
+        "first_choice": first_choice(report),
         "saturax_s": report.seconds,
         "compile_s": sum(compile_s.values()),
         "device": report.device,
@@ -193,156 +187,103 @@ def figures_of(report: saturax.Report, compile_s: dict[str, float]) -> dict[str,
     }
 
 
-def measure(case: Case, optimised: Callable[..., Any], task: Task) -> dict[str, Any]:
-    """Times of `jax.jit` and of the optimised function, and how their outputs compare."""
-    arguments = case.arguments_of(MEASURED_ON)
-    functions: dict[str, Callable[..., Any]] = {"xla": jax.jit(case.function), "saturax": optimised}
-    if case.frozen is not None:
-        original, parameters = case.frozen
-        jitted = jax.jit(original)
-        functions[ARGUMENTS] = lambda *inputs: jitted(parameters, *inputs)
-    for peer in task.peers:
-        functions[peer] = PEERS[peer](case.function)
-    allowed = coarsest_rounding(case) ** 0.5
-    evidence = compare_outputs(case, functions["xla"], functions["saturax"], allowed)
+def first_choice(report: saturax.Report) -> float | None:
+    """Measured speed-up of the program that was predicted to be the best, if it was raced."""
+    ratios = [c.ratio for c in report.candidates if c.name == "best predicted"]
+    return ratios[0] if ratios else None
 
-    def call_of(function: Callable[..., Any]) -> Call:
-        return lambda: jax.block_until_ready(function(*arguments))
 
-    calls = {name: call_of(function) for name, function in functions.items()}
-    times = interleave(calls, task.budget_s)
-    xla_ms = {name: 1e3 * float(np.median(times[name])) for name in times if "xla" in name}
-    xla = min(xla_ms, key=xla_ms.__getitem__)
-    ratio, interval = ratio_of_medians(times[xla], times["saturax"])
-    peers = {}
-    for peer in task.peers:
-        seen = compare_outputs(case, functions["xla"], functions[peer], allowed)
-        against = ratio_of_medians(times[xla], times[peer])
-        peers[peer] = {
-            "ms": 1e3 * float(np.median(times[peer])),
-            "ratio": against[0],
-            "interval": against[1],
-            "outputs": seen,
-            "problem": problem_of(seen),
-        }
+def measure(
+    case: Case, systems: Mapping[str, System], known: Figures, budget_s: float
+) -> dict[str, Any]:
+    """Times of all systems, side by side, and how right their outputs are.
+
+    `ratio` is the reference's time over a system's, `over_saturax` the system's over saturax's.
+    """
+    arguments = case.arguments_of(SEEDS[0])
+    judge = Judge.of(case, systems["xla"])
+    evidence = {name: judge.evidence(system) for name, system in systems.items()}
+
+    def call_of(system: System) -> Call:
+        return lambda: jax.block_until_ready(system(*arguments))
+
+    calls = {name: call_of(system) for name, system in systems.items()}
+    times = interleave(calls, budget_s * len(calls) / 2)
+    ms = {name: 1e3 * float(np.median(samples)) for name, samples in times.items()}
+    reference = min((name for name in REFERENCES if name in ms), key=ms.__getitem__)
+    entries: Figures = {}
+    for name, system in systems.items():
+        entries[name] = {"ms": ms[name], **known[name]}
+        for key, pair in (("ratio", (reference, name)), ("over_saturax", (name, "saturax"))):
+            slow, fast = (times[each] for each in pair)
+            ratio, interval = ratio_of_medians(slow, fast)
+            entries[name] |= {key: ratio, f"{key}_interval": interval}
+        entries[name] |= {"outputs": evidence[name], "problem": problem_of(evidence[name])}
+        if system.report is not None:
+            entries[name] |= {
+                "outcome": system.report.outcome,
+                "first_choice": first_choice(system.report),
+                "predicted_us": system.report.predicted_optimized_us,
+            }
+    mine = entries["saturax"]
     return {
-        "xla_ms": xla_ms[xla],
-        "xla_forms_ms": xla_ms,
-        "saturax_ms": 1e3 * float(np.median(times["saturax"])),
-        "ratio": ratio,
-        "interval": interval,
+        "reference": reference,
+        "xla_ms": ms[reference],
+        "saturax_ms": ms["saturax"],
+        "ratio": mine["ratio"],
+        "interval": mine["ratio_interval"],
         "rounds": len(times["xla"]),
-        "outputs": evidence,
-        "problem": problem_of(evidence),
-        "peers": peers,
+        "outputs": mine["outputs"],
+        "problem": mine["problem"],
+        "systems": entries,
     }
 
 
-def coarsest_rounding(case: Case) -> float:
-    """The rounding of the coarsest floating-point type that the function computes in.
-
-    Two orders of a long sum may differ by many roundings; the square root is a generous limit
-    that a wrong program does not keep. The strict judge is saturax's own, against float64.
-    """
-    jaxpr = str(jax.make_jaxpr(case.function)(*case.arguments_of(MEASURED_ON)))
-    names = [name for name in _FLOATS if re.search(rf"\b{name}\[", jaxpr)]
-    types = [jax.numpy.dtype(_FLOATS[name]) for name in names]
-    return max([float(jax.numpy.finfo(kind).eps) for kind in types], default=0.0)
-
-
-def compare_outputs(
-    case: Case,
-    reference: Callable[..., Any],
-    function: Callable[..., Any],
-    allowed: float,
-) -> dict[str, Any]:
-    """How far a function is from the reference, and whether its outputs are evidence.
-
-    `difference` is the largest over outputs and two sets of inputs, relative to the output's
-    largest magnitude (for integers and booleans: the share of elements that differ).
-    """
-    views = []
-    difference = 0.0
-    for seed in (MEASURED_ON, ALSO_RUN_ON):
-        arguments = case.arguments_of(seed)
-        expected, outputs = reference(*arguments), function(*arguments)
-        pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(outputs), strict=True)
-        differences = (relative_difference(np.asarray(a), np.asarray(b)) for a, b in pairs)
-        difference = max([difference, *differences])
-        views.append(case.view(outputs))
-    return {"difference": difference, "allowed": allowed, **compare(*views)}
-
-
-def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
-    """Largest distance relative to the largest magnitude; infinite where kinds of values differ."""
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return np.inf
-    if not expected.size:
-        return 0.0
-    if not jax.numpy.issubdtype(expected.dtype, np.inexact):
-        return float(np.mean(expected != found))
-    wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-    a, b = expected.astype(wide), found.astype(wide)
-    finite = np.isfinite(a)
-    if not np.array_equal(finite, np.isfinite(b)):
-        return np.inf
-    if not finite.any():
-        return 0.0
-    scale = float(np.abs(a[finite]).max()) or 1.0
-    return float(np.abs(a - b)[finite].max()) / scale
-
-
-def problem_of(evidence: dict[str, Any]) -> str:
-    """Why a row proves nothing or is wrong; empty if all is well."""
-    if not evidence["is_finite"]:
-        return "outputs are not finite"
-    if evidence["variation"] < LEAST_VARIATION:
-        return f"outputs vary by {evidence['variation']:.1e} only"
-    if evidence["difference"] > evidence["allowed"]:
-        return f"outputs differ from XLA's by {evidence['difference']:.1e}"
-    return ""
-
-
-def enzyme(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Enzyme-JAX's whole greedy pipeline in front of XLA.
-
-    Raises:
-        ImportError: `enzyme-ad` is not installed.
-    """
-    from enzyme_ad.jax import (
-        JaXPipeline,
-        enzyme_jax_ir,
-        full_optimization_pass_pipeline,
-    )
-
-    pipeline = JaXPipeline(full_optimization_pass_pipeline())
-    optimised: Callable[..., Any] = jax.jit(enzyme_jax_ir(pipeline_options=pipeline)(function))
-    return optimised
-
-
-PEERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {"enzyme": enzyme}
-"""Other optimisers that can be timed in the same rounds: function → its jitted, optimised form."""
-
-
-def try_peer(task: Task, peer: str) -> dict[str, Any]:
-    """Compiles and runs a peer's form of a workload; its crash is then known beforehand."""
+def try_system(task: Task, system: str) -> dict[str, Any]:
+    """Builds and runs one system alone: which of them crashed is then known."""
     (workload,) = workloads(names=[task.workload])
     with workload.context():
-        case = case_of(workload.build(task.is_reduced), task.mode)
-        if case is not None:
-            outputs = PEERS[peer](case.function)(*case.arguments_of(MEASURED_ON))
-            jax.block_until_ready(outputs)
+        case = task.case(workload)
+        built = None if case is None else BUILDERS[system](case, task.saturax_options())
+        if case is not None and built is not None:
+            compile_and_run(built, case)
     return {}
+
+
+def rehearse(task: Task) -> dict[str, Any]:
+    """What becomes of a task's program on the way to a GPU."""
+    (workload,) = workloads(names=[task.workload])
+    with workload.context():
+        case = task.case(workload)
+        if case is None:
+            return {"skipped": f"{workload.name} has no mode {task.mode!r}"}
+        return lower_for_gpu(case)
 
 
 def calibrate(database: str | None) -> dict[str, Any]:
     """Measures the device once, unless that was done: the first row should not pay for it.
 
-    Answers when that was, and the provenance of all that is measured here.
+    Answers with the calibration and the provenance of all that is measured here.
     """
     with contextlib.closing(PriceDatabase(database)) as prices:
         calibration = load_or_calibrate(prices)
-    return {"measured_at": calibration.measured_at, "provenance": provenance()}
+    return {"calibration": dataclasses.asdict(calibration), "provenance": provenance()}
+
+
+def task_of(known: Mapping[str, Any]) -> Task:
+    """A task as JSON has it."""
+    return Task(**{**known, "systems": tuple(known.get("systems", ()))})
+
+
+def answer_to(request: str, known: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one of the requests that `benchmarks.run` makes."""
+    requests: dict[str, Callable[[], dict[str, Any]]] = {
+        "calibrate": lambda: calibrate(known["database"]),
+        "try": lambda: try_system(task_of(known["task"]), known["system"]),
+        "rehearse": lambda: rehearse(task_of(known["task"])),
+        "row": lambda: run_task(task_of(known["task"])),
+    }
+    return requests[request]()
 
 
 def main(arguments: list[str]) -> None:
@@ -351,15 +292,6 @@ def main(arguments: list[str]) -> None:
     known = json.loads(description)
     answer = answer_to(known.pop("do"), known)
     Path(output).write_text(json.dumps(answer, default=str))
-
-
-def answer_to(request: str, known: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one of the three requests that `benchmarks.run` makes."""
-    if request == "calibrate":
-        return calibrate(**known)
-    if request == "try peer":
-        return try_peer(Task(**known["task"]), known["peer"])
-    return run_task(Task(**known["task"]))
 
 
 if __name__ == "__main__":

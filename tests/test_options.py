@@ -11,6 +11,7 @@ from saturax import Options, OptionsError
     ("values", "message"),
     [
         ({"numerics": "exact"}, "numerics: expected one of bitwise, rounding"),
+        ({"extraction": "best"}, "extraction: expected one of global, greedy, got 'best'"),
         ({"time_limit_s": -1}, "time_limit_s: expected a number of at least 0, got -1"),
         ({"time_limit_s": float("nan")}, "time_limit_s"),
         ({"time_limit_s": "10"}, "time_limit_s: expected a number of at least 0, got '10'"),

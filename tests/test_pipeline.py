@@ -314,3 +314,19 @@ def _environment():
 def test_program_is_what_it_was_where_nothing_helps():
     program = program_of(lambda x: x, np.ones(3, np.float32))
     assert pipeline.optimize_program(program, QUICK).program == program
+
+
+def test_greedy_extraction_misses_what_pays_only_together():
+    """Eight vectors by one matrix: merging them into one product pays only for all of them."""
+
+    def function(a, *xs):
+        return [a @ x for x in xs]
+
+    arguments = [normal(256, 256)] + [normal(256, seed=seed) for seed in range(8)]
+    predicted = {
+        extraction: saturax.optimize(
+            function, *arguments, options=dataclasses.replace(PREDICTED, extraction=extraction)
+        ).report.predicted_optimized_us
+        for extraction in ("global", "greedy")
+    }
+    assert predicted["global"] < predicted["greedy"]

@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..worker import PEERS
 from . import FAMILIES, identities
 from .row import Identity
+from .worker import PEERS
 
 TOLERANCE = 0.10
 COUNTS = ("flops", "transcendentals", "bytes")

@@ -20,11 +20,11 @@ import jax.export
 import numpy as np
 
 import saturax
+from saturax.interleave import interleave, ratio_of_medians
 from saturax.jaxlib_compat import compile_module
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact, widen
 
-from ..timing import interleave, ratio_of_medians
-from ..worker import PEERS, relative_difference
+from ..systems import enzyme_jit
 from . import identities
 from .hlo import cost_of
 from .row import Identity
@@ -32,6 +32,9 @@ from .row import Identity
 _OPTIMISED_ON, _MEASURED_ON = 0, 1
 # Times the error of the given form that another form may have, and what nobody can tell apart.
 _ERROR_FACTOR, _LEAST_ERROR = 16.0, 1e-6
+
+PEERS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {"enzyme": enzyme_jit}
+"""Other optimisers that can be measured: function → its jitted, optimised form."""
 
 
 def measure_saturax(row: Identity, known: Mapping[str, Any], budget_s: float) -> dict[str, Any]:
@@ -126,6 +129,25 @@ def _error(exact: list[np.ndarray], outputs: Any) -> float:
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
     pairs = zip(exact, leaves, strict=True)
     return max((relative_difference(a.astype(b.dtype), b) for a, b in pairs), default=0.0)
+
+
+def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
+    """Largest distance relative to the largest magnitude; infinite where kinds of values differ."""
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return np.inf
+    if not expected.size:
+        return 0.0
+    if not jax.numpy.issubdtype(expected.dtype, np.inexact):
+        return float(np.mean(expected != found))
+    wide = np.complex128 if np.iscomplexobj(expected) else np.float64
+    a, b = expected.astype(wide), found.astype(wide)
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return np.inf
+    if not finite.any():
+        return 0.0
+    scale = float(np.abs(a[finite]).max()) or 1.0
+    return float(np.abs(a - b)[finite].max()) / scale
 
 
 def main(arguments: list[str]) -> None:

@@ -64,6 +64,18 @@ class Program:
         """Other inputs of the same types, drawn from `seed`."""
         return self.draw_inputs(np.random.default_rng(seed))
 
+    def batched(self, count: int) -> Program:
+        """The inference of `count` inputs at once, by vmap over the inputs alone."""
+
+        def function(parameters: Any, *inputs: Any) -> Any:
+            return jax.vmap(lambda *each: self.function(parameters, *each))(*inputs)
+
+        def draw_inputs(rng: np.random.Generator) -> Arrays:
+            drawn = [self.draw_inputs(rng) for _ in range(count)]
+            return tuple(np.stack(each) for each in zip(*drawn, strict=True))
+
+        return Program(function, self.parameters, draw_inputs, small=self.small)
+
     def closed(self) -> Callable[..., Any]:
         """`lambda *inputs: function(parameters, *inputs)`: the weights as constants."""
         return lambda *inputs: self.function(self.parameters, *inputs)

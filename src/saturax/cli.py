@@ -1,4 +1,4 @@
-"""The command line: `saturax optimize | explain | demo | rules | calibrate | cache | run`.
+"""The command line: `saturax optimize | explain | bench | run | demo | rules | calibrate | cache`.
 
 Exit codes: 0 done (also when the original program was kept: the report says so), 1 the input or an
 option is wrong, 2 the command line is wrong, 130 interrupted before there was a result.
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
     sub.add_argument("input", type=Path, help="as for optimize")
     _add_options(sub)
+    _add_bench(add("bench", _bench, "Time a program, its optimised form and other optimisers."))
     sub = add("demo", _demo, "Optimise MobileNet-v2 on this machine.")
     _add_options(sub)
     _add_run(add("run", _run, "Run a script with every program that JAX compiles optimised."))
@@ -98,6 +99,38 @@ def _parser() -> argparse.ArgumentParser:
     add("calibrate", _calibrate, "Measure this device and store the result.")
     _add_cache(add("cache", _cache, "Show, clear, export or import programs and prices on disk."))
     return parser
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("target", help="a StableHLO file, file.py:function or package.module:function")
+    add(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="f32[2,3]",
+        help="of an argument of the function, once for each; its values are drawn",
+    )
+    add("--inputs", type=Path, metavar="FILE.npz", help="values of the inputs, in their order")
+    add("--arguments", metavar="NAME", help="function of the module that returns the arguments")
+    add("--budget", type=float, default=6.0, metavar="SECONDS", help="of timing (%(default)s)")
+    _add_options(parser)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from saturax.bench import bench, read_subject, table
+
+    with _progress() as on_progress:
+        subject = read_subject(
+            arguments.target, arguments.shape, arguments.inputs, arguments.arguments
+        )
+        result = bench(subject, _options(arguments), arguments.budget, on_progress)
+    if arguments.json:
+        report = json.loads(result.report.to_json())
+        print(json.dumps(asdict(result) | {"report": report}, indent=2))
+    else:
+        print(f"{table(result)}\n{summary(result.report)}")
+    return 0
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saturax.user_rules import UserRule
 
 NUMERICS = ("bitwise", "rounding", "finite", "approximate")
+EXTRACTIONS = ("global", "greedy")
 
 _LEAST = {"time_limit_s": 0, "candidates": 1, "node_limit": 1, "frozen_growth": 1}
 _REAL = ("time_limit_s", "frozen_growth")
@@ -51,7 +52,9 @@ class Options:
     cache folder). `rules`: names of rule families to use (None: all). `cache`: whether optimised
     programs are kept on disk and found again, or the folder to keep them in. `frozen_growth`: how
     many times the bytes of frozen inputs the values computed from them may take. `user_rules`: your
-    own rules (`saturax.rule`), used besides those of `rules`.
+    own rules (`saturax.rule`), used besides those of `rules`. `extraction`: "global" chooses the
+    program as a whole and varies it by measuring; "greedy" takes the cheapest e-node of each
+    e-class on its own, for comparison.
     """
 
     numerics: str = "rounding"
@@ -66,12 +69,15 @@ class Options:
     cache: bool | Path = True
     frozen_growth: float = 2.0
     user_rules: tuple[UserRule, ...] = ()
+    extraction: str = "global"
 
     def __post_init__(self) -> None:
-        if self.numerics not in NUMERICS:
-            raise OptionsError(
-                f"numerics: expected one of {', '.join(NUMERICS)}, got {self.numerics!r}"
-            )
+        choices: dict[str, tuple[str, ...]] = {"numerics": NUMERICS, "extraction": EXTRACTIONS}
+        for option, allowed in choices.items():
+            if getattr(self, option) not in allowed:
+                raise OptionsError(
+                    f"{option}: expected one of {', '.join(allowed)}, got {getattr(self, option)!r}"
+                )
         for name, least in _LEAST.items():
             value = getattr(self, name)
             kind = numbers.Real if name in _REAL else numbers.Integral

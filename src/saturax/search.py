@@ -129,11 +129,13 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
     it searches again, because predictions are optimistic.
     """
+    is_greedy = run.options.extraction == "greedy"
     with run.stage("extract") as notes:
         for again in range(_EXTRACTION_ROUNDS, 0, -1):
+            limit_s = min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)) / again
             extraction = extract(
                 found.formulation.problem,
-                time_limit_s=min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)) / again,
+                time_limit_s=0.0 if is_greedy else limit_s,
                 initial=found.best,
                 count=run.options.candidates,
                 seed=run.options.seed,
@@ -143,7 +145,12 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
                 break
             represented = found.formulation.represented
             found = replace(found, formulation=formulate(represented, pricing.model))
-        notes |= {"predicted_us": extraction.cost_us, "bound_us": extraction.lower_bound_us}
+        notes |= {
+            "predicted_us": extraction.cost_us,
+            "bound_us": extraction.lower_bound_us,
+            "stopped by": extraction.stop_reason,
+            "solver": [f"{each.name}: {each.note}" for each in extraction.stages if each.note],
+        }
     return found, extraction
 
 
@@ -174,7 +181,7 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
         initial = formulation.original()
         thoroughly = False
         for _ in range(_PRICING_ROUNDS):
-            best = _extract_quickly(formulation, thoroughly)
+            best = _extract_quickly(run, formulation, thoroughly)
             is_new = pricing.complete(formulation.used_kernels([initial, best]))
             if is_new:
                 formulation = formulate(represented, pricing.model)
@@ -182,7 +189,7 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
                 break
             thoroughly = not is_new and not run.is_late
         if not thoroughly:
-            best = _extract_quickly(formulation, True)
+            best = _extract_quickly(run, formulation, True)
         original = formulation.original()
         best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
         notes |= pricing.counts
@@ -190,10 +197,10 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
     return formulation, best
 
 
-def _extract_quickly(formulation: Formulation, thoroughly: bool) -> Selection:
+def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Selection:
     """A good selection within a second or two."""
     problem = formulation.problem
-    if not thoroughly:
+    if not thoroughly or run.options.extraction == "greedy":
         return tree_greedy(problem)
     return sharing_greedy(problem, time_limit_s=_SHARING_S, initial=dag_greedy(problem))
 

@@ -99,8 +99,9 @@ def select_by_measuring(
                 enter()
             measured.race()
             notes["candidates"] = len(run.report.candidates)
-        with run.stage("refine") as notes:
-            notes["tried"] = measured.refine()
+        if run.options.extraction == "global":
+            with run.stage("refine") as notes:
+                notes["tried"] = measured.refine()
     finally:
         if measured.champion is not None:
             confirm(run, program, contest, measured.champion.candidate)

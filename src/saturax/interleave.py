@@ -1,7 +1,7 @@
 """Interleaved timing of programs, and the ratio of their medians with its bootstrap interval.
 
 All programs run once a round in random order, so that a drift of the machine hits all alike.
-This shares no code with saturax's own stage `select`, whose verdict it is here to check.
+This shares no code with the stage `select`, whose verdict it is there to check.
 """
 
 from __future__ import annotations
