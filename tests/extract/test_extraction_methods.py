@@ -24,6 +24,7 @@ from saturax.extract.problem import (
 )
 from saturax.extract.reduce import reduce_problem
 from saturax.extract.search import neighbourhood_search
+from saturax.extract.sharing import _Trees, sharing_greedy
 from saturax.extract.solver import SolverProcess
 from saturax.extract.switches import Pool, Switches, draw_prices, switch_search
 
@@ -63,6 +64,36 @@ def test_greedy_is_valid_and_no_dearer_than_the_tree():
         tree, dag = tree_greedy(problem), dag_greedy(problem)
         assert set(dag) == set(needed_classes(problem, dag))
         assert best_us - TOLERANCE <= dag_cost(problem, dag) <= dag_cost(problem, tree)
+
+
+def test_sharing_is_valid_and_no_dearer_than_what_it_begins_with():
+    better = 0
+    for seed, (problem, best_us) in enumerate(feasible(range(2500))):
+        start = random_selection(problem, seed) or tree_greedy(problem)
+        for initial in (None, start):
+            begin_us = dag_cost(problem, tree_greedy(problem) if initial is None else initial)
+            found = sharing_greedy(problem, time_limit_s=math.inf, initial=initial)
+            assert set(found) == set(needed_classes(problem, found))
+            cost_us = dag_cost(problem, found)
+            assert best_us - TOLERANCE <= cost_us <= begin_us + TOLERANCE
+            better += cost_us < begin_us - TOLERANCE
+    assert better > 50  # it does something
+
+
+def test_trees_with_a_paid_class_are_the_cheapest_ones():
+    for seed, (problem, _) in enumerate(feasible(range(800))):
+        trees = _Trees(problem)
+        owner = random.Random(seed).choice(list(trees.base))
+        changed = trees.if_paid(owner)
+        free = [
+            (c, cost if c != owner else 0.0, children if c != owner else ())
+            for c, cost, children in zip(
+                problem.node_class, problem.cost_us, problem.children, strict=True
+            )
+        ]
+        expected = _Trees(Problem.build(problem.class_count, free, problem.roots)).total_us
+        trees.accept(changed)
+        assert trees.total_us == pytest.approx(expected)
 
 
 def test_derive_makes_any_wish_acyclic():

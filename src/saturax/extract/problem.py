@@ -7,6 +7,7 @@ paid once, however many nodes use it. A selection must be complete and acyclic.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,32 +169,26 @@ def needed_classes(problem: Problem, selection: Mapping[int, int]) -> list[int]:
     Raises:
         InvalidSelectionError: the selection is incomplete, cyclic, or names a foreign node.
     """
+    node_class, children = problem.node_class, problem.children
     order: list[int] = []
-    state: dict[int, bool] = {}  # class → is it finished? (absent: not seen)
-    for root in problem.roots:
-        if root in state:
+    is_finished: dict[int, bool] = {}  # absent: not seen; False: on the path to here
+    stack = list(reversed(problem.roots))
+    while stack:
+        owner = stack.pop()
+        if owner < 0:  # what it needs is done
+            is_finished[~owner] = True
+            order.append(~owner)
             continue
-        stack = [(root, iter(_chosen_children(problem, selection, root)))]
-        state[root] = False
-        while stack:
-            owner, rest = stack[-1]
-            for child in rest:
-                if child not in state:
-                    state[child] = False
-                    stack.append((child, iter(_chosen_children(problem, selection, child))))
-                    break
-                if not state[child]:
-                    path = [c for c, _ in stack]
-                    cycle = [*path[path.index(child) :], child]
-                    raise InvalidSelectionError(
-                        "expected an acyclic selection, but these classes need each other: "
-                        + " → ".join(map(str, cycle))
-                        + "; choose another node for one of them"
-                    )
-            else:
-                state[owner] = True
-                order.append(owner)
-                stack.pop()
+        if (finished := is_finished.get(owner)) is not None:
+            if not finished:
+                raise _cycle_error(problem, selection, owner)
+            continue
+        is_finished[owner] = False
+        node = selection.get(owner, -1)
+        if not 0 <= node < len(node_class) or node_class[node] != owner:
+            raise _choice_error(problem, owner, selection.get(owner))
+        stack.append(~owner)
+        stack.extend(reversed(children[node]))
     return order
 
 
@@ -217,19 +212,43 @@ def dag_cost(problem: Problem, selection: Mapping[int, int]) -> float:
     return math.fsum(cost[selection[owner]] for owner in needed_classes(problem, selection))
 
 
-def _chosen_children(problem: Problem, selection: Mapping[int, int], owner: int) -> tuple[int, ...]:
-    node = selection.get(owner)
+def selected_us(problem: Problem, selection: Mapping[int, int]) -> float:
+    """`dag_cost` of a valid selection of needed classes only, as `restrict` returns it."""
+    return math.fsum(map(problem.cost_us.__getitem__, selection.values()))
+
+
+def _choice_error(problem: Problem, owner: int, node: int | None) -> InvalidSelectionError:
     if node is None:
-        raise InvalidSelectionError(
+        return InvalidSelectionError(
             f"expected a node for class {owner}, which is needed, but the selection has none; "
             "select one node for every class reachable from the roots"
         )
-    if not 0 <= node < problem.node_count or problem.node_class[node] != owner:
-        raise InvalidSelectionError(
-            f"expected a node of class {owner}, got node {node}, which is not one of its members "
-            f"{problem.members[owner]}"
-        )
-    return problem.children[node]
+    return InvalidSelectionError(
+        f"expected a node of class {owner}, got node {node}, which is not one of its members "
+        f"{problem.members[owner]}"
+    )
+
+
+def _cycle_error(
+    problem: Problem, selection: Mapping[int, int], owner: int
+) -> InvalidSelectionError:
+    """The shortest way from a class to itself, as an error."""
+    before: dict[int, int] = {}
+    queue = deque([owner])
+    while owner not in before:
+        here = queue.popleft()
+        for child in problem.children[selection[here]] if here in selection else ():
+            if child not in before:
+                before[child] = here
+                queue.append(child)
+    cycle = [owner, before[owner]]
+    while cycle[-1] != owner:
+        cycle.append(before[cycle[-1]])
+    return InvalidSelectionError(
+        "expected an acyclic selection, but these classes need each other: "
+        + " → ".join(map(str, reversed(cycle)))
+        + "; choose another node for one of them"
+    )
 
 
 def _require_ids(what: str, ids: Sequence[int], class_count: int) -> None:

@@ -8,12 +8,13 @@ heuristic for facility location; Cornuejols, Fisher and Nemhauser 1977.)
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
 from collections.abc import Callable
 
 from saturax.extract.greedy import derive, tree_choices
-from saturax.extract.problem import Problem, Selection, dag_cost
+from saturax.extract.problem import Problem, Selection, restrict, selected_us
 
 # Sharing a kernel below this share of the total cost is left to local search.
 _WORTHWHILE_SHARE = 0.002
@@ -32,33 +33,80 @@ def sharing_greedy(
     `InfeasibleProblemError` if a root has no finite, acyclic choice of nodes.
     """
     until = clock() + time_limit_s
-    base = tree_choices(problem)
-    best = derive(problem, {}, base) if initial is None else initial
-    best_cost = dag_cost(problem, best)
-    opened: set[int] = set()
-    for owner in _promising(problem, base, _WORTHWHILE_SHARE * best_cost):
+    trees = _Trees(problem)
+    present = derive(problem, {}, trees.choice)  # what `trees` alone would select
+    best = present if initial is None else restrict(problem, initial)
+    best_cost = selected_us(problem, best)
+    for owner in _promising(problem, trees, _WORTHWHILE_SHARE * best_cost):
         if clock() >= until:
             break
-        wish = tree_choices(problem, paid={c: base[c] for c in (*opened, owner)})
-        selection = derive(problem, wish, base)
-        cost = dag_cost(problem, selection)
+        changed = trees.if_paid(owner)
+        switched = {c: node for c, (_, node) in changed.items() if node != trees.choice[c]}
+        if not any(c in present for c in switched):
+            continue
+        selection = derive(problem, {**trees.choice, **switched}, trees.base)
+        cost = selected_us(problem, selection)
         if cost < best_cost:
-            best, best_cost = selection, cost
-            opened.add(owner)
+            best, best_cost, present = selection, cost, selection
+            trees.accept(changed)
     return best
 
 
-def _promising(problem: Problem, choice: Selection, least_us: float) -> list[int]:
+class _Trees:
+    """The cheapest tree of every feasible class, some classes being paid for.
+
+    `base` are the choices with nothing paid, `choice` those at present; `total_us` their costs.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.base = tree_choices(problem)
+        self.choice = dict(self.base)
+        self.total_us = [math.inf] * problem.class_count
+        for owner, node in self.base.items():  # children come before their users
+            below = sum(self.total_us[child] for child in problem.children[node])
+            self.total_us[owner] = problem.cost_us[node] + below
+
+    def if_paid(self, owner: int) -> dict[int, tuple[float, int]]:
+        """The trees that become cheaper if a class costs nothing: class → cost and node.
+
+        Dijkstra's algorithm from that class upwards: it visits what changes, and its users.
+        """
+        problem, total_us = self.problem, self.total_us
+        changed: dict[int, tuple[float, int]] = {}
+        heap = [(0.0, self.base[owner], owner)]
+        while heap:
+            cost, node, here = heapq.heappop(heap)
+            if here in changed:
+                continue
+            changed[here] = (cost, node)
+            for user in problem.parents[here]:
+                above = problem.node_class[user]
+                if above in changed:
+                    continue
+                cost = problem.cost_us[user]
+                for child in problem.children[user]:
+                    cost += changed[child][0] if child in changed else total_us[child]
+                if cost < total_us[above]:
+                    heapq.heappush(heap, (cost, user, above))
+        return changed
+
+    def accept(self, changed: dict[int, tuple[float, int]]) -> None:
+        """Make a change of `if_paid` the state."""
+        for owner, (cost, node) in changed.items():
+            self.total_us[owner], self.choice[owner] = cost, node
+
+
+def _promising(problem: Problem, trees: _Trees, least_us: float) -> list[int]:
     """Classes whose users would save more than the class costs, were they all to use it.
 
     Only classes whose own kernel costs at least `least_us` are worth a try.
     """
-    best = _tree_costs(problem, choice)
+    best = trees.total_us
     promise: list[tuple[float, int]] = []
-    for owner, users in enumerate(problem.parents):
-        if len(users) < 2 or best[owner] == math.inf:
-            continue
-        if problem.cost_us[choice[owner]] < least_us:
+    for owner, node in trees.choice.items():
+        users = problem.parents[owner]
+        if len(users) < 2 or problem.cost_us[node] < least_us:
             continue
         saving: dict[int, float] = {}
         for user in users:
@@ -71,11 +119,3 @@ def _promising(problem: Problem, choice: Selection, least_us: float) -> list[int
         if len(saving) > 1 and gain > 0:
             promise.append((-gain, owner))
     return [owner for _, owner in sorted(promise)]
-
-
-def _tree_costs(problem: Problem, choice: Selection) -> list[float]:
-    """Tree cost of every class under `choice`, whose keys have children before their users."""
-    best = [math.inf] * problem.class_count
-    for owner, node in choice.items():
-        best[owner] = problem.cost_us[node] + sum(best[c] for c in problem.children[node])
-    return best
