@@ -14,7 +14,12 @@ from running import assert_equal, normal, program_of, run
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Program
 from saturax.proposals.equality import Equalities
-from saturax.proposals.loops import distribute_loops, resolve_branches, unroll_loops
+from saturax.proposals.loops import (
+    distribute_loops,
+    resolve_branches,
+    unroll_loops,
+    walk_cumulations,
+)
 from saturax.proposals.loops.cut import cheapest_cut
 from saturax.proposals.loops.structure import loops_of
 from saturax.rules.rule import BITWISE, ROUNDING
@@ -103,6 +108,10 @@ GONE = {
     "cumulative sum": (lambda x: _scan(lambda c, v: (c + v, c + v), jnp.zeros(3), x), X),
     "from the end": (
         lambda x: _scan(lambda c, v: (c + v, (c, c + v)), jnp.zeros(3), x, reverse=True),
+        X,
+    ),
+    "maximum so far, of weak type": (
+        lambda x: _scan(lambda c, v: (jnp.maximum(c, v),) * 2, jnp.full(3, -jnp.inf), x),
         X,
     ),
     "maximum so far": (lambda x: _scan(lambda c, v: (jnp.maximum(c, v), c), x[0], x), X),
@@ -342,6 +351,41 @@ def test_trip_counts_that_depend_on_data_are_not():
 )
 def test_short_loops_are_written_out(function, is_unrolled):
     assert bool(_proposed(function, (H,), (unroll_loops,))) == is_unrolled
+
+
+@pytest.mark.parametrize(
+    "f", [lax.cumsum, lax.cumprod, lax.cummax, lax.cummin], ids=["sum", "product", "max", "min"]
+)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("is_reversed", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "uint8"])
+def test_cumulations_are_walked(f, axis, is_reversed, dtype):
+    x = (3 * normal(4, 5, 3)).astype(dtype)
+    proposed = _proposed(lambda x: f(x, axis, reverse=is_reversed), (x,), (walk_cumulations,))
+    assert len(proposed) == (2 if axis else 1)
+    assert all(WHILE in operations and "reduce_window" not in operations for operations in proposed)
+
+
+def test_cumulations_of_special_values_are_walked():
+    x = np.array([[-0.0, 1, -np.inf], [np.nan, 2, 0], [3, -0.0, np.inf]], np.float32)
+    for f in (lax.cumsum, lax.cummax, lax.cummin):
+        graph = program_of(f, x).graph
+        equalities = Equalities(graph)
+        walk_cumulations(equalities)
+        ((left, right, _),) = equalities.pairs
+        sides = prune(Graph(graph.inputs, tuple(equalities.nodes), (left, right)))
+        expected, found = run(Program(sides), [x])
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_what_is_no_cumulation_is_not_walked():
+    for function in (
+        lambda x: lax.reduce_window(x, 0.0, lax.add, (3, 1), (1, 1), "SAME"),
+        lambda x: lax.reduce_window(x, 0.0, lax.add, (10, 1), (1, 1), ((8, 1), (0, 0))),
+    ):
+        assert not _proposed(function, (X,), (walk_cumulations,))
+    assert not _proposed(lax.cumsum, (X,), (walk_cumulations,), BITWISE)
+    assert _proposed(lax.cummax, (X,), (walk_cumulations,), BITWISE)
 
 
 BRANCHES = {

@@ -11,7 +11,12 @@ from saturax.graph.ir import Graph
 from saturax.proposals.batch import batch_contractions
 from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
-from saturax.proposals.loops import distribute_loops, resolve_branches, unroll_loops
+from saturax.proposals.loops import (
+    distribute_loops,
+    resolve_branches,
+    unroll_loops,
+    walk_cumulations,
+)
 from saturax.proposals.merge import merge_contractions
 from saturax.proposals.merge_convolutions import merge_convolutions
 from saturax.proposals.merge_solves import merge_solves
@@ -35,6 +40,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "distribute_loops": distribute_loops,
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,
+    "walk_cumulations": walk_cumulations,
 }
 """By the name under which reports list them."""
 

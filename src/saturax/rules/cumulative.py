@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
+    Cumulation,
     ReduceWindow,
     add,
     broadcast_in_dim,
     constant,
+    cumulation_of,
     full,
     iota,
     multiply,
@@ -40,25 +42,12 @@ LATTICE = frozenset({"maximum", "minimum", "and", "or"})
 """Functions f with f(x, x) = x."""
 
 
-class Cumulation(NamedTuple):
-    """A window over all that comes before an element along an axis, or after if reversed."""
-
-    axis: int
-    is_reversed: bool
-
-
 def cumulation(shape: Sequence[int], window: Any) -> Cumulation:
     """What a window over a tensor of this shape accumulates; the rule does not apply to others."""
-    w = ReduceWindow(*window)
-    moving = [i for i, n in enumerate(w.size) if n != 1]
-    need(len(moving) == 1 and set(w.strides + w.base_dilation + w.window_dilation) <= {1})
-    (axis,) = moving
-    n = shape[axis]
-    idle = all(tuple(p) == (0, 0) for i, p in enumerate(w.padding) if i != axis)
-    need(idle and w.size[axis] == n > 1 and 0 not in shape)
-    padding = tuple(w.padding[axis])
-    need(padding in ((n - 1, 0), (0, n - 1)))
-    return Cumulation(axis, padding == (0, n - 1))
+    found = cumulation_of(shape, ReduceWindow(*window))
+    need(found is not None)
+    assert found is not None
+    return found
 
 
 def cumulative(f: Any, x: Value, c: Cumulation) -> Any:

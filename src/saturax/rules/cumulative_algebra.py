@@ -9,6 +9,7 @@ import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.ops import (
+    Cumulation,
     add,
     binary,
     broadcast_in_dim,
@@ -28,7 +29,6 @@ from saturax.rules.cumulative import (
     LATTICE,
     OF_INTEGERS,
     SCAN,
-    Cumulation,
     count_to,
     cumulation,
     cumulative,

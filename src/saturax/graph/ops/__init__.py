@@ -69,7 +69,14 @@ from saturax.graph.ops.ordering import (
     sort_pair,
     top_k,
 )
-from saturax.graph.ops.reduction import ReduceWindow, identity_value, reduce_, reduce_window
+from saturax.graph.ops.reduction import (
+    Cumulation,
+    ReduceWindow,
+    cumulation_of,
+    identity_value,
+    reduce_,
+    reduce_window,
+)
 from saturax.graph.ops.scatter import SET, ScatterDimensions, scatter
 
 __all__ = [
@@ -77,6 +84,7 @@ __all__ = [
     "REALS_ORDER",
     "SET",
     "ConvDimensions",
+    "Cumulation",
     "DotDimensions",
     "GatherDimensions",
     "Generic",
@@ -101,6 +109,7 @@ __all__ = [
     "constant",
     "convert",
     "convolution",
+    "cumulation_of",
     "default_order",
     "divide",
     "dot_general",

@@ -30,6 +30,28 @@ class ReduceWindow(NamedTuple):
     padding: tuple[tuple[int, int], ...]
 
 
+class Cumulation(NamedTuple):
+    """A window over all that comes before an element along an axis, or after if reversed."""
+
+    axis: int
+    is_reversed: bool
+
+
+def cumulation_of(shape: Sequence[int], window: ReduceWindow) -> Cumulation | None:
+    """What a window over a tensor of this shape accumulates; None if it is no such window."""
+    moving = [i for i, n in enumerate(window.size) if n != 1]
+    steps = set(window.strides + window.base_dilation + window.window_dilation)
+    if len(moving) != 1 or not steps <= {1} or 0 in shape:
+        return None
+    (axis,) = moving
+    n, padding = shape[axis], [tuple(p) for p in window.padding]
+    if any(p != (0, 0) for i, p in enumerate(padding) if i != axis):
+        return None
+    if window.size[axis] != n or padding[axis] not in ((n - 1, 0), (0, n - 1)):
+        return None
+    return Cumulation(axis, padding[axis] == (0, n - 1))
+
+
 def identity_value(f: str, dtype: str) -> Any:
     """The numpy scalar e of `dtype` with f(e, x) = x for every x; None where there is none."""
     kind = numpy_dtype(dtype)

@@ -1,7 +1,8 @@
-"""Proposals for loops: nothing that does not have to be in a loop stays in one."""
+"""Proposals for loops: work out of them, and into them what a loop does best."""
 
 from saturax.proposals.loops.branches import resolve_branches
 from saturax.proposals.loops.fission import distribute_loops
 from saturax.proposals.loops.unroll import unroll_loops
+from saturax.proposals.loops.walks import walk_cumulations
 
-__all__ = ["distribute_loops", "resolve_branches", "unroll_loops"]
+__all__ = ["distribute_loops", "resolve_branches", "unroll_loops", "walk_cumulations"]

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from saturax.graph.build import GraphBuilder, Value, building, make
+from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
 from saturax.graph.literal import splat
 from saturax.graph.ops import (
-    Generic,
     add,
     broadcast_scalar,
-    compare,
     constant,
     convert,
     dynamic_slice,
@@ -24,13 +22,12 @@ from saturax.graph.ops import (
     reshape,
     subtract,
 )
-from saturax.graph.types import TensorType, TupleType, Type
+from saturax.graph.types import TensorType, Type
 from saturax.proposals.loops.batched import Batched, known
+from saturax.proposals.loops.emit import INDEX, count_below, emit_while
 from saturax.proposals.loops.plans import Plan, is_free, is_worth_hoisting
 from saturax.proposals.loops.roles import Roles
-from saturax.proposals.loops.structure import WHILE, parameters_of
-
-_INDEX = TensorType((), "i32")
+from saturax.proposals.loops.structure import parameters_of
 
 
 class LoopBuilder:
@@ -68,8 +65,8 @@ class LoopBuilder:
         loop, inner, count = self._loop, self._inner, self._loop.trip_count
         starts: list[Value] = []
         if count is not None:
-            starts.append(full(0, _INDEX))
-            self._step = inner.add_parameter(_INDEX)
+            starts.append(full(0, INDEX))
+            self._step = inner.add_parameter(INDEX)
         for k in carries:
             starts.append(self._outside(k))
             self._carried[k] = inner.add_parameter(loop.body.inputs[k])
@@ -87,16 +84,8 @@ class LoopBuilder:
                 )
         condition = self._condition()
         body = inner.finish(outputs)
-        operands = [*starts, *(value for value, _ in self._captured.values())]
-        generic = Generic((), (condition, body), len(self._captured))
-        types: tuple[Type, ...] = tuple(value.type for value in starts)
-        result_type = types[0] if len(types) == 1 else TupleType(types)
-        node = around.generic(WHILE, (generic,), operands, result_type)
-        results = (
-            [node]
-            if len(types) == 1
-            else [make("get_result", node, attributes=(i,)) for i in range(len(types))]
-        )
+        captured = [value for value, _ in self._captured.values()]
+        results = emit_while(around, condition, body, starts, captured)
         results = results[0 if count is None else 1 :]
         return results[: len(carries)], results[len(carries) :]
 
@@ -112,7 +101,7 @@ class LoopBuilder:
         outputs: list[Value] = []
         if self._step is not None:
             with building(self._inner):
-                outputs.append(add(self._step, full(1, _INDEX)))
+                outputs.append(add(self._step, full(1, INDEX)))
         outputs += [self._value(self._loop.body.outputs[k]) for k in carries]
         for node, buffer in zip(recorded, buffers, strict=True):
             value = self._value(node)
@@ -122,12 +111,12 @@ class LoopBuilder:
         return outputs
 
     def _condition(self) -> Graph:
-        builder = GraphBuilder()
-        parameters = [builder.add_parameter(type) for type in self._inner.inputs]
         count = self._loop.trip_count
+        if count is not None:
+            return count_below(self._inner.inputs, count)
+        builder = GraphBuilder(tuple(self._inner.inputs))
+        parameters = builder.parameters
         with building(builder):
-            if count is not None:
-                return builder.finish([compare(parameters[0], full(count, _INDEX), "LT", "SIGNED")])
             original = self._loop.condition
             arguments: list[Value] = []
             for k in range(len(original.inputs)):
@@ -199,8 +188,8 @@ class LoopBuilder:
         assert self._loop.trip_count is not None
         place = self._step
         if self._is_reversed:
-            place = subtract(full(self._loop.trip_count - 1, _INDEX), place)
-        return [place, *(full(0, _INDEX) for _ in range(rank - 1))]
+            place = subtract(full(self._loop.trip_count - 1, INDEX), place)
+        return [place, *(full(0, INDEX) for _ in range(rank - 1))]
 
     def _counted(self, index: int, table: np.ndarray[Any, Any], type: Type) -> Value | None:
         """A scalar that depends on counters only, as a linear function of the new counter."""

@@ -15,6 +15,7 @@ import numpy as np
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
+from saturax.graph.operation import TABLE
 from saturax.graph.ops import PURE, dynamic_update_slice, generic_of, reshape, slice_dimension
 from saturax.graph.ops.scatter import SET, ScatterDimensions, window_sizes
 from saturax.graph.reference import UnsupportedError, evaluate_operation
@@ -164,23 +165,34 @@ def _known_constants(
 def _with_leaves(region: Graph, leaves: Mapping[int, Node]) -> Graph:
     """A region with other leaves in the place of some parameters; equal nodes become one.
 
-    A parameter that is returned as it is stays what is returned, so that its carry is seen to be
-    invariant.
+    Operations that return their operand are left out. A parameter that is returned as it is stays
+    what is returned, so that its carry is seen to be invariant.
     """
-    if not leaves:
-        return region
     builder = GraphBuilder(exact=True)
     builder.inputs.extend(region.inputs)
     new: list[int] = []
     for node in region.nodes:
         number: Any = node.attributes[0] if node.op == "parameter" else None
+        if _is_no_op(region, node):
+            new.append(new[node.operands[0]])
+            continue
         mapped = node._replace(operands=tuple(new[i] for i in node.operands))
         new.append(builder.append(leaves.get(number, mapped)).index)
     outputs = []
     for output in region.outputs:
         node = region.nodes[output]
+        while _is_no_op(region, node):
+            node = region.nodes[node.operands[0]]
         outputs.append(builder.append(node).index if node.op == "parameter" else new[output])
     return Graph(region.inputs, tuple(builder.nodes), tuple(outputs))
+
+
+def _is_no_op(region: Graph, node: Node) -> bool:
+    """Whether an operation returns its operand, as JAX's conversions of weak types do."""
+    row = TABLE.get(node.op)
+    if row is None or not node.operands:
+        return False
+    return row.is_no_op(node.attributes, [region.nodes[i].type for i in node.operands])
 
 
 def _leaders(body: Graph, initial: Sequence[int]) -> dict[int, int]:
