@@ -14,7 +14,8 @@ from saturax.errors import SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
 from saturax.inputs import Array, draw
-from saturax.jaxlib_compat import Executable, compile_module, default_device, without_donation
+from saturax.isolate import isolate
+from saturax.jaxlib_compat import Executable, compile_module, without_donation
 from saturax.precompute import precompute
 from saturax.report.model import CandidateReport
 from saturax.select import RaceEntry, RaceResult, race
@@ -44,23 +45,29 @@ class Candidate:
 class Contest:
     """The original program, inputs to judge others by, and the candidates entered so far.
 
+    Programs run on `devices` (none: the default device), without their effects (`isolate`).
     `on_compiled` is told how long XLA compiled: the time limit does not include it.
     """
 
     program: Program
-    examples: Sequence[Array] | None
+    examples: Sequence[Array | None] | None
     verifies: bool
     with_special_values: bool
     seed: int
     on_compiled: Callable[[float], None] = lambda seconds: None
+    devices: tuple[jax.Device, ...] = ()
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._types = _tensor_types(self.program)
-        self.original = self._compile(self.program)
+        isolated = isolate(self.program)
+        self._types = _tensor_types(isolated)
+        if self.examples is not None:  # nobody knows what effects will return
+            unknown = len(self._types) - len(self.examples)
+            self.examples = (*self.examples, *(None,) * unknown)
+        self.original = self._compile(isolated)
         if self.verifies:
-            reference = self._compile(widen(self.program))
+            reference = self._compile(widen(isolated))
             self.samples = take_samples(
                 _runner(self.original),
                 _runner(reference),
@@ -70,7 +77,7 @@ class Contest:
                 seed=self.seed,
             )
         inputs = self.samples[0].inputs if self.samples else self._unchecked_inputs()
-        self._arrays = on_device(inputs)
+        self._arrays = self.original.put(inputs)
         self._seen: set[Graph] = {self.program.graph}
         self._works: dict[int, Work | None] = {}
 
@@ -80,19 +87,23 @@ class Contest:
 
     def _compile(self, program: Program) -> Executable:
         start = time.monotonic()
-        executable = compile_module(without_donation(emit_module(program)))
+        module = without_donation(emit_module(isolate(program)))
+        executable = compile_module(module, devices=self.devices)
         self.on_compiled(time.monotonic() - start)
         return executable
 
     def evaluate(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
         """Run a graph on inputs, as `precompute` asks for it."""
-        part = Program(graph, symbols=self.program.symbols)
-        return _runner(self._compile(part))(inputs)
+        return _runner(self._compile_part(graph))(inputs)
 
     def evaluate_on_examples(self, graph: Graph) -> list[Array]:
         """Run a graph of the program's inputs on those that candidates are timed on."""
-        part = Program(graph, symbols=self.program.symbols)
-        return [np.asarray(out) for out in self._compile(part)(self._arrays)]
+        return [np.asarray(out) for out in self._compile_part(graph)(self._arrays)]
+
+    def _compile_part(self, graph: Graph) -> Executable:
+        """A part of the program, on one device whatever the program's are."""
+        module = emit_module(Program(graph, symbols=self.program.symbols))
+        return compile_module(module, devices=self.devices[:1])
 
     def enter(
         self,
@@ -147,7 +158,10 @@ class Contest:
         self, program: Program, parts: Split | None, report: CandidateReport
     ) -> tuple[Candidate, Run]:
         executable = self._compile(program)
-        return Candidate(program, executable, report, self._arrays), _runner(executable)
+        if executable.output_shardings() != self.original.output_shardings():
+            raise SaturaxError("expected results sharded as the original's, but they would not be")
+        arrays = executable.put(self._arrays)
+        return Candidate(program, executable, report, arrays), _runner(executable)
 
     def wins_tie(self, candidate: Candidate, entry: RaceEntry) -> bool:
         """Whether a candidate that a race did not tell from the original is the better program.
@@ -224,12 +238,5 @@ def _tensor_types(program: Program) -> list[TensorType]:
     return [type for type in program.graph.inputs if isinstance(type, TensorType)]
 
 
-def on_device(inputs: Sequence[Array]) -> list[jax.Array]:
-    """Arrays on the device that programs are timed on."""
-    device = default_device()
-    with jax.enable_x64(True):
-        return [jax.device_put(array, device) for array in inputs]
-
-
 def _runner(executable: Executable) -> Callable[[Sequence[Array]], list[Array]]:
-    return lambda inputs: [np.asarray(out) for out in executable(on_device(inputs))]
+    return lambda inputs: [np.asarray(out) for out in executable(executable.put(inputs))]

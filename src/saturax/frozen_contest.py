@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from saturax.contest import Candidate, Contest, on_device
+from saturax.contest import Candidate, Contest
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.jaxlib_compat import Executable
@@ -71,7 +71,7 @@ class FrozenContest(Contest):
             candidate.program,
             executable,
             candidate.report,
-            on_device(self._others(self._inputs)),
+            self.original.put(self._others(self._inputs)),
             replace(parts, constants=True),
         )
         result = self.race([other], _FORM_RACE_S, against=candidate)
@@ -96,7 +96,7 @@ class FrozenContest(Contest):
         def prepare(inputs: Sequence[Array]) -> list[jax.Array]:
             return self._prepared(parts, prologue, inputs)
 
-        arrays = [*prepare(self._inputs), *on_device(self._others(self._inputs))]
+        arrays = [*prepare(self._inputs), *self.original.put(self._others(self._inputs))]
         report.operations = parts.main.graph.size()
         candidate = Candidate(parts.main, executable, report, arrays, parts)
         return candidate, self._runner_of(prepare, executable)
@@ -107,8 +107,8 @@ class FrozenContest(Contest):
     def _prepared(
         self, parts: Split, prologue: Executable | None, inputs: Sequence[Array]
     ) -> list[Any]:
-        frozen = on_device([inputs[index] for index in self.frozen])
-        literals = on_device([literal.array for literal in parts.literals])
+        frozen = self.original.put([inputs[index] for index in self.frozen])
+        literals = self.original.put([literal.array for literal in parts.literals])
         return prepared_values(parts, prologue, frozen, literals)
 
     def _others(self, inputs: Sequence[Array]) -> list[Array]:
@@ -119,7 +119,7 @@ class FrozenContest(Contest):
     ) -> Run:
         return lambda inputs: [
             np.asarray(out)
-            for out in executable([*prepare(inputs), *on_device(self._others(inputs))])
+            for out in executable([*prepare(inputs), *self.original.put(self._others(inputs))])
         ]
 
     def _timed_original(self) -> Callable[[], object]:

@@ -22,7 +22,7 @@ _INDEX_LIMIT = 8  # integers without an example stay below this: they may be use
 def draw(
     distribution: str,
     types: Sequence[TensorType],
-    examples: Sequence[Array] | None,
+    examples: Sequence[Array | None] | None,
     gain: float,
     seed: int,
 ) -> list[Array]:
@@ -31,15 +31,16 @@ def draw(
     With `examples`, every distribution stays near them: "given" returns them, "perturbed" changes
     each float by about a tenth, "normal" shuffles their elements, "wide" scales each by up to 3,
     "non-negative" sets a tenth to zero (not where all are positive, as variances are); integers and
-    booleans are shuffled. Without examples floats have variance gain² / fan-in, so that deep
-    programs do not overflow; "wide" spreads magnitudes over five decades, "non-negative" contains
-    exact zeros. "special" puts in NaN,
-    infinities and zeros of both signs (one of each, where there is room).
+    booleans are shuffled. Without examples, or where one is None, floats have variance
+    gain² / fan-in, so that deep programs do not overflow; "wide" spreads magnitudes over five
+    decades, "non-negative" contains exact zeros. "special" puts in NaN, infinities and zeros of
+    both signs (one of each, where there is room).
     """
     generator = np.random.default_rng((seed, DISTRIBUTIONS.index(distribution)))
     arrays = []
     for index, type in enumerate(types):
-        example = None if examples is None else np.asarray(examples[index])
+        given = None if examples is None else examples[index]
+        example = None if given is None else np.asarray(given)
         if distribution == "given" and example is not None:
             arrays.append(example.astype(numpy_dtype(type.dtype)))
         elif is_float(type.dtype) or is_complex(type.dtype):

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from saturax.errors import OptionsError
 from saturax.graph.ir import Program
-from saturax.jaxlib_compat import hook_compilation, module_bytecode, module_name, parse_module
+from saturax.jax_internals import hook_compilation
+from saturax.jaxlib_compat import module_bytecode, module_name, parse_module
 from saturax.options import Options, is_disabled
 from saturax.pipeline import Optimized, optimize_program
 from saturax.report.model import Report
@@ -39,6 +40,8 @@ MINIMUM_OPERATIONS = 40
 
 PRIVATE = ("_*",)
 """Names of the programs that are denied by default: helpers of JAX's own, such as `_normal`."""
+
+Devices = tuple[jax.Device, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Installation:
     _remove_hook: Callable[[], None] = lambda: None
     # A program of ours that is being compiled must not be optimised in turn.
     _inside: threading.local = field(default_factory=threading.local)
-    _jobs: queue.Queue[tuple[int, Program]] = field(default_factory=queue.Queue)
+    _jobs: queue.Queue[tuple[int, Program, Devices]] = field(default_factory=queue.Queue)
     _ready: dict[Program, bytes] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -99,7 +102,7 @@ class Installation:
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
-    def _module_for_xla(self, module: Any, has_callbacks: bool) -> Any:
+    def _module_for_xla(self, module: Any, devices: Devices) -> Any:
         """What XLA is to compile instead of `module`: the optimised program, or `module` itself."""
         if getattr(self._inside, "busy", False):
             return module
@@ -119,16 +122,17 @@ class Installation:
             size = program.graph.size()
             if size < self.minimum_operations:
                 return module
-            if has_callbacks:
-                self.decisions.append(Decision(name, size, reason="it calls back into Python"))
-                return module
             if self.background:
                 self.decisions.append(Decision(name, size, is_pending=True))
-                self._jobs.put((len(self.decisions) - 1, program))
+                self._jobs.put((len(self.decisions) - 1, program, devices))
                 return module
-            result = optimize_program(replace(program, module_name=name), self.options)
+            result = self._optimize(program, name, devices)
             self.decisions.append(Decision(name, size, result.report))
             return _emitted(result, module)
+
+    def _optimize(self, program: Program, name: str, devices: Devices) -> Optimized:
+        named = replace(program, module_name=name)
+        return optimize_program(named, self.options, devices=devices)
 
     def _is_allowed(self, name: str) -> bool:
         def matches(patterns: Sequence[str]) -> bool:
@@ -148,11 +152,10 @@ class Installation:
     def _work(self) -> None:
         """Optimise what waits; when nothing waits any more, let JAX compile the results."""
         while True:
-            index, program = self._jobs.get()
+            index, program, devices = self._jobs.get()
             decision = self.decisions[index]
             with self._guard():
-                named = replace(program, module_name=decision.program)
-                result = optimize_program(named, self.options)
+                result = self._optimize(program, decision.program, devices)
                 if result.report.outcome == "optimized":
                     self._ready[program] = module_bytecode(emit_module(result.program))
             self.decisions[index] = replace(decision, report=result.report, is_pending=False)

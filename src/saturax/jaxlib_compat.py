@@ -4,24 +4,21 @@ these few names, this file is what changes."""
 
 from __future__ import annotations
 
-import functools
-import inspect
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src import core as jax_core
-from jax._src import tree_util as jax_tree_util
+from jax._src.sharding_impls import GSPMDSharding
 from jax.extend import backend as jax_backend
 from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
 from jaxlib import xla_client
 
-from saturax.errors import OptionsError, SaturaxError
+from saturax.errors import SaturaxError
 from saturax.graph.types import TensorType
 
 ModuleSource = str | bytes | ir.Module
@@ -29,11 +26,10 @@ ModuleSource = str | bytes | ir.Module
 
 _PORTABLE_ARTIFACT_MARK = b"StableHLO_v"
 _BYTECODE_MAGIC = b"ML\xefR"
-# JAX's own function through which every module reaches XLA, and how its parameters begin.
-_COMPILE = "compile_or_get_cached"
-_COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
 # How a function argument says that its buffer may be reused for a result.
 _DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
+# How an argument or a result says how it lies on several devices.
+_SHARDING_ATTRIBUTES = ("sdy.sharding", "mhlo.sharding")
 
 
 class ModuleError(SaturaxError):
@@ -73,6 +69,51 @@ class Executable:
         """Run on committed arrays of this device and return the results without waiting."""
         results: list[jax.Array] = self.loaded.execute(arrays)
         return results
+
+    def put(self, arrays: Sequence[Any]) -> list[jax.Array]:
+        """Inputs where this program takes them."""
+        with jax.enable_x64(True):
+            return [jax.device_put(array, self.device) for array in arrays]
+
+    def output_shardings(self) -> list[Any]:
+        """How the outputs lie on the devices; empty for one device. Comparable with `==`."""
+        return []
+
+
+@dataclass(frozen=True)
+class ShardedExecutable(Executable):
+    """A module that was partitioned for several devices, of which `device` is the first.
+
+    It takes and returns global arrays. `shapes` are those of its outputs.
+    """
+
+    devices: tuple[jax.Device, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def __call__(self, arrays: Sequence[jax.Array]) -> list[jax.Array]:
+        """Run on arrays that `put` has sharded and return the results without waiting."""
+        results = self.loaded.execute_sharded(list(arrays))
+        parts = results.disassemble_into_single_device_arrays()
+        rows = zip(self.shapes, self.output_shardings(), parts, strict=True)
+        return [jax.make_array_from_single_device_arrays(*row) for row in rows]
+
+    def put(self, arrays: Sequence[Any]) -> list[jax.Array]:
+        """Global inputs, sharded as this program takes them."""
+        shardings = self._shardings(self.loaded.get_parameter_shardings(), len(arrays))
+        with jax.enable_x64(True):
+            return [jax.device_put(a, s) for a, s in zip(arrays, shardings, strict=True)]
+
+    def output_shardings(self) -> list[Any]:
+        """How the outputs lie on the devices."""
+        return self._shardings(self.loaded.get_output_shardings(), len(self.shapes))
+
+    def _shardings(self, found: Sequence[Any] | None, count: int) -> list[Any]:
+        devices = xla_client.DeviceList(self.devices)
+        if not found:
+            return [GSPMDSharding.get_replicated(devices)] * count
+        # XLA joins the shardings of a tuple if they are all alike.
+        shardings = [GSPMDSharding(devices, each) for each in found]
+        return shardings * count if len(shardings) == 1 else shardings
 
 
 def mlir_context() -> ir.Context:
@@ -160,32 +201,62 @@ def compile_module(
     source: ModuleSource,
     device: jax.Device | None = None,
     *,
+    devices: Sequence[jax.Device] = (),
     options: Mapping[str, str | bool | int | float] | None = None,
 ) -> Executable:
-    """Compile a StableHLO module for one device, as `jax.jit` would.
+    """Compile a StableHLO module as `jax.jit` would, for one device or partitioned for `devices`.
 
     `options` are XLA debug options by name, as `jax.jit(..., compiler_options=...)` takes them.
 
     Raises:
         ModuleError: XLA refused the module; the message begins with XLA's own words.
     """
-    device = default_device() if device is None else device
+    chosen = tuple(devices) or (default_device() if device is None else device,)
     _initialize_lapack()
+    client = chosen[0].client
+    compile_options = jax_backend.get_compile_options(
+        num_replicas=1,
+        num_partitions=len(chosen),
+        device_assignment=np.array([[each.id for each in chosen]]),
+        env_options_overrides=dict(options) if options else None,  # type: ignore[arg-type]
+        backend=client,
+    )
+    shapes: tuple[tuple[int, ...], ...] = ()
+    if len(chosen) > 1:
+        module = parse_module(source)
+        shapes = tuple(type.shape for type in module_signature(module).outputs)
+        _propagate_shardings(compile_options, module)
     try:
-        loaded = device.client.compile_and_load(
-            source,
-            xla_client.DeviceList((device,)),
-            jax_backend.get_compile_options(
-                num_replicas=1,
-                num_partitions=1,
-                device_assignment=np.array([[device.id]]),
-                env_options_overrides=dict(options) if options else None,  # type: ignore[arg-type]
-                backend=device.client,
-            ),
-        )
+        loaded = client.compile_and_load(source, xla_client.DeviceList(chosen), compile_options)
     except (jax.errors.JaxRuntimeError, ir.MLIRError, ValueError, RuntimeError) as error:
         raise ModuleError(f"XLA could not compile the module: {_first_lines(error)}") from error
-    return Executable(loaded, device)
+    if len(chosen) == 1:
+        return Executable(loaded, chosen[0])
+    return ShardedExecutable(loaded, chosen[0], chosen, shapes)
+
+
+def _propagate_shardings(compile_options: Any, module: ir.Module) -> None:
+    """Let XLA choose the shardings that the module leaves open, as `jax.jit` does."""
+    function = _main_function(module)
+    signature = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
+    options = compile_options.executable_build_options
+    options.allow_spmd_sharding_propagation_to_parameters = _are_open(
+        _argument_attributes(function, "arg_attrs"), len(signature.inputs)
+    )
+    options.allow_spmd_sharding_propagation_to_output = _are_open(
+        _argument_attributes(function, "res_attrs"), len(signature.results)
+    )
+
+
+def _are_open(attributes: Sequence[ir.DictAttr], count: int) -> list[bool]:
+    """Which of `count` arguments or results have no sharding, or one that leaves axes open."""
+    if not attributes:
+        return [True] * count
+    texts = [
+        next((str(each[name]) for name in _SHARDING_ATTRIBUTES if name in each), None)
+        for each in attributes
+    ]
+    return [text is None or "?" in text for text in texts]
 
 
 def optimized_hlo(executable: Executable) -> str:
@@ -224,96 +295,9 @@ def _initialize_lapack() -> None:
         initialize()
 
 
-def hook_compilation(replacement: Callable[[ir.Module, bool], Any]) -> Callable[[], None]:
-    """Let `replacement(module, has_callbacks)` choose what XLA compiles for each module of JAX.
-
-    Returns the function that undoes it. There is no public place for this.
-
-    Raises:
-        OptionsError: this JAX has moved the function through which modules reach XLA.
-    """
-    from jax._src import compiler
-
-    original = getattr(compiler, _COMPILE, None)
-    names = () if original is None else tuple(inspect.signature(original).parameters)
-    if original is None or names[1:5] != _COMPILE_PARAMETERS:
-        raise OptionsError(
-            f"jax {jax.__version__} cannot be hooked: expected a compile_or_get_cached(backend, "
-            f"{', '.join(_COMPILE_PARAMETERS)}, …), found {names}; use saturax.jit instead"
-        )
-
-    @functools.wraps(original)
-    def hooked(
-        backend: Any,
-        computation: ir.Module,
-        devices: Any,
-        options: Any,
-        callbacks: Any,
-        *rest: Any,
-        **named: Any,
-    ) -> Any:
-        module = replacement(computation, bool(callbacks))
-        return original(backend, module, devices, options, callbacks, *rest, **named)
-
-    setattr(compiler, _COMPILE, hooked)
-
-    def undo() -> None:
-        if getattr(compiler, _COMPILE) is hooked:
-            setattr(compiler, _COMPILE, original)
-
-    return undo
-
-
-def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:
-    """Calls of a `jax.jit` function that leave new argument types to `on_miss`.
-
-    Where the types were seen before, JAX's compiled fast path runs and no Python. Otherwise, and
-    always inside a transformation, `on_miss(serve, *args, **kwargs)` has to return
-    `serve(chosen, *args, **kwargs)`, where `chosen` is what `jax.jit` made of this function or of
-    another; it is taken for these types from then on. A JAX without the private names that this
-    needs asks `on_miss` at every call, which is slower and else the same.
-    """
-    try:
-        from jax._src import pjit
-        from jax._src.interpreters import pxla
-        from jax._src.lib import _jax  # type: ignore[attr-defined]
-
-        # JAX's own cache, so that jax.clear_caches empties it; the key keeps our entries apart.
-        fast: Callable[..., Any] = _jax.pjit(
-            getattr(jitted, "__name__", "function"),
-            jitted._fun,
-            functools.partial(on_miss, lambda chosen, *args, **kw: chosen._cache_miss(*args, **kw)),
-            jitted._jit_info.static_argnums,
-            jitted._jit_info.static_argnames,
-            "saturax",
-            jax_tree_util.dispatch_registry,
-            pxla.cc_shard_arg,
-            pjit._get_cpp_global_cache(True),
-        )
-        return fast
-    except (ImportError, AttributeError, TypeError):
-        return functools.partial(on_miss, lambda chosen, *args, **kw: chosen(*args, **kw))
-
-
-def clear_calls(calls: Callable[..., Any]) -> None:
-    """Let a callable of `fast_calls` forget the types that it has seen."""
-    getattr(calls, "_clear_cache", lambda: None)()
-
-
 def module_name(module: ir.Module) -> str:
     """The name that JAX gave a module, such as "jit_train_step"."""
     return ir.StringAttr(module.operation.attributes["sym_name"]).value
-
-
-_trace_state_clean: Callable[[], bool] = getattr(jax_core, "trace_state_clean", lambda: False)
-
-
-def is_tracing() -> bool:
-    """Whether JAX is inside a transformation (jit, grad, vmap, …) in this thread.
-
-    There is no public way to ask; a JAX without this one counts as tracing, which is always safe.
-    """
-    return not _trace_state_clean()
 
 
 def default_device() -> jax.Device:
@@ -341,10 +325,10 @@ def _main_function(module: ir.Module) -> ir.Operation:
     )
 
 
-def _argument_attributes(function: ir.Operation) -> list[ir.DictAttr]:
-    if "arg_attrs" not in function.attributes:
+def _argument_attributes(function: ir.Operation, name: str = "arg_attrs") -> list[ir.DictAttr]:
+    if name not in function.attributes:
         return []
-    return [ir.DictAttr(each) for each in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    return [ir.DictAttr(each) for each in ir.ArrayAttr(function.attributes[name])]
 
 
 def _named_attributes(attributes: ir.DictAttr) -> list[ir.NamedAttribute]:

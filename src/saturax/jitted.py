@@ -1,9 +1,10 @@
 """`saturax.jit`: `jax.jit` with an optimiser between tracing and XLA.
 
-The function is wrapped in one `jax.jit`. While JAX traces it for new argument types, the original
-is exported to StableHLO, optimised, and called through `jax.export`, so that calls after the first
-take JAX's own fast path. Under a transformation (grad, vmap, an outer jit, …) the original is
-traced, and what comes out is what the outermost `saturax.jit` optimises.
+For arguments of new types JAX traces and lowers the function as ever, once; the StableHLO module
+that it is about to compile is optimised, in its place. Static and donated arguments, shardings,
+effects with the callbacks behind them, and the fast path of later calls are therefore JAX's own.
+Under a transformation (grad, vmap, an outer jit, …) the original is traced, and what comes out is
+what the outermost `saturax.jit` optimises.
 """
 
 from __future__ import annotations
@@ -16,33 +17,27 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.export
-import jax.numpy as jnp
-import numpy as np
 
 from saturax.errors import SaturaxError
-from saturax.inputs import Array
-from saturax.jaxlib_compat import clear_calls, fast_calls, is_tracing
+from saturax.jax_internals import arguments_of, clear_calls, devices_of, fast_calls, is_tracing
+from saturax.jaxlib_compat import module_bytecode
 from saturax.options import Options, is_disabled, with_rules
 from saturax.pipeline import Optimized, optimize_program
 from saturax.report.model import Report
 from saturax.report.text import summary
 from saturax.run import OnProgress
-from saturax.stablehlo import emit_module, import_module, to_portable_artifact
+from saturax.stablehlo import emit_into, import_module, replace_contents
 from saturax.user_rules import UserRule
 from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
 
 _CONFIG: Any = jax.config  # its stubs do not know its flags
-
-
-_EFFECTS = "it has effects, such as calls back into Python, which must not be repeated to time it"
-_SEVERAL_DEVICES = "it runs on several devices, where saturax does not measure yet"
 
 
 class SaturaxWarning(UserWarning):
@@ -70,19 +65,18 @@ class Jitted:
         self._on_progress = on_progress
         # jax's own stubs lack methods of what jax.jit returns, hence Any.
         self.plain: Any = jax.jit(function, **jit_options)
-        without_donation = {k: v for k, v in jit_options.items() if not k.startswith("donate")}
-        self._exportable: Any = jax.jit(function, **without_donation)
         self._function = function
         self._name: str = getattr(function, "__name__", type(function).__name__)
-        # Concrete arguments of the call in progress; calls of other threads have their own.
-        self._call = _Call()
 
+        # A function of its own, so that JAX's caches keep its modules apart from those of `plain`.
         @functools.wraps(function)
         def optimized(*args: Any, **kwargs: Any) -> Any:
-            return self._trace_optimized(args, kwargs)
+            return function(*args, **kwargs)
 
         self._optimized: Any = jax.jit(optimized, **jit_options)
         self._fast = fast_calls(self._optimized, self._serve)
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._lock = threading.RLock()
 
     # A call is a descriptor's work, so that no frame of Python stands before JAX's fast path.
     __call__ = property(operator.attrgetter("_fast"), doc="Call the optimised program.")
@@ -110,7 +104,7 @@ class Jitted:
 
     def clear_cache(self) -> None:
         """Forget all compiled programs."""
-        for function in (self._optimized, self.plain, self._exportable):
+        for function in (self._optimized, self.plain):
             function.clear_cache()
         clear_calls(self._fast)
 
@@ -121,75 +115,50 @@ class Jitted:
 
     def _serve(self, serve: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Serve arguments of new types by the optimised function, or else by the plain one."""
-        if is_tracing() or _CONFIG.jax_disable_jit:
+        if is_tracing() or _CONFIG.jax_disable_jit or is_disabled():
             return serve(self.plain, *args, **kwargs)
-        if _device_count((args, kwargs)) > 1:
-            self._decline(_SEVERAL_DEVICES)
-            return serve(self.plain, *args, **kwargs)
-        self._call.arguments = (args, kwargs)
-        try:
-            return serve(self._optimized, *args, **kwargs)
-        finally:
-            self._call.arguments = None
+        lowered = self._optimized.lower(*args, **kwargs)  # raises what is the function's own fault
+        module = lowered.compiler_ir("stablehlo")
+        with self._lock:
+            if module not in self._seen:
+                self._seen.add(module)
+                self._replace(lowered, module, args, kwargs)
+        return serve(self._optimized, *args, **kwargs)
 
-    def _trace_optimized(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What JAX traces: the optimised program where there is one, else the function itself."""
-        if is_disabled() or _CONFIG.jax_disable_jit:
-            return self._function(*args, **kwargs)
-        exported, reason = None, ""
+    def _replace(
+        self, lowered: jax.stages.Lowered, module: Any, args: Any, kwargs: dict[str, Any]
+    ) -> None:
+        """Optimise what JAX has lowered, in its place; whatever happens, the original can run."""
+        original = module_bytecode(module)
         try:
-            with jax.ensure_compile_time_eval():
-                exported = self._optimize(args, kwargs)
-        except SaturaxError as error:
-            reason = str(error)
+            result = self._optimize(lowered, module, args, kwargs)
+            if result.report.outcome == "optimized":
+                emit_into(module, result.program)
+                lowered.compile()  # JAX keeps what this makes for the calls
         except Exception as error:  # the promise: whatever happens, the original runs
-            reason = f"{type(error).__name__}: {error}"
-        if exported is None:
-            result = self._function(*args, **kwargs)  # raises what is the function's own fault
-            if reason:
-                self._decline(reason)
-            return result
-        dynamic = [x for x in jax.tree.leaves((args, kwargs)) if isinstance(x, jax.core.Tracer)]
-        arguments = jax.tree.unflatten(exported.in_tree, dynamic)
-        return exported.call(*arguments[0], **arguments[1])
+            replace_contents(module, original)
+            is_ours = isinstance(error, SaturaxError)
+            self._decline(str(error) if is_ours else f"{type(error).__name__}: {error}")
+            return
+        self._record(result)
 
     def _optimize(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> jax.export.Exported | None:
-        """Export, optimise and re-pack the program; None if the original is to run."""
-        abstract = jax.tree.map(_abstract, (args, kwargs))
+        self, lowered: jax.stages.Lowered, module: Any, args: Any, kwargs: dict[str, Any]
+    ) -> Optimized:
+        program = import_module(module)
         try:
-            exported = jax.export.export(self._exportable)(*abstract[0], **abstract[1])
-        except NotImplementedError as error:
-            if "callback" not in str(error):
-                raise
-            raise SaturaxError(_EFFECTS) from error  # what JAX cannot export
-        if exported.nr_devices > 1:
-            raise SaturaxError(_SEVERAL_DEVICES)
-        if exported.ordered_effects or exported.unordered_effects:
-            raise SaturaxError(_EFFECTS)
-        program = import_module(exported.mlir_module_serialized)
-        program = dataclasses.replace(program, module_name=self._name)
-        examples = self._examples((args, kwargs), exported)
-        result = optimize_program(program, self._options, examples, self._on_progress)
-        self._record(result)
-        if result.report.outcome != "optimized":
-            return None
-        serialized = to_portable_artifact(emit_module(result.program))
-        return dataclasses.replace(exported, mlir_module_serialized=serialized)
-
-    def _examples(self, traced: Any, exported: jax.export.Exported) -> list[Array] | None:
-        """The arguments of the call that caused the tracing, as the module takes them."""
-        if self._call.arguments is None:
-            return None
-        pairs = zip(jax.tree.leaves(traced), jax.tree.leaves(self._call.arguments), strict=False)
-        leaves = [given for leaf, given in pairs if isinstance(leaf, jax.core.Tracer)]
-        if len(leaves) != len(exported.in_avals) or not all(map(_is_concrete, leaves)):
-            return None
-        return [
-            _as_array(leaves[index], exported.in_avals[index])
-            for index in exported.module_kept_var_idx
-        ]
+            examples = arguments_of(lowered, self._optimized, args, kwargs)
+        except Exception:  # abstract arguments, or some of which other processes have parts
+            examples = None
+        result = optimize_program(
+            dataclasses.replace(program, module_name=self._name),
+            self._options,
+            examples,
+            self._on_progress,
+            devices=devices_of(lowered),
+        )
+        named = dataclasses.replace(result.program, module_name=program.module_name)
+        return dataclasses.replace(result, program=named)
 
     def _record(self, result: Optimized) -> None:
         self.reports.append(result.report)
@@ -225,39 +194,6 @@ def _depth_of_caller() -> int:
             break
         frame, depth = frame.f_back, depth + 1
     return depth
-
-
-def _device_count(arguments: Any) -> int:
-    """On how many devices the arguments lie that lie on most."""
-    shardings = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(arguments))
-    return max(
-        (len(s.device_set) for s in shardings if isinstance(s, jax.sharding.Sharding)), default=1
-    )
-
-
-def _abstract(leaf: Any) -> Any:
-    """An argument without its value where JAX traces it; static arguments stay."""
-    if not isinstance(leaf, jax.core.Tracer):
-        return leaf
-    weak_type = getattr(leaf.aval, "weak_type", False)
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=weak_type)
-
-
-class _Call(threading.local):
-    """What a thread is calling a `Jitted` with; None while it is not."""
-
-    arguments: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-
-
-def _as_array(leaf: Any, aval: Any) -> Array:
-    """An argument as the module takes it: PRNG keys by their data."""
-    if jnp.issubdtype(aval.dtype, jax.dtypes.extended):
-        return np.asarray(jax.random.key_data(leaf))
-    return np.asarray(leaf).astype(aval.dtype)
-
-
-def _is_concrete(leaf: Any) -> bool:
-    return not isinstance(leaf, jax.ShapeDtypeStruct | jax.core.Tracer)
 
 
 def jit(

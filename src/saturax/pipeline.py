@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
+import jax
+
 from saturax.contest import Contest
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import identify, load_or_calibrate
@@ -22,6 +24,7 @@ from saturax.cost.model import PriceModel
 from saturax.errors import SaturaxError
 from saturax.graph.ir import Program
 from saturax.inputs import Array
+from saturax.isolate import outside_calls
 from saturax.options import NUMERICS, Options, is_disabled
 from saturax.partition import Partition
 from saturax.pricing import Pricing
@@ -76,24 +79,26 @@ def optimize_program(
     examples: Sequence[Array] | None = None,
     on_progress: OnProgress = lambda stage, detail: None,
     frozen: Sequence[int] | None = None,
+    devices: Sequence[jax.Device] = (),
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
     `examples` are inputs that the program will really see; without them inputs are drawn. `frozen`
     are the numbers of inputs whose values are fixed: what depends on them alone (and on constants)
-    is computed beforehand. Never raises for what a stage could not do: the report then says why
-    the original was kept.
+    is computed beforehand. `devices` are those that it is partitioned for, or the one that it runs
+    on; by default the first ones of the default backend. Never raises for what a stage could not
+    do: the report then says why the original was kept.
     """
     options = Options() if options is None else options
     report = Report(
         program.module_name or program.name, versions=versions(), options=_plain_options(options)
     )
-    run = Run(options, report, on_progress)
+    run = Run(options, report, on_progress, devices=tuple(devices) or _devices(program))
     if frozen is not None:
         run.frozen = tuple(frozen)
         run.split = split(program, run.frozen)
     report.operations_before = report.operations_after = program.graph.size()
-    reason = _unsuitable(program, options)
+    reason = _unsuitable(program, run)
     if reason:
         report.reason = reason
         return _result(run, program)
@@ -194,27 +199,45 @@ def _why_kept(report: Report) -> str:
     return "no candidate was faster than the original"
 
 
-def _unsuitable(program: Program, options: Options) -> str:
+def _unsuitable(program: Program, run: Run) -> str:
     """Why a program is not optimised at all; empty if it is."""
     if is_disabled():
         return "SATURAX_DISABLE is set"
-    if options.time_limit_s == 0:
+    if run.options.time_limit_s == 0:
         return "the time limit is 0"
-    if program.graph.effects and options.measure:
-        return "it has side effects, so it cannot be run for checking and timing"
-    partitions = dict(program.module_attributes).get("mhlo.num_partitions", "1 : i32")
-    if int(partitions.split(":")[0]) > 1 and options.measure:
-        return "it runs on several devices, where saturax does not measure yet"
+    if not run.options.measure:
+        return ""
+    missing = program.partitions - len(run.devices) if program.partitions > 1 else 0
+    if missing > 0:
+        return f"it runs on {program.partitions} devices, {missing} more than there are here"
+    if any(device.process_index != jax.process_index() for device in run.devices):
+        return "it runs in several processes, where saturax does not measure"
     return ""
 
 
+def _devices(program: Program) -> tuple[jax.Device, ...]:
+    """Devices to run a program on that is not bound to any; none means the default device."""
+    count = program.partitions
+    return () if count == 1 else tuple(jax.local_devices()[:count])
+
+
+def _where(run: Run, program: Program) -> str:
+    """Where a program is checked and timed, and what of it is not run for that."""
+    place = f"{len(run.devices)} devices" if len(run.devices) > 1 else "one device"
+    calls = len(outside_calls(program.graph))
+    plural = "effect" if calls == 1 else "effects"
+    return place + (f", with drawn values instead of {calls} {plural}" if calls else "")
+
+
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
-    parts = repetitive_partition(program.graph) if run.options.measure else None
+    is_alone = run.options.measure and len(run.devices) <= 1
+    parts = repetitive_partition(program.graph) if is_alone else None
     if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
         _optimize_in_segments(run, program, examples, parts)
         return
     device = identify()
     run.report.device = device.key
+    run.report.measured_on = _where(run, program) if run.options.measure else ""
     with closing(PriceDatabase(run.options.database)) as database:
         with run.stage("calibrate") as notes:
             # Once per device: the time limit begins after it.
@@ -244,6 +267,7 @@ def _optimize_in_segments(
 ) -> None:
     """Optimise a graph too large to be searched as a whole."""
     run.report.device = identify().key
+    run.report.measured_on = _where(run, program)
     run.restart_clock()
     contest = prepare(run, program, examples)
     assembled = None if contest is None else _assembled(run, program, contest, parts)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+
 from saturax.graph.ir import Program
 from saturax.options import Options
 from saturax.remember import Remembered
@@ -28,6 +30,7 @@ _COMPILATION_ALLOWANCE = 0.5
 class Run:
     """State of one optimisation: its clock, its report and its prices.
 
+    Programs run on `devices`; none means the default device.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
     found with other versions; `is_complete` once all stages have run.
     """
@@ -37,6 +40,7 @@ class Run:
     on_progress: OnProgress
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
+    devices: tuple[jax.Device, ...] = ()
     best: Program | None = None
     frozen: tuple[int, ...] | None = None
     split: Split | None = None

@@ -117,6 +117,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "with_special_values": options.numerics == "bitwise",
         "seed": options.seed,
         "on_compiled": run.exclude_compilation,
+        "devices": run.devices,
     }
     if run.frozen is None:
         return Contest(**common)

@@ -77,7 +77,7 @@ def take_samples(
     original: Run,
     reference: Run,
     types: Sequence[TensorType],
-    examples: Sequence[Array] | None,
+    examples: Sequence[Array | None] | None,
     *,
     with_special_values: bool,
     seed: int = 0,
@@ -97,7 +97,7 @@ def _informative(
     original: Run,
     reference: Run,
     types: Sequence[TensorType],
-    examples: Sequence[Array] | None,
+    examples: Sequence[Array | None] | None,
     with_special_values: bool,
     seed: int,
 ) -> list[Sample]:

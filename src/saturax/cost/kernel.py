@@ -22,8 +22,8 @@ _ALWAYS_MEASURED = frozenset(
     | LINEAR_ALGEBRA
 )
 # Loops may run for ever on random inputs, calls have effects: these are modelled, unless it is
-# certain that a loop ends.
-CONTROL_FLOW = frozenset({WHILE, "stablehlo.case", "stablehlo.if"})
+# certain that a loop ends. The body of a manual computation is what each device of a mesh runs.
+CONTROL_FLOW = frozenset({WHILE, "stablehlo.case", "stablehlo.if", "sdy.manual_computation"})
 _NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
 
 

@@ -22,7 +22,8 @@ from saturax.errors import SaturaxError
 from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
 from saturax.freezing.program import FrozenProgram, signature_of
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.jaxlib_compat import default_device, is_tracing
+from saturax.jax_internals import is_tracing
+from saturax.jaxlib_compat import default_device
 from saturax.jitted import SaturaxWarning
 from saturax.options import Options, is_disabled
 from saturax.pipeline import optimize_program

@@ -124,6 +124,12 @@ class Program:
     result_attributes: tuple[tuple[tuple[str, str], ...], ...] = ()
     symbols: tuple[str, ...] = ()
 
+    @property
+    def partitions(self) -> int:
+        """The number of devices that the program is to be partitioned for."""
+        text = dict(self.module_attributes).get("mhlo.num_partitions", "1 : i32")
+        return int(text.split(":")[0])
+
     def with_graph(self, graph: Graph) -> Program:
         """The same surroundings around another graph of the same signature."""
         return replace(self, graph=graph)

@@ -65,8 +65,9 @@ class Report:
 
     `outcome` is "optimized" or "original"; `reason` says why in a sentence. Times are microseconds
     of one call on `device`. `changes` counts operations: (operation, before, after). `frozen` is
-    there if inputs were frozen. `cached` is the date of the optimisation that the program comes
-    from, if it was found in the cache.
+    there if inputs were frozen. `measured_on` says where programs were checked and timed, and what
+    of them was not run for it (empty if nothing was measured). `cached` is the date of the
+    optimisation that the program comes from, if it was found in the cache.
     """
 
     program: str
@@ -88,6 +89,7 @@ class Report:
     cached: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     device: str = ""
+    measured_on: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self, indent: int | None = 2) -> str:

@@ -23,6 +23,7 @@ from saturax.stablehlo.attributes import (
     Field,
     terminator,
 )
+from saturax.stablehlo.files import to_bytecode
 from saturax.stablehlo.literals import write_literal
 from saturax.stablehlo.loops import permutation_loop
 from saturax.stablehlo.mlir_types import write_type
@@ -49,6 +50,25 @@ def emit_module(program: Program) -> ir.Module:
                 f"says: {error}; this is a bug in saturax or in a rule, please report it"
             ) from error
         return module
+
+
+def emit_into(module: ir.Module, program: Program) -> None:
+    """Give a module that somebody else holds the contents of a program of the same signature."""
+    bytecode = to_bytecode(emit_module(program))
+    replace_contents(module, bytecode)
+
+
+def replace_contents(module: ir.Module, bytecode: bytes) -> None:
+    """Give a module the contents of another, whose bytecode this is."""
+    with module.context:
+        other = ir.Module.parse(bytecode)
+        for view in list(module.body.operations):
+            view.operation.erase()
+        for view in list(other.body.operations):
+            view.operation.detach_from_parent()
+            module.body.append(view.operation)
+        for name, attribute in other.operation.attributes.items():
+            module.operation.attributes[name] = attribute
 
 
 class _Emitter:

@@ -18,6 +18,8 @@ _EFFECTFUL = frozenset(
     for name in "send recv infeed outfeed rng all_gather all_reduce all_to_all reduce_scatter "
     "collective_broadcast collective_permute cross-replica-sum async_start async_done".split()
 )
+# Calls back into Python, also those that the user promised to be pure: they are run by JAX alone.
+_CALLBACK = "_python_"
 _SYMBOL = re.compile(r'@(?:"([^"]+)"|([\w$.-]+))')
 
 
@@ -94,7 +96,8 @@ def has_own_effect(operation: ir.Operation) -> bool:
     name = operation.name
     if name == "stablehlo.custom_call":
         effect = operation.attributes.get("has_side_effect")
-        return effect is not None and ir.BoolAttr(effect).value
+        is_marked = effect is not None and ir.BoolAttr(effect).value
+        return is_marked or _CALLBACK in str(operation.attributes["call_target_name"])
     return name in _EFFECTFUL or name.partition(".")[0] not in (*_PURE_DIALECTS, "func")
 
 

@@ -1,0 +1,152 @@
+"""The one place that touches JAX's own tracing, lowering and dispatch below its public functions.
+Written against jax 0.10 and 0.11; when a release moves these few names, this file is what changes.
+What is below JAX, in jaxlib, is in `jaxlib_compat.py`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax._src import core as jax_core
+from jax._src import tree_util as jax_tree_util
+from jax.extend.mlir import ir
+
+from saturax.errors import OptionsError
+
+# JAX's own function through which every module reaches XLA, and how its parameters begin.
+_COMPILE = "compile_or_get_cached"
+_COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
+
+
+Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], Any]
+
+
+def hook_compilation(replacement: Replacement) -> Callable[[], None]:
+    """Let `replacement(module, devices)` choose what XLA compiles for each module of JAX.
+
+    Returns the function that undoes it. There is no public place for this.
+
+    Raises:
+        OptionsError: this JAX has moved the function through which modules reach XLA.
+    """
+    from jax._src import compiler
+
+    original = getattr(compiler, _COMPILE, None)
+    names = () if original is None else tuple(inspect.signature(original).parameters)
+    if original is None or names[1:5] != _COMPILE_PARAMETERS:
+        raise OptionsError(
+            f"jax {jax.__version__} cannot be hooked: expected a compile_or_get_cached(backend, "
+            f"{', '.join(_COMPILE_PARAMETERS)}, …), found {names}; use saturax.jit instead"
+        )
+
+    @functools.wraps(original)
+    def hooked(
+        backend: Any,
+        computation: ir.Module,
+        devices: Any,
+        options: Any,
+        callbacks: Any,
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        module = replacement(computation, tuple(np.asarray(devices).reshape(-1)))
+        return original(backend, module, devices, options, callbacks, *rest, **named)
+
+    setattr(compiler, _COMPILE, hooked)
+
+    def undo() -> None:
+        if getattr(compiler, _COMPILE) is hooked:
+            setattr(compiler, _COMPILE, original)
+
+    return undo
+
+
+def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls of a `jax.jit` function that leave new argument types to `on_miss`.
+
+    Where the types were seen before, JAX's compiled fast path runs and no Python. Otherwise, and
+    always inside a transformation, `on_miss(serve, *args, **kwargs)` has to return
+    `serve(chosen, *args, **kwargs)`, where `chosen` is what `jax.jit` made of this function or of
+    another; it is taken for these types from then on. A JAX without the private names that this
+    needs asks `on_miss` at every call, which is slower and else the same.
+    """
+    try:
+        from jax._src import pjit
+        from jax._src.interpreters import pxla
+        from jax._src.lib import _jax  # type: ignore[attr-defined]
+
+        # JAX's own cache, so that jax.clear_caches empties it; the key keeps our entries apart.
+        fast: Callable[..., Any] = _jax.pjit(
+            getattr(jitted, "__name__", "function"),
+            jitted._fun,
+            functools.partial(on_miss, lambda chosen, *args, **kw: chosen._cache_miss(*args, **kw)),
+            jitted._jit_info.static_argnums,
+            jitted._jit_info.static_argnames,
+            "saturax",
+            jax_tree_util.dispatch_registry,
+            pxla.cc_shard_arg,
+            pjit._get_cpp_global_cache(True),
+        )
+        return fast
+    except (ImportError, AttributeError, TypeError):
+        return functools.partial(on_miss, lambda chosen, *args, **kw: chosen(*args, **kw))
+
+
+def clear_calls(calls: Callable[..., Any]) -> None:
+    """Let a callable of `fast_calls` forget the types that it has seen."""
+    getattr(calls, "_clear_cache", lambda: None)()
+
+
+_trace_state_clean: Callable[[], bool] = getattr(jax_core, "trace_state_clean", lambda: False)
+
+
+def is_tracing() -> bool:
+    """Whether JAX is inside a transformation (jit, grad, vmap, …) in this thread.
+
+    There is no public way to ask; a JAX without this one counts as tracing, which is always safe.
+    """
+    return not _trace_state_clean()
+
+
+def arguments_of(lowered: jax.stages.Lowered, jitted: Any, args: Any, kwargs: Any) -> list[Any]:
+    """The values of `jitted(*args, **kwargs)` in the order in which its lowered module takes them.
+
+    Static and unused arguments are left out, and constants that JAX passes as arguments come first.
+
+    Raises:
+        ValueError: they are not known, or are not what was lowered.
+    """
+    lowering, info = getattr(lowered, "_lowering", None), getattr(jitted, "_jit_info", None)
+    kept = getattr(lowering, "compile_args", {}).get("kept_var_idx")
+    if info is None or kept is None:
+        raise ValueError("this JAX does not tell which arguments its module takes")
+    static = {number % max(1, len(args)) for number in info.static_argnums}
+    dynamic = [value for number, value in enumerate(args) if number not in static]
+    named = {name: kwargs[name] for name in kwargs if name not in info.static_argnames}
+    expected: Any = lowered.in_tree
+    leaves, structure = jax.tree.flatten((tuple(dynamic), named))
+    if structure != expected:
+        raise ValueError(f"expected arguments of structure {expected}, got {structure}")
+    constants = [np.asarray(value) for value in getattr(lowering, "const_args", ())]
+    infos = jax.tree.leaves(lowered.args_info)
+    return [*constants, *(_data(leaves[i], infos[i].dtype) for i in sorted(kept))]
+
+
+def _data(value: Any, dtype: Any) -> Any:
+    """An argument as the module takes it: PRNG keys by their data."""
+    if isinstance(value, jax.ShapeDtypeStruct):
+        raise ValueError("an argument has no value")
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        return np.asarray(jax.random.key_data(value))
+    return np.asarray(value).astype(dtype)
+
+
+def devices_of(lowered: jax.stages.Lowered) -> tuple[jax.Device, ...]:
+    """The devices that a program was lowered for, in the order of its partitions; () if unknown."""
+    devices = getattr(getattr(lowered, "_lowering", None), "_device_list", None)
+    return () if devices is None else tuple(devices)
