@@ -222,12 +222,12 @@ def test_failure_leaves_the_old_output(program_file, tmp_path, monkeypatch, caps
 
 
 def test_interruption_before_there_is_a_result(program_file, tmp_path, monkeypatch, capsys):
-    from saturax import api
+    from saturax import stablehlo
 
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "import_module", interrupt)
+    monkeypatch.setattr(stablehlo, "import_module", interrupt)
     target = tmp_path / "out.mlir"
     assert cli.main(["optimize", str(program_file), "-o", str(target)]) == 130
     assert "interrupted" in capsys.readouterr().err

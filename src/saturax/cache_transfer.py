@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import zipfile
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from saturax.cache import CacheImportError, ProgramCache
 from saturax.cost.database import PriceDatabase
@@ -55,3 +57,15 @@ def import_cache(path: Path, cache: ProgramCache) -> dict[str, int]:
             f"expected a file written by `saturax cache export`, but {path} is none: {error}"
         ) from error
     return {"imported_programs": len(names), "imported_prices": prices}
+
+
+def manage(action: str, file: Path | None = None) -> dict[str, Any]:
+    """What `saturax cache` does: info, clear, export to a file or import from one."""
+    cache = ProgramCache()
+    if action == "export" and file is not None:
+        return dict(export_cache(file, cache))
+    if action == "import" and file is not None:
+        return dict(import_cache(file, cache))
+    if action == "clear":
+        return {"removed programs": cache.clear()}
+    return asdict(cache.info())

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.status import Status
 
 from saturax.errors import SaturaxError
+from saturax.graph.ir import Program
 from saturax.options import NUMERICS, Options
 from saturax.pipeline import Optimized
 from saturax.report.text import explain, summary
@@ -78,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_options(sub)
     sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
     sub.add_argument("input", type=Path, help="as for optimize")
+    sub.add_argument(
+        "--html",
+        type=Path,
+        dest="output",
+        metavar="FILE",
+        help="write a page with drawings as well",
+    )
     _add_options(sub)
     _add_bench(add("bench", _bench, "Time a program, its optimised form and other optimisers."))
     sub = add("demo", _demo, "Optimise MobileNet-v2 on this machine.")
@@ -225,19 +232,9 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def _cache(arguments: argparse.Namespace) -> int:
-    from saturax.cache import ProgramCache
-    from saturax.cache_transfer import export_cache, import_cache
+    from saturax.cache_transfer import manage
 
-    cache = ProgramCache()
-    done: dict[str, Any]
-    if arguments.action == "export":
-        done = export_cache(arguments.file, cache)
-    elif arguments.action == "import":
-        done = import_cache(arguments.file, cache)
-    elif arguments.action == "clear":
-        done = {"removed programs": cache.clear()}
-    else:
-        done = asdict(cache.info())
+    done = manage(arguments.action or "info", getattr(arguments, "file", None))
     if arguments.json:
         print(json.dumps(done, indent=2))
     else:
@@ -267,23 +264,24 @@ def _progress() -> Iterator[OnProgress]:
         yield lambda stage, detail: status.update(f"{stage}: {detail}" if detail else stage)
 
 
-def _run_on_file(arguments: argparse.Namespace) -> tuple[Optimized, Callable[[], str | bytes]]:
-    """Optimise the input file; also a function that renders the result in the same form."""
-    from saturax.api import optimize_module
-    from saturax.stablehlo import emit_module, read, write
+def _run_on_file(
+    arguments: argparse.Namespace,
+) -> tuple[Optimized, Callable[[], str | bytes], Program]:
+    """Optimise the input file; also what renders the result in the same form, and the original."""
+    from saturax.pipeline import optimize_program
+    from saturax.stablehlo import emit_module, import_module, read, write
 
     is_standard = str(arguments.input) == _STANDARD
     stored = read(sys.stdin.buffer.read() if is_standard else arguments.input.read_bytes())
     with _progress() as on_progress:
-        result = optimize_module(
-            stored.module, options=_options(arguments), on_progress=on_progress
-        )
-    return result, lambda: write(emit_module(result.program), stored)
+        original = import_module(stored.module)
+        result = optimize_program(original, _options(arguments), on_progress=on_progress)
+    return result, lambda: write(emit_module(result.program), stored), original
 
 
 def _optimize(arguments: argparse.Namespace) -> int:
     with _output(arguments) as put:
-        result, rendered = _run_on_file(arguments)
+        result, rendered, _ = _run_on_file(arguments)
         put(rendered())
     if arguments.json:
         print(result.report.to_json())
@@ -334,9 +332,20 @@ def _write(path: Path, data: str | bytes) -> None:
 
 
 def _explain(arguments: argparse.Namespace) -> int:
-    result, _ = _run_on_file(arguments)
+    with _output(arguments) as put:
+        result, _, original = _run_on_file(arguments)
+        if arguments.output is not None:
+            put(_page(result, original))
     print(result.report.to_json() if arguments.json else explain(result.report))
     return 0
+
+
+def _page(result: Optimized, original: Program) -> str:
+    from saturax.catalogue import rows
+    from saturax.report.html import Law, page
+
+    laws = {row.name: Law(row.equation, row.numerics, row.status) for row in rows()}
+    return page(result.report, (original.graph, result.program.graph), laws)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

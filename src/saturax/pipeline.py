@@ -34,7 +34,7 @@ from saturax.report.model import FrozenReport, Report, StageReport
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
-from saturax.search import extract_varied, numerics_of, propose_regions, search
+from saturax.search import compare_kernels, extract_varied, numerics_of, propose_regions, search
 from saturax.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.selection import (
     confirm,
@@ -255,11 +255,11 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
     run.report.predicted_original_us = found.original_us
     if not run.options.measure:
         select_by_prediction(run, program, found)
-        return
-    contest = prepare(run, program, examples)
-    if contest is not None:
+    elif (contest := prepare(run, program, examples)) is not None:
         assembled = None if parts is None else _assembled(run, program, contest, parts)
         select_by_measuring(run, program, contest, found, extraction, assembled)
+    if run.best is not None:
+        run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 
 
 def _optimize_in_segments(

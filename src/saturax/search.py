@@ -25,6 +25,7 @@ from saturax.options import NUMERICS, Options
 from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
+from saturax.report.model import KernelReport
 from saturax.represent import Represented, represent
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
@@ -36,6 +37,8 @@ _EXTRACTION_SHARE, _LONGEST_EXTRACTION_S, _EXTRACTION_ROUNDS = 0.1, 8.0, 4
 _SEARCH_ROUNDS, _LEAST_PROGRESS = 4, 0.01
 # Iterations of a round, and e-nodes in proportion to the program's size.
 _ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
+# Cheaper kernels do not appear in the report.
+_LEAST_SHOWN_US = 0.05
 # Small programs may take many steps to fold and cancel; the limit on nodes is what bounds them.
 _SMALL_PROGRAM, _ITERATIONS_IF_SMALL = 64, 10
 
@@ -121,6 +124,31 @@ def _price_alone(graph: Graph, frozen: frozenset[int], pricing: Pricing) -> floa
     """
     formulation = formulate(represent(graph, frozen=frozen), pricing.model)
     return dag_cost(formulation.problem, formulation.original())
+
+
+def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[KernelReport]:
+    """The kernels of two programs with their prices, those first that differ in most time."""
+    counts: list[Counter[str]] = []
+    prices: dict[str, float] = {}
+    measured: set[str] = set()
+    for graph in (before, after):
+        formulation = formulate(represent(graph), pricing.model)
+        signatures = formulation.problem.signatures or ()
+        seen: Counter[str] = Counter()
+        for node in formulation.original().values():
+            price_us = formulation.problem.cost_us[node]
+            if price_us >= _LEAST_SHOWN_US:
+                name = str(signatures[node])
+                seen[name] += 1
+                prices[name] = price_us
+                if signatures[node] in pricing.model.measured:
+                    measured.add(name)
+        counts.append(seen)
+    reports = [
+        KernelReport(name, price_us, name in measured, counts[0][name], counts[1][name])
+        for name, price_us in prices.items()
+    ]
+    return sorted(reports, key=lambda k: -k.price_us * (abs(k.before - k.after) + 1e-3 * k.before))
 
 
 def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:

@@ -44,6 +44,19 @@ class CandidateReport:
 
 
 @dataclass
+class KernelReport:
+    """One kind of kernel: its price in microseconds, whether that was measured in isolation or
+    follows from bytes and arithmetic, and how often the original and the chosen program run it.
+    """
+
+    kernel: str
+    price_us: float
+    is_measured: bool
+    before: int
+    after: int
+
+
+@dataclass
 class FrozenReport:
     """What was computed once from the frozen inputs and the large constants of a program.
 
@@ -65,9 +78,10 @@ class Report:
 
     `outcome` is "optimized" or "original"; `reason` says why in a sentence. Times are microseconds
     of one call on `device`. `changes` counts operations: (operation, before, after). `frozen` is
-    there if inputs were frozen. `measured_on` says where programs were checked and timed, and what
-    of them was not run for it (empty if nothing was measured). `cached` is the date of the
-    optimisation that the program comes from, if it was found in the cache.
+    there if inputs were frozen. `kernels` says where the predicted time goes. `measured_on` says
+    where programs were checked and timed, and what of them was not run for it (empty if nothing was
+    measured). `cached` is the date of the optimisation that the program comes from, if it was found
+    in the cache.
     """
 
     program: str
@@ -84,6 +98,7 @@ class Report:
     changes: list[tuple[str, int, int]] = field(default_factory=list)
     stages: list[StageReport] = field(default_factory=list)
     candidates: list[CandidateReport] = field(default_factory=list)
+    kernels: list[KernelReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     frozen: FrozenReport | None = None
     cached: str = ""
@@ -107,6 +122,7 @@ class Report:
             data = json.loads(text)
             data["stages"] = [StageReport(**row) for row in data["stages"]]
             data["candidates"] = [CandidateReport(**row) for row in data["candidates"]]
+            data["kernels"] = [KernelReport(**row) for row in data.get("kernels", ())]
             data["frozen"] = data["frozen"] and FrozenReport(**data["frozen"])
             data["changes"] = [tuple(row) for row in data["changes"]]
             return cls(**data)

@@ -11,7 +11,7 @@ def summary(report: Report) -> str:
         return f"{report.program}: original program kept ({report.reason})"
     times = ""
     if report.original_us is not None and report.optimized_us is not None:
-        times = f": {_time(report.original_us)} → {_time(report.optimized_us)}"
+        times = f": {time_text(report.original_us)} → {time_text(report.optimized_us)}"
     speedup = f", {report.speedup:.2f}× faster" if report.speedup is not None else ""
     return f"{report.program}: optimized{times}{speedup}"
 
@@ -74,7 +74,7 @@ def _candidate(candidate: CandidateReport) -> str:
     ratio = "" if candidate.ratio is None else f", measured {candidate.ratio:.2f}×,"
     why = f": {candidate.reason}" if candidate.reason else ""
     time_us = candidate.predicted_us
-    predicted = "not predicted" if time_us is None else f"predicted {_time(time_us)}"
+    predicted = "not predicted" if time_us is None else f"predicted {time_text(time_us)}"
     return f"  {candidate.name:<24} {predicted}{ratio} {candidate.outcome}{why}"
 
 
@@ -87,7 +87,8 @@ def _note(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _time(us: float) -> str:
+def time_text(us: float) -> str:
+    """Microseconds in the unit that fits."""
     if us >= 1e6:
         return f"{us / 1e6:.2f} s"
     return f"{us / 1e3:.2f} ms" if us >= 1e3 else f"{us:.1f} µs"
