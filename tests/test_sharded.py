@@ -6,6 +6,7 @@ XLA reads the number of host devices when it starts, so that each test is a proc
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -183,3 +184,52 @@ def test_installed():
         assert decision.report.measured_on == "8 devices"
         """
     )
+
+
+_TWO_PROCESSES = """
+import sys, warnings
+import jax, jax.numpy as jnp, numpy as np
+jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
+from jax.sharding import NamedSharding, PartitionSpec as P
+import saturax
+
+warnings.simplefilter("error", saturax.SaturaxWarning)
+mesh = jax.make_mesh((4,), ("a",), axis_types=(jax.sharding.AxisType.Auto,))
+sharding = NamedSharding(mesh, P("a"))
+host = np.random.default_rng(0).standard_normal((16, 16)).astype("f")
+x = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+f = lambda a, b: (jnp.tanh(a @ b) @ b, (a * b).sum())
+for measure in (True, False):
+    fast = saturax.jit(f, options=saturax.Options(time_limit_s=3, measure=measure))
+    for one, other in zip(fast(x, x), jax.jit(f)(x, x)):
+        assert one.sharding == other.sharding
+        for a, b in zip(one.addressable_shards, other.addressable_shards):
+            np.testing.assert_array_equal(a.data, b.data)
+    assert "several processes" in fast.report.reason, fast.report.reason
+local = saturax.jit(lambda a, b: (a @ b) @ b[0], options=saturax.Options(time_limit_s=3))
+np.testing.assert_allclose(local(host, host), (host @ host) @ host[0], rtol=1e-3, atol=1e-3)
+assert local.report.measured_on == "one device"
+print("done", flush=True)
+"""
+
+
+def test_two_processes_run_the_original_and_the_report_says_so():
+    """Programs of one process are optimised there as ever."""
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        port = str(listener.getsockname()[1])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _TWO_PROCESSES, port, str(number)],
+            env=os.environ | flags,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    results = [worker.communicate(timeout=300) for worker in workers]
+    for worker, (printed, errors) in zip(workers, results, strict=True):
+        assert worker.returncode == 0, errors
+        assert "done" in printed

@@ -205,13 +205,12 @@ def _unsuitable(program: Program, run: Run) -> str:
         return "SATURAX_DISABLE is set"
     if run.options.time_limit_s == 0:
         return "the time limit is 0"
-    if not run.options.measure:
-        return ""
-    missing = program.partitions - len(run.devices) if program.partitions > 1 else 0
-    if missing > 0:
-        return f"it runs on {program.partitions} devices, {missing} more than there are here"
     if any(device.process_index != jax.process_index() for device in run.devices):
-        return "it runs in several processes, where saturax does not measure"
+        # Each would decide for itself, and their programs would no longer fit together.
+        return "it runs in several processes, which saturax does not measure together"
+    missing = program.partitions - len(run.devices) if program.partitions > 1 else 0
+    if missing > 0 and run.options.measure:
+        return f"it runs on {program.partitions} devices, {missing} more than there are here"
     return ""
 
 
