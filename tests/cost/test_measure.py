@@ -19,6 +19,7 @@ from saturax.cost.measure import (
     random_array,
 )
 from saturax.cost.timing import (
+    Clock,
     TimedProgram,
     empty_call_seconds,
     no_garbage_collection,
@@ -95,9 +96,12 @@ def test_values_of_inputs() -> None:
     seen: list[np.ndarray] = []
 
     class Spy(TimedProgram):
-        def __init__(self, executable: object, argument_lists: list[list[jax.Array]]) -> None:
+        def __init__(
+            self, executable: object, argument_lists: list[list[jax.Array]], clock: Clock
+        ) -> None:
+            # The empty call is timed in the same way; its argument is a scalar.
             seen.extend(np.asarray(array) for array in argument_lists[0])
-            super().__init__(executable, argument_lists)  # type: ignore[arg-type]
+            super().__init__(executable, argument_lists, clock)  # type: ignore[arg-type]
 
     module = """func.func public @main(
       %0: tensor<64xi32>, %1: tensor<64xi32>, %2: tensor<64xf64>,
@@ -119,7 +123,7 @@ def test_values_of_inputs() -> None:
 
 def test_cold_inputs_are_different_arrays() -> None:
     (result,) = measure_modules(
-        [ModuleToMeasure(dot(256), cold_inputs=frozenset({1}))], time_budget_s=20
+        [ModuleToMeasure(dot(256), reuse_bytes={1: 64 << 20})], time_budget_s=20
     )
     measured(result)
 

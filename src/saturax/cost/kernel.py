@@ -111,6 +111,12 @@ class Kernel:
         return Graph(self.operands, (*parameters, node, *results), outputs)
 
 
+def kernel_at(graph: Graph, node: Node) -> Kernel:
+    """What a node of a graph runs."""
+    operands = tuple(graph.nodes[i].type for i in node.operands)
+    return Kernel(node.op, node.attributes, operands, node.type)
+
+
 def byte_size(type: Type) -> int:
     """Bytes of a value; 0 for tokens and other values without data."""
     if isinstance(type, TensorType):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from saturax.cost.timing import (
+    Clock,
     TimedProgram,
     empty_call_seconds,
     no_garbage_collection,
@@ -33,13 +34,18 @@ from saturax.jaxlib_compat import (
     without_donation,
 )
 
+Beside = Callable[[int, int], ModuleSource]
+"""A module with a number of inputs and outputs, at least one of each."""
+
 Range = tuple[float, float]
 """Values of an input: from the first, inclusive, to the second, exclusive."""
 
-_ROUNDS = 3
+_ROUNDS = 6
 _MODULES_PER_GROUP = 8
-_COLD_BYTES = 64 << 20  # more than the last-level cache that one process gets on usual machines
-_COLD_COPIES = 32
+_OVERHEAD_S = 0.001  # of timing each module of the overhead, in each round
+_MANY = 8
+_ARITIES = ((1, 1), (1 + _MANY, 1), (1 + _MANY, 1 + _MANY))
+_MOST_COPIES = 64
 _RANDOM_BLOCK = 1 << 20  # elements drawn afresh; longer arrays repeat them
 
 
@@ -48,14 +54,15 @@ class ModuleToMeasure:
     """A StableHLO module and what its inputs are like.
 
     `ranges` gives the values of some inputs by position; others get floats of magnitude 0.25 to
-    1.25 with random signs, integers 1 to 7 and random booleans. `cold_inputs` are read from memory
-    rather than from cache: each call gets another copy of them. `positive_inputs` are symmetric
+    1.25 with random signs, integers 1 to 7 and random booleans. `reuse_bytes` says how far some
+    inputs are from the processor: calls take copies of them in turns, of so many bytes in all for
+    the most distant input. `positive_inputs` are symmetric
     positive definite matrices, so that factorisations and solves meet neither failure nor overflow.
     """
 
     source: ModuleSource
     ranges: Mapping[int, Range] = field(default_factory=dict)
-    cold_inputs: frozenset[int] = frozenset()
+    reuse_bytes: Mapping[int, int] = field(default_factory=dict)
     positive_inputs: frozenset[int] = frozenset()
 
 
@@ -63,8 +70,9 @@ class ModuleToMeasure:
 class Measurement:
     """How long one call of a module takes, in microseconds, or why it could not be measured.
 
-    `time_us` has the overhead of an empty call taken off; `spread` is the interquartile range of
-    the batches relative to their median; `error` is set (and `time_us` is NaN) on a failure.
+    `time_us` has the overhead of an empty call (or the time of `beside`) taken off; `spread` is the
+    interquartile range of the batches relative to `time_us`; `error` is set (and `time_us` is NaN)
+    on a failure.
     """
 
     time_us: float
@@ -79,18 +87,25 @@ def measure_modules(
     *,
     time_budget_s: float,
     device: jax.Device | None = None,
-    milliseconds_per_module: float = 15.0,
+    milliseconds_per_module: float = 24.0,
     pin_to_one_core: bool = False,
     compile_threads: int = 2,
+    beside: Beside | None = None,
+    clock: Clock = time.perf_counter,
 ) -> list[Measurement | None]:
     """Compile and time each module; None for those that the time budget did not reach.
 
     A module that fails to parse, compile or run gives a `Measurement` with an `error`. With
     `pin_to_one_core` (Linux), all threads of this process share one core while timing, which gives
-    steadier prices on a busy machine, of all the work rather than of its longest part.
+    steadier prices on a busy machine, of all the work rather than of its longest part. `beside`
+    makes modules that do only what all the others do besides, with a number of inputs and outputs:
+    the time that such a module takes is taken off.
     """
     device = default_device() if device is None else device
-    run = _Run(device, time.perf_counter() + time_budget_s, milliseconds_per_module / 1e3)
+    deadline = time.perf_counter() + time_budget_s
+    run = _Run(
+        device, deadline, milliseconds_per_module / 1e3, _Overhead(beside, device, clock), clock
+    )
     requests = [_as_request(module) for module in modules]
     results: list[Measurement | None] = [None] * len(requests)
     pool = ThreadPoolExecutor(compile_threads, thread_name_prefix="saturax-compile")
@@ -100,7 +115,7 @@ def measure_modules(
                 break
             group = dict(enumerate(requests[start : start + _MODULES_PER_GROUP], start))
             compiled = _compile_group(group, pool, run, results)
-            programs = _with_inputs(compiled, group, device, results)
+            programs = _with_inputs(compiled, group, run, results)
             with pinned_to_one_core(pin_to_one_core), no_garbage_collection():
                 _time_group(programs, run, results)
     finally:
@@ -115,6 +130,8 @@ class _Run:
     device: jax.Device
     deadline: float
     seconds_per_module: float
+    overhead: _Overhead
+    clock: Clock
 
     def remaining_s(self) -> float:
         return self.deadline - time.perf_counter()
@@ -137,6 +154,42 @@ def _compile(source: ModuleSource, device: jax.Device) -> _Compiled:
     signature = module_signature(module)
     executable = compile_module(without_donation(module), device)
     return _Compiled(executable, signature.inputs, time.perf_counter() - started)
+
+
+class _Overhead:
+    """What a call takes besides: an empty call, or the modules of `beside`."""
+
+    def __init__(self, beside: Beside | None, device: jax.Device, clock: Clock) -> None:
+        self._device, self._clock = device, clock
+        self._programs: dict[tuple[int, int], TimedProgram] = {}
+        modules = {} if beside is None else {arity: beside(*arity) for arity in _ARITIES}
+        for arity, module in modules.items():
+            compiled = _compile(module, device)
+            request = ModuleToMeasure(b"")
+            lists = _InputStore(device).argument_lists(compiled.inputs, request)
+            self._programs[arity] = TimedProgram(compiled.executable, lists, clock)
+        self._empty_s = 0.0
+
+    def run(self) -> None:
+        """Measure once more."""
+        if not self._programs:
+            self._empty_s = empty_call_seconds(self._device, clock=self._clock)
+        for program in self._programs.values():
+            program.run(_OVERHEAD_S)
+
+    def seconds(self, inputs: int, outputs: int) -> float:
+        """Of a call with so many inputs and outputs, which each take some time to hand over."""
+        if not self._programs:
+            return self._empty_s
+        plain, many_inputs, many = (self._seconds(arity) for arity in _ARITIES)
+        per_input = max((many_inputs - plain) / _MANY, 0.0)
+        per_output = max((many - many_inputs) / _MANY, 0.0)
+        return plain + per_input * (inputs - 1) + per_output * (outputs - 1)
+
+    def _seconds(self, arity: tuple[int, int]) -> float:
+        timing = self._programs[arity].timing()
+        assert timing is not None  # it ran in every round
+        return timing.seconds
 
 
 def _compile_group(
@@ -172,11 +225,11 @@ def _compile_group(
 def _with_inputs(
     compiled: Mapping[int, _Compiled],
     group: Mapping[int, ModuleToMeasure],
-    device: jax.Device,
+    run: _Run,
     results: list[Measurement | None],
 ) -> dict[int, tuple[TimedProgram, float]]:
     """Programs with their inputs on the device, and their compile time in seconds."""
-    inputs = _InputStore(device)
+    inputs = _InputStore(run.device)
     programs = {}
     for index, each in compiled.items():
         try:
@@ -184,7 +237,7 @@ def _with_inputs(
         except (KeyError, TypeError, ValueError, MemoryError) as error:
             results[index] = _failure(error, each.compile_s)
         else:
-            programs[index] = (TimedProgram(each.executable, arguments), each.compile_s)
+            programs[index] = (TimedProgram(each.executable, arguments, run.clock), each.compile_s)
     return programs
 
 
@@ -195,9 +248,9 @@ def _time_group(
 ) -> None:
     if not programs:
         return
-    empty_call_s = empty_call_seconds(run.device)
     failed: set[int] = set()
     for _ in range(_ROUNDS):
+        run.overhead.run()
         for index, (program, compile_s) in programs.items():
             if index in failed or run.remaining_s() <= 0:
                 continue
@@ -210,7 +263,7 @@ def _time_group(
         timing = program.timing()
         if index not in failed and timing is not None:
             results[index] = Measurement(
-                time_us=max(timing.seconds - empty_call_s, 0.0) * 1e6,
+                time_us=max(timing.seconds - run.overhead.seconds(*program.arity), 0.0) * 1e6,
                 spread=timing.spread,
                 repetitions=timing.repetitions,
                 compile_s=compile_s,
@@ -231,11 +284,12 @@ class _InputStore:
     def argument_lists(
         self, types: Sequence[TensorType], request: ModuleToMeasure
     ) -> list[list[jax.Array]]:
-        """One list of arguments, or several that differ in the cold inputs."""
-        cold_bytes = sum(types[index].bytes for index in request.cold_inputs)
+        """One list of arguments, or several that differ in the distant inputs."""
+        distant_bytes = sum(types[index].bytes for index in request.reuse_bytes)
         copies = 1
-        if cold_bytes:
-            copies = max(2, min(_COLD_COPIES, math.ceil(_COLD_BYTES / cold_bytes)))
+        if distant_bytes:
+            wanted = math.ceil(max(request.reuse_bytes.values()) / distant_bytes)
+            copies = max(2, min(_MOST_COPIES, wanted))
         lists: list[list[jax.Array]] = []
         for copy in range(copies):
             used: dict[TensorType, int] = {}
@@ -244,7 +298,7 @@ class _InputStore:
                 # Two inputs of one type are different arrays, as they would be in a program.
                 occurrence = used.get(type_, 0)
                 used[type_] = occurrence + 1
-                number = occurrence + (1000 * copy if index in request.cold_inputs else 0)
+                number = occurrence + (1000 * copy if index in request.reuse_bytes else 0)
                 is_positive = index in request.positive_inputs
                 limits = request.ranges.get(index)
                 arguments.append(self._array(type_, limits, is_positive, number))

@@ -1,15 +1,15 @@
 """How one compiled program is timed: the estimate, the pinning to a core, the empty call.
 
-The estimate is the median over batches of the fastest call in a batch. Disturbances only ever add
-time, so the minimum of a few calls removes them; the median over batches keeps one lucky call
-(a thread pool that happened to be awake) from deciding, as it would in a plain minimum.
+The estimate is the lower quartile over batches of the fastest call in a batch. Disturbances only
+ever add time, so the minimum of a few calls removes them, and the quartile leaves out the batches
+of a slow spell; a quarter of the batches keeps one lucky call (a thread pool that happened to be
+awake) from deciding, as it would in a plain minimum.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,9 @@ import jax
 import numpy as np
 
 from saturax.jaxlib_compat import Executable, compile_module, default_device
+
+Clock = Callable[[], float]
+"""Seconds since some moment."""
 
 _CALLS_PER_BATCH = 4
 _MIN_CALLS = 3
@@ -41,18 +44,29 @@ class TimedProgram:
     """A compiled program that is called again and again on its arguments, collecting times.
 
     `argument_lists` are used in turn, one list a call: several lists that differ in an input keep
-    that input out of the caches.
+    that input out of the caches. A program that runs on one thread can be timed by
+    `time.process_time`, to which other processes add nothing.
     """
 
     def __init__(
-        self, executable: Executable, argument_lists: Sequence[Sequence[jax.Array]]
+        self,
+        executable: Executable,
+        argument_lists: Sequence[Sequence[jax.Array]],
+        clock: Clock = time.perf_counter,
     ) -> None:
+        self._clock = clock
         self._executable = executable
         self._argument_lists = argument_lists
         self._position = 0
         self._calls_per_wait = 1
         self._batch_minima: list[float] = []
         self._repetitions = 0
+        self._outputs = 0
+
+    @property
+    def arity(self) -> tuple[int, int]:
+        """Numbers of inputs and outputs; of outputs, as the last call returned them."""
+        return len(self._argument_lists[0]), self._outputs
 
     def run(self, budget_s: float) -> None:
         """Warm up with one or two calls, then time calls for about `budget_s` seconds."""
@@ -84,13 +98,14 @@ class TimedProgram:
         self._calls_per_wait = max(1, min(_MAX_CALLS_PER_WAIT, int(1e-3 / max(seconds, 1e-7))))
 
     def _seconds_per_call(self) -> float:
-        started = time.perf_counter()
+        started = self._clock()
         for _ in range(self._calls_per_wait):
             arguments = self._argument_lists[self._position]
             self._position = (self._position + 1) % len(self._argument_lists)
             results = self._executable(arguments)
         wait_for(results)
-        return (time.perf_counter() - started) / self._calls_per_wait
+        self._outputs = len(results)
+        return (self._clock() - started) / self._calls_per_wait
 
 
 def time_call(call: Callable[[], object], budget_s: float) -> Timing:
@@ -112,11 +127,15 @@ def wait_for(arrays: Sequence[jax.Array]) -> None:
         array.block_until_ready()
 
 
-def empty_call_seconds(device: jax.Device | None = None, budget_s: float = 0.005) -> float:
+def empty_call_seconds(
+    device: jax.Device | None = None,
+    budget_s: float = 0.005,
+    clock: Clock = time.perf_counter,
+) -> float:
     """Seconds that calling a program that does nothing takes, and waiting for it."""
     device = default_device() if device is None else device
     program = TimedProgram(
-        compile_module(_TINY_MODULE, device), [[jax.device_put(np.float32(1), device)]]
+        compile_module(_TINY_MODULE, device), [[jax.device_put(np.float32(1), device)]], clock
     )
     program.run(budget_s)
     timing = program.timing()
@@ -183,6 +202,5 @@ def _batch_minima(timed: Callable[[], float], calls: int) -> list[float]:
 
 
 def _summary(batch_minima: Sequence[float], repetitions: int) -> Timing:
-    median = statistics.median(batch_minima)
-    low, high = np.quantile(batch_minima, (0.25, 0.75))
-    return Timing(median, float(high - low) / median if median > 0 else 0.0, repetitions)
+    low, high = (float(each) for each in np.quantile(batch_minima, (0.25, 0.75)))
+    return Timing(low, (high - low) / low if low > 0 else 0.0, repetitions)

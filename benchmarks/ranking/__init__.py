@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.cost_model`: variants of programs, their times, predictions and scores."""

@@ -1,0 +1,210 @@
+"""What XLA makes one kernel of: a program's operations in clusters, as its fusion passes form them.
+
+The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimisation:
+
+* Elementwise operations and those that move elements fuse into loops. One with several users is
+  computed again in each of them, unless it is expensive or one of its users cannot take it in.
+* An expensive one does not fuse where its value would be computed again for every element of a
+  broadcast.
+* A reduction of floats takes in the arithmetic before it that nobody else uses, and the product or
+  convolution before that: the library runs all of it as one.
+* A transposed operand of a product is read in place. A concatenation is a copy by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from saturax.cost.kernel import kernel_at
+from saturax.cost.model import EXPENSIVE
+from saturax.graph.build import GraphBuilder
+from saturax.graph.ir import Graph, Node
+from saturax.graph.literal import Literal
+from saturax.graph.operation import TABLE
+from saturax.graph.ops.elementwise import function_name
+from saturax.graph.types import TensorType, is_float
+
+_MOVEMENT = frozenset(
+    {"broadcast_in_dim", "reshape", "transpose", "slice", "pad", "reverse", "dynamic_slice"}
+    | {"dynamic_update_slice", "gather", "iota"}
+)
+_LIBRARY = frozenset({"dot_general", "convolution"})
+# The library's reductions do not take these in.
+_NOT_IN_LIBRARY = frozenset({"compare", "select"})
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One kernel: `graph` computes node `root` of the program from the nodes `inputs`."""
+
+    root: int
+    nodes: tuple[int, ...]
+    inputs: tuple[int, ...]
+    graph: Graph
+
+
+def clusters_of(graph: Graph) -> list[Cluster]:
+    """The kernels that XLA:CPU would run for a program, in program order.
+
+    Views of their operands, parameters and what follows from constants alone are no kernels.
+    """
+    fusion = _Fusion(graph)
+    return [fusion.cluster(index) for index in range(len(graph.nodes)) if fusion.is_root[index]]
+
+
+class _Fusion:
+    """Decides, from the last operation to the first, what is written to memory."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.nodes = graph.nodes
+        self.users: list[list[int]] = [[] for _ in graph.nodes]
+        for index, node in enumerate(graph.nodes):
+            for operand in dict.fromkeys(node.operands):
+                self.users[operand].append(index)
+        self.outputs = frozenset(graph.outputs + graph.effects)
+        self.is_constant = _follows(graph.nodes, lambda literal: True)
+        self.is_uniform = _follows(graph.nodes, lambda literal: literal.is_splat)
+        # A view is read as its operand is, and is written only as that.
+        self.is_view = [
+            bool(node.operands) and kernel_at(graph, node).is_bitcast for node in graph.nodes
+        ]
+        self.is_root = [False] * len(graph.nodes)
+        self.in_library = [False] * len(graph.nodes)
+        self.is_reused = [False] * len(graph.nodes)
+        self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
+        for index in range(len(graph.nodes) - 1, -1, -1):
+            self._decide(index)
+
+    def _decide(self, index: int) -> None:
+        node = self.nodes[index]
+        if not node.operands or self.is_constant[index] or node.op == "get_result":
+            return
+        users = self._real_users(index)
+        is_output = self._is_output(index)
+        self.is_reused[index] = any(
+            self._enlarges(index, user) or (not self.is_root[user] and self.is_reused[user])
+            for user in users
+        )
+        if self.is_view[index]:
+            return
+        in_library = len(users) == 1 and not is_output and self._library_takes(index, users[0])
+        if in_library or _is_library_reduce(node):
+            self.in_library[index] = True
+        if in_library:
+            return
+        fuses = _is_loop(node) and all(self._loop_takes(index, user) for user in users)
+        is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
+        self.is_root[index] = is_output or not fuses or is_repeated
+
+    def _real_users(self, index: int) -> list[int]:
+        """Users, where those of a view stand for it."""
+        found: list[int] = []
+        for user in self.users[index]:
+            found += self._real_users(user) if self.is_view[user] else [user]
+        return list(dict.fromkeys(found))
+
+    def _is_output(self, index: int) -> bool:
+        return index in self.outputs or any(
+            self.is_view[user] and self._is_output(user) for user in self.users[index]
+        )
+
+    def _enlarges(self, index: int, user: int) -> bool:
+        """Whether a user reads an element for several of its own."""
+        own, other = self.nodes[index].type, self.nodes[user].type
+        return (
+            self.nodes[user].op == "broadcast_in_dim"
+            and isinstance(own, TensorType)
+            and isinstance(other, TensorType)
+            and other.size > own.size
+        )
+
+    def _loop_takes(self, index: int, user: int) -> bool:
+        node, is_transpose = self.nodes[user], self.nodes[index].op == "transpose"
+        if node.op == "dot_general" or self.is_folded[user]:
+            self.is_folded[index] |= is_transpose
+            return is_transpose
+        return _is_loop(node) and not self.in_library[user]
+
+    def _library_takes(self, index: int, user: int) -> bool:
+        node = self.nodes[index]
+        if not self.in_library[user]:
+            return False
+        if self.nodes[user].operands.count(index) == 0 and not self.is_view[index]:
+            return False  # through a view: the library does not look through those
+        if node.op in _LIBRARY:
+            return _is_float(node)
+        is_elementwise = node.op in TABLE and TABLE[node.op].kind == "elementwise"
+        name = function_name(node.attributes[0]) if is_elementwise else ""
+        return node.op == "broadcast_in_dim" or (is_elementwise and name not in _NOT_IN_LIBRARY)
+
+    def cluster(self, root: int) -> Cluster:
+        """The kernel that writes a node."""
+        inside: set[int] = set()
+        inputs: dict[int, None] = {}
+        stack = [root]
+        while stack:
+            index = stack.pop()
+            if index in inside:
+                continue
+            inside.add(index)
+            for operand in self.nodes[index].operands:
+                if self._is_inside(operand):
+                    stack.append(operand)
+                else:
+                    inputs[operand] = None
+        ordered, leaves = tuple(sorted(inside)), tuple(sorted(inputs))
+        return Cluster(root, ordered, leaves, _graph(self.nodes, ordered, leaves, root))
+
+    def _is_inside(self, index: int) -> bool:
+        """Whether a value is computed by the kernel that uses it."""
+        node = self.nodes[index]
+        if self.is_constant[index]:
+            return self.is_uniform[index]
+        return node.op not in ("parameter", "get_result") and not self.is_root[index]
+
+
+def _graph(nodes: Sequence[Node], inside: Sequence[int], inputs: Sequence[int], root: int) -> Graph:
+    builder = GraphBuilder(tuple(nodes[i].type for i in inputs), exact=True)
+    values = {index: builder.parameters[i].index for i, index in enumerate(inputs)}
+    for index in inside:
+        node = nodes[index]
+        operands = tuple(values[operand] for operand in node.operands)
+        values[index] = builder.append(node._replace(operands=operands)).index
+    results = [values[root]]
+    type = nodes[root].type
+    for number in range(len(getattr(type, "elements", ()))):
+        element = type.elements[number]  # type: ignore[union-attr]
+        results.append(
+            builder.append(Node("get_result", (number,), (values[root],), element)).index
+        )
+    outputs = tuple(results[1:] or results)
+    return Graph(tuple(builder.inputs), tuple(builder.nodes), outputs)
+
+
+def _follows(nodes: Sequence[Node], is_wanted: Callable[[Literal], bool]) -> list[bool]:
+    """Which nodes follow from constants alone, all of which are wanted."""
+    found: list[bool] = []
+    for node in nodes:
+        literal: Any = node.attributes[0] if node.op == "constant" else None
+        inherits = bool(node.operands) and all(found[i] for i in node.operands)
+        found.append(inherits if literal is None else is_wanted(literal))
+    return found
+
+
+def _is_loop(node: Node) -> bool:
+    return node.op in _MOVEMENT or (node.op in TABLE and TABLE[node.op].kind == "elementwise")
+
+
+def _is_expensive(node: Node) -> bool:
+    is_elementwise = node.op in ("unary", "binary", "ternary")
+    return is_elementwise and function_name(node.attributes[0]) in EXPENSIVE
+
+
+def _is_float(node: Node) -> bool:
+    return isinstance(node.type, TensorType) and is_float(node.type.dtype)
+
+
+def _is_library_reduce(node: Node) -> bool:
+    return node.op == "reduce" and _is_float(node)

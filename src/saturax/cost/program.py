@@ -1,0 +1,110 @@
+"""The price of a whole program: the kernels that XLA would make of it, one after the other.
+
+Where the extraction problem (`formulate`) has to add up operations, a program as a whole can be
+seen as the compiler sees it. A kernel is measured as a module of its own, with large inputs as cold
+as they are in the program: a weight that is read again only when everything else has been read in
+between is no longer in the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from saturax.cost.clusters import Cluster, clusters_of
+from saturax.cost.formulate import formulate
+from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.model import PriceModel
+from saturax.extract import dag_cost
+from saturax.graph.fingerprint import fingerprint
+from saturax.graph.ir import Graph
+from saturax.graph.operation import TABLE
+from saturax.graph.types import TensorType
+from saturax.represent import represent
+
+# Reuse distances are told apart by powers of four between a core's own cache and main memory. At
+# level i an input is measured in turns with others of `REUSE_BYTES[i]` in all.
+REUSE_BYTES = (0, 4 << 20, 16 << 20, 64 << 20)
+_LIMITS_BYTES = (1 << 20, 8 << 20, 32 << 20)
+# Smaller inputs are not worth telling hot from cold.
+_SMALLEST_COLD_BYTES = 1 << 15
+
+
+@dataclass(frozen=True)
+class ClusterKernel:
+    """A cluster and how far its inputs are: `levels[i]` of input i, 0 being the nearest cache."""
+
+    graph: Graph
+    levels: tuple[int, ...]
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether it can run by itself, and ends."""
+        nodes = [node for node in self.graph.nodes if node.operands and node.op != "get_result"]
+        kernels = [kernel_at(self.graph, node) for node in nodes]
+        tensors = all(isinstance(t, TensorType) for t in self.graph.inputs)
+        return tensors and all(k.op in TABLE or k.is_measurable for k in kernels)
+
+    @cached_property
+    def key(self) -> str:
+        """Text that identifies it in the price database."""
+        return f"cluster {fingerprint(self.graph)} {''.join(map(str, self.levels))}"
+
+
+def kernels_of_program(graph: Graph) -> list[ClusterKernel]:
+    """The kernels of a program, with the distances of their inputs."""
+    clusters = clusters_of(graph)
+    levels = _levels(graph, clusters)
+    return [
+        ClusterKernel(cluster.graph, tuple(levels[number, i] for i in cluster.inputs))
+        for number, cluster in enumerate(clusters)
+    ]
+
+
+def program_us(graph: Graph, model: PriceModel, measured: Mapping[str, float]) -> float:
+    """Predicted time of a program; `measured` maps keys of its kernels to microseconds."""
+    total = 0.0
+    for kernel in kernels_of_program(graph):
+        known = measured.get(kernel.key)
+        total += _predict_us(kernel, model) if known is None else known
+    return total
+
+
+def unmeasured(
+    programs: Iterable[Graph], model: PriceModel, measured: Mapping[str, float]
+) -> list[ClusterKernel]:
+    """The distinct kernels without a price, those first that are predicted to take longest."""
+    found = {k.key: k for graph in programs for k in kernels_of_program(graph)}
+    missing = [kernel for key, kernel in found.items() if key not in measured]
+    return sorted(missing, key=lambda kernel: -_predict_us(kernel, model))
+
+
+def _predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
+    formulation = formulate(represent(kernel.graph), model)
+    return dag_cost(formulation.problem, formulation.original())
+
+
+def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], int]:
+    """(cluster number, input) → level, when the program runs again and again.
+
+    The distance of a read is what was read and written since the value was touched last; that of
+    the first read in a run goes back into the run before.
+    """
+    levels: dict[tuple[int, int], int] = {}
+    touched: dict[int, int] = {}
+    clock = 0
+    for is_second_run in (False, True):
+        for number, cluster in enumerate(clusters):
+            for value in cluster.inputs:
+                size = byte_size(graph.nodes[value].type)
+                distance = clock - touched.get(value, clock)
+                if is_second_run:
+                    is_small = size < _SMALLEST_COLD_BYTES
+                    level = sum(distance > limit for limit in _LIMITS_BYTES)
+                    levels[number, value] = 0 if is_small else level
+                clock += size
+                touched[value] = clock
+            clock += byte_size(graph.nodes[cluster.root].type)
+            touched[cluster.root] = clock
+    return levels

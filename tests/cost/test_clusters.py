@@ -1,0 +1,120 @@
+"""Clusters are the kernels that XLA:CPU makes, and their prices add up to that of the program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from saturax.cost.clusters import clusters_of
+from saturax.cost.device import default_calibration
+from saturax.cost.model import PriceModel
+from saturax.cost.program import kernels_of_program, program_us, unmeasured
+from saturax.graph.ir import Graph, Program
+from saturax.jaxlib_compat import compile_module, default_device, optimized_hlo
+from saturax.pricing import module_of_cluster
+from saturax.stablehlo import emit_module, import_module, to_bytecode
+
+D, W, V = (64, 256), (256, 512), (512, 256)
+
+CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
+    "product": (lambda x, w: x @ w, (D, W)),
+    "bias after a product": (lambda x, w, b: jax.nn.relu(x @ w + b), (D, W, (512,))),
+    "arithmetic before a product": (lambda x, w: jnp.tanh(x) @ w, (D, W)),
+    "reduction takes a product in": (lambda x, w, b: (x @ w + b).sum(0), (D, W, (512,))),
+    "reduction takes two in": (lambda x, w, v: (jnp.abs(x @ w) @ v).sum(0), (D, W, V)),
+    "product used twice": (lambda x, w: ((x @ w).sum(0), x @ w), (D, W)),
+    "two products": (lambda x, w, v: (x @ w) @ v, (D, W, V)),
+    "reduction of exponentials": (lambda x: jnp.exp(x).sum(1), (D,)),
+    "comparison is not the library's": (lambda x, y: jnp.where(x > 0, x, y).max(1), (D, D)),
+    "cheap, used twice": (lambda x, y: (jnp.sort(x * y + y), jnp.sort(jnp.abs(x * y))), (D, D)),
+    "expensive, used twice": (
+        lambda x, y: (jnp.sort(-jnp.exp(x)), jnp.sort(jnp.exp(x) * y)),
+        (D, D),
+    ),
+    "expensive, then broadcast": (lambda x, y: y * jnp.exp(x)[:, None], ((64,), D)),
+    "cheap, then broadcast": (lambda x, y: y * (x + x * x)[:, None], ((64,), D)),
+    "transpose in a loop": (lambda x, y: jnp.tanh(x.T) + y, (D, (256, 64))),
+    "transpose before a product": (lambda x, w: x.T @ w, ((256, 64), W)),
+    "arithmetic and transpose before one": (lambda x, w: jnp.tanh(x).T @ w, ((256, 64), W)),
+    "concatenation": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)), (D, D)),
+    "slices of one array": (lambda x: jnp.tanh(x[:, :64] * x[:, 64:128]), (D,)),
+    "slice before a product": (lambda x, w: x[:, :128] @ w, (D, (128, 64))),
+    "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
+}
+
+_NO_KERNEL = re.compile(r" (parameter|constant|bitcast|tuple|get-tuple-element)\(")
+
+
+def graph_of(function: Callable[..., Any], shapes: tuple[tuple[int, ...], ...]) -> Graph:
+    arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    module: Any = jax.jit(function).lower(*arguments).compiler_ir("stablehlo")
+    return import_module(module).graph
+
+
+def compile_graph(graph: Graph) -> Any:
+    return compile_module(to_bytecode(emit_module(Program(graph))))
+
+
+@pytest.mark.skipif(default_device().platform != "cpu", reason="these are XLA:CPU's kernels")
+@pytest.mark.parametrize("name", CASES)
+def test_clusters_are_the_kernels_that_the_compiler_makes(name: str) -> None:
+    graph = graph_of(*CASES[name])
+    hlo = optimized_hlo(compile_graph(graph))
+    entry = hlo[hlo.index("\nENTRY") :].splitlines()
+    kernels = [line for line in entry if " = " in line and not _NO_KERNEL.search(line)]
+    assert len(clusters_of(graph)) == len(kernels), "\n".join(kernels)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_clusters_compute_the_program(name: str) -> None:
+    """Run one after the other, the clusters give what the whole program gives."""
+    graph = graph_of(*CASES[name])
+    generator = np.random.default_rng(0)
+    inputs = [
+        jax.device_put(generator.standard_normal(t.shape, np.float32))  # type: ignore[union-attr]
+        for t in graph.inputs
+    ]
+    values = {
+        i: inputs[n.attributes[0]]  # type: ignore[call-overload]
+        for i, n in enumerate(graph.nodes)
+        if n.op == "parameter"
+    }
+    for cluster in clusters_of(graph):
+        (values[cluster.root],) = compile_graph(cluster.graph)([values[i] for i in cluster.inputs])
+    for output, expected in zip(graph.outputs, compile_graph(graph)(inputs), strict=True):
+        if output in values:
+            found = np.asarray(values[output])
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_weight_is_cold_if_much_is_read_in_between() -> None:
+    shapes = ((1, 512), (512, 512), (512, 512), (512, 512))
+    graph = graph_of(lambda x, a, b, c: jnp.tanh(jnp.tanh(x @ a) @ b) @ c, shapes)
+    levels = {level for kernel in kernels_of_program(graph) for level in kernel.levels}
+    assert levels == {0, 1}  # 3 MiB of weights; the vectors between them stay near
+    small = graph_of(lambda x, a: jnp.tanh(x @ a), ((1, 64), (64, 64)))
+    assert {level for k in kernels_of_program(small) for level in k.levels} == {0}
+
+
+def test_a_measured_kernel_counts_instead_of_its_prediction() -> None:
+    model = PriceModel(default_calibration())
+    graph = graph_of(*CASES["bias after a product"])
+    predicted = program_us(graph, model, {})
+    kernels = unmeasured([graph], model, {})
+    measured = {kernel.key: 1e6 for kernel in kernels}
+    assert 0 < predicted < 1e6
+    assert program_us(graph, model, measured) == 1e6 * len(kernels)
+    assert unmeasured([graph], model, measured) == []
+
+
+def test_a_kernel_is_measured_with_its_companion() -> None:
+    kernel, *_ = kernels_of_program(graph_of(*CASES["product"]))
+    request = module_of_cluster(kernel)
+    assert compile_module(request.source) is not None
+    assert not request.reuse_bytes
