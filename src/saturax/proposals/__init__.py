@@ -25,6 +25,7 @@ from saturax.proposals.order_contractions import order_contractions
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
+from saturax.proposals.whole import apply_to_whole
 from saturax.rules.rule import ROUNDING, Numerics
 
 PROPOSALS: dict[str, Callable[[Equalities], None]] = {
@@ -37,6 +38,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "batch_contractions": batch_contractions,
     "factor_sums": factor_sums,
     "share_terms": share_terms,
+    "apply_to_whole": apply_to_whole,
     "distribute_loops": distribute_loops,
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,
