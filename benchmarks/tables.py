@@ -11,16 +11,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .summary import mean_of, standing, standing_line
+
 _ROOT = Path(__file__).resolve().parent.parent
 _SECTION = re.compile(r"(<!-- table:(\w+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
-_MODES = {"arguments": "inference", "constants": "inference, constant weights", "train": "training"}
+MODE_NAMES = {
+    "arguments": "inference",
+    "constants": "inference, constant weights",
+    "frozen": "inference, frozen weights",
+    "train": "training",
+}
+_OWN_COLUMNS = ("xla", "xla_arguments", "saturax")
 _SHOWN_VERSIONS = ("saturax", "jax", "jaxlib", "python")
 
 
@@ -29,19 +36,25 @@ class TableError(Exception):
 
 
 def newest_rows(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of full-size workloads, the newest of each (device, workload, mode), with provenance.
+    """Rows of full-size workloads, the newest of each device, workload, mode and batch.
 
-    Every row gets `provenance`, its document's. Order: device, set, then first appearance.
+    Every row gets `provenance` and `calibration`, its document's. Order: device, set, then first
+    appearance.
     """
-    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    newest: dict[tuple[str, str, str, int], dict[str, Any]] = {}
     for document in documents:
         for row in document["rows"]:
             if row["is_reduced"]:
                 continue
-            key = device_of(document["provenance"]), row["workload"], row["mode"]
+            device = device_of(document["provenance"])
+            key = device, row["workload"], row["mode"], row.get("batch", 0)
             date = row.get("date", document["provenance"]["date"])
             if key not in newest or newest[key]["date"] <= date:
-                newest[key] = row | {"date": date, "provenance": document["provenance"]}
+                newest[key] = row | {
+                    "date": date,
+                    "provenance": document["provenance"],
+                    "calibration": document.get("calibration", {}),
+                }
     return sorted(newest.values(), key=lambda row: (device_of(row["provenance"]), row["set"]))
 
 
@@ -82,16 +95,30 @@ def workloads_table(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def _device_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of one device, with their origin before and their mean after them."""
-    header = ("workload", "program", "XLA, ms", "saturax, ms", "speed-up", "95 % interval")
-    table = markdown((*header, "e-nodes", "saturax, s"), map(_workload_cells, rows), left=2)
-    return "\n\n".join([origin(row["provenance"] for row in rows), table, _overall(rows)])
+    """The rows of one device, with their origin before and their means after them."""
+    others = others_of(rows)
+    header = ("workload", "program", "XLA, ms", "saturax, ms", "speed-up", "95 % interval", *others)
+    table = markdown(
+        (*header, "e-nodes", "saturax, s"), (_workload_cells(row, others) for row in rows), left=2
+    )
+    text = [origin(row["provenance"] for row in rows), table, _overall(rows)]
+    measured = [row for row in rows if "ratio" in row]
+    text += [_means(measured, others)] if measured else []
+    lines = [f"* {standing_line(name, standing(measured, name))}" for name in others]
+    return "\n\n".join([*text, "\n".join(lines)] if lines else text)
 
 
-def _workload_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    start = (row["workload"], _MODES[row["mode"]])
+def others_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """The systems besides plain XLA and saturax that any row has."""
+    names = dict.fromkeys(name for row in rows for name in row.get("systems", {}))
+    return [name for name in names if name not in _OWN_COLUMNS]
+
+
+def _workload_cells(row: dict[str, Any], others: Sequence[str]) -> tuple[str, ...]:
+    batch = f", batch {row['batch']}" if row.get("batch") else ""
+    start = (row["workload"], MODE_NAMES[row["mode"]] + batch)
     if "ratio" not in row:
-        return (*start, *("–",) * 2, row["outcome"], *("–",) * 3)
+        return (*start, *("–",) * 2, row["outcome"], *("–",) * (3 + len(others)))
     low, high = row["interval"]
     is_kept = row["outcome"] != "optimized"
     speed_up = f"{row['ratio']:.2f}×" + (" (original kept)" if is_kept else "")
@@ -103,20 +130,55 @@ def _workload_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['saturax_ms']:.3g}" if row["saturax_ms"] < 100 else f"{row['saturax_ms']:.0f}",
         speed_up,
         f"{low:.2f}–{high:.2f}",
+        *(_other_cell(row.get("systems", {}).get(name)) for name in others),
         f"{row['egraph_nodes']}",
         f"{row['saturax_s']:.0f}",
     )
 
 
+def _other_cell(entry: dict[str, Any] | None) -> str:
+    """Another system's speed-up over XLA."""
+    if entry is None:
+        return ""
+    if "ratio" not in entry:
+        return "failed"
+    return f"{entry['ratio']:.2f}×" + (" (inaccurate)" if entry["problem"] else "")
+
+
+def _means(rows: Sequence[dict[str, Any]], others: Sequence[str]) -> str:
+    """Geometric means by set and mode, over the rows that a system was measured in."""
+    cells = []
+    for number, mode in sorted({(row["set"], row["mode"]) for row in rows}):
+        members = [row for row in rows if (row["set"], row["mode"]) == (number, mode)]
+        ratios = [row["ratio"] for row in members]
+        theirs = [
+            [row["systems"][name]["ratio"] for row in members if _has(row, name)] for name in others
+        ]
+        cells.append(
+            (
+                f"{number}",
+                MODE_NAMES[mode],
+                f"{len(members)}",
+                f"{mean_of(ratios):.2f}×",
+                f"{min(ratios):.2f}× – {max(ratios):.2f}×",
+                *(f"{mean_of(each):.2f}×" if each else "–" for each in theirs),
+            )
+        )
+    return markdown(("set", "program", "rows", "saturax", "least – best", *others), cells, left=2)
+
+
+def _has(row: dict[str, Any], name: str) -> bool:
+    return "ratio" in row.get("systems", {}).get(name, {})
+
+
 def _overall(rows: Sequence[dict[str, Any]]) -> str:
-    """Counts and means of all rows that were measured."""
+    """Counts and the mean of all rows that were measured."""
     ratios = [row["ratio"] for row in rows if "ratio" in row]
     if not ratios:
         return "No row was measured."
-    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
     kept = sum(row["outcome"] == "original" for row in rows)
     text = (
-        f"Geometric mean of {len(ratios)} programs: {mean:.2f}×; "
+        f"Geometric mean of {len(ratios)} programs: {mean_of(ratios):.2f}×; "
         f"{sum(ratio > 1.02 for ratio in ratios)} faster than 1.02×, "
         f"{sum(ratio < 0.98 for ratio in ratios)} slower than 0.98×, "
         f"{len(rows) - len(ratios)} failed."

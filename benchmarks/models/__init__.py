@@ -53,7 +53,11 @@ _MODULES = (
     vmapped,
 )
 
-WORKLOADS: tuple[Workload, ...] = tuple(w for module in _MODULES for w in module.WORKLOADS)
+FAMILIES: dict[str, tuple[Workload, ...]] = {
+    module.__name__.rpartition(".")[2]: module.WORKLOADS for module in _MODULES
+}
+"""Workloads by the file that they are in."""
+WORKLOADS: tuple[Workload, ...] = tuple(w for family in FAMILIES.values() for w in family)
 
 
 def workloads(
@@ -75,4 +79,4 @@ def workloads(
     return [w for w in WORKLOADS if w.name in wanted and w.set in wanted_sets]
 
 
-__all__ = ["WORKLOADS", "Program", "Workload", "workloads"]
+__all__ = ["FAMILIES", "WORKLOADS", "Program", "Workload", "workloads"]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks import tables
+from benchmarks import pages, plots, tables
 from benchmarks.accuracy import Judge, error_of, problem_of
 from benchmarks.cases import case_of
 from benchmarks.document import Document
@@ -272,10 +272,22 @@ def row(ratio, **changes):
     return known | changes
 
 
+ENZYME = {
+    "ms": 1.25,
+    "ratio": 1.6,
+    "over_saturax": 1.25,
+    "over_saturax_interval": [1.2, 1.3],
+    "problem": "",
+}
+
+
 def write_results(folder):
     first = [row(1.5), row(1.0, mode="train", outcome="original"), row(9.0, is_reduced=True)]
     failed = {"workload": "bert", "set": 1, "mode": "train", "is_reduced": False}
-    second = [row(2.0, date="2026-02-02T00:00:00+00:00"), failed | {"outcome": "failed"}]
+    second = [
+        row(2.0, date="2026-02-02T00:00:00+00:00", systems={"enzyme": ENZYME}),
+        failed | {"outcome": "failed"},
+    ]
     for name, rows in (("workloads_1", second), ("workloads_2", first)):
         document = {"provenance": PROVENANCE | {"command": f"python {name}"}, "rows": rows}
         (folder / f"{name}.json").write_text(json.dumps(document))
@@ -315,7 +327,11 @@ def test_tables_are_filled_once_and_checked(readme, capsys):
     text = readme.read_text()
     assert text.startswith("Before\n")
     assert text.endswith("after\n")
-    assert "| nasrnn | inference | 2 | 1 | 2.00× | 1.90–2.10 | 1234 | 12 |" in text
+    assert "| nasrnn | inference | 2 | 1 | 2.00× | 1.90–2.10 | 1.60× | 1234 | 12 |" in text
+    assert "| 1 | inference | 1 | 2.00× | 2.00× – 2.00× | 1.60× |" in text
+    assert (
+        "* against enzyme: 1 rows, geometric mean 1.250, ahead on 1 (100%), behind on none" in text
+    )
     assert "1.00× (original kept)" in text
     assert "1.50×" not in text
     assert "9.00×" not in text
@@ -363,3 +379,58 @@ def test_standing_counts_what_is_certain():
     assert found["behind"] == ["nasrnn (arguments) 0.90"]
     assert "against greedy: 4 rows" in summary(rows)
     assert "ahead on 1 (25%), behind on nasrnn (arguments) 0.90" in summary(rows)
+
+
+CALIBRATION = {"dot_gflop_s": {"f32": 100.0}, "bandwidth_gb_s": [[1, 10.0], [1 << 30, 10.0]]}
+
+
+def write_measured_row(folder):
+    """A row with all that pages and plots show: 1 MB and 1 Gflop in 20 ms."""
+    calibration = json.loads(default_calibration().to_json()) | CALIBRATION
+    result = {"bytes_accessed": 1e6, "flops": 1e9, "ratio": 1.5, "over_saturax": 1.0}
+    measured = row(1.5, xla_ms=30.0, saturax_ms=20.0) | {
+        "systems": {"saturax": result, "enzyme": ENZYME | {"ratio_interval": [1.5, 1.7]}},
+        "operations": 10,
+        "operations_after": 8,
+        "changes": [["dot_general", 3, 1]],
+        "rules": {"merge_contractions": 2},
+    }
+    failed = row(1.0, workload="nasrnn_batch1", outcome="failed", problem="it crashed")
+    del failed["ratio"]
+    content = {
+        "provenance": PROVENANCE,
+        "calibration": calibration,
+        "rows": [measured, failed],
+        "skipped": [],
+    }
+    (folder / "workloads.json").write_text(json.dumps(content))
+
+
+def test_pages_say_what_was_found_and_what_is_left(tmp_path, capsys):
+    write_measured_row(tmp_path)
+    arguments = ["--folder", str(tmp_path / "pages"), "--results", str(tmp_path)]
+    assert pages.main([*arguments, "--check"]) == 1
+    assert "out of date" in capsys.readouterr().err
+    assert pages.main(arguments) == 0
+    text = (tmp_path / "pages" / "nasrnn.md").read_text()
+    assert "| inference | 30 | 20 | 1.50× | 1.40–1.60 | 10 | 1.60× |" in text
+    assert "10 operations became 8: dot_general 3 → 1. By `merge_contractions` 2 ×." in text
+    assert "the flops alone need 10 ms; the result takes 2.0 times that" in text
+    assert "failed: it crashed" in text
+    index = (tmp_path / "pages" / "README.md").read_text()
+    assert "[nasrnn](nasrnn.md): 2 rows, best 1.50×" in index
+    assert pages.main([*arguments, "--check"]) == 0
+    (tmp_path / "pages" / "old.md").write_text("")
+    assert pages.main(arguments) == 0
+    assert not (tmp_path / "pages" / "old.md").exists()
+
+
+def test_plots_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    write_measured_row(tmp_path)
+    arguments = ["--folder", str(tmp_path), "--results", str(tmp_path)]
+    assert plots.main(arguments) == 0
+    first = (tmp_path / "speedup_arguments.svg").read_text()
+    assert first.count("<path") > 10
+    assert plots.main(arguments) == 0
+    assert (tmp_path / "speedup_arguments.svg").read_text() == first
