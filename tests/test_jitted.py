@@ -15,6 +15,7 @@ from running import QUICK, assert_equal, matrix_chain, normal
 
 import saturax
 from saturax import Options, SaturaxWarning, jitted
+from saturax.jax_internals import hook_compilation
 from saturax.jitted import Jitted
 
 _FUNCTION, _ARGUMENTS = matrix_chain(256)
@@ -276,3 +277,20 @@ def test_exports_like_any_jitted_function():
     fast = saturax.jit(_FUNCTION, options=QUICK)
     exported = jax.export.export(jax.jit(lambda *a: fast(*a)))(*_ARGUMENTS)
     assert_equal([exported.call(*_ARGUMENTS)], [_FUNCTION(*_ARGUMENTS)])
+
+
+def test_a_call_compiles_the_optimised_program_once():
+    """JAX finds the lowering that was optimised in its cache; if not, the original would run."""
+    compiled = []
+    undo = hook_compilation(lambda module, devices: (compiled.append(str(module)), module)[1])
+    try:
+        fast = saturax.jit(_FUNCTION, options=QUICK)
+        fast(*_ARGUMENTS)
+        fast.lower(*_ARGUMENTS).compile()
+        fast(*_ARGUMENTS)
+    finally:
+        undo()
+    assert fast.report.outcome == "optimized"
+    modules = [text for text in compiled if "stablehlo.dot_general" in text]
+    assert len(modules) == 1
+    assert "-> tensor<256x256xf32>" not in modules[0]  # the product of the two matrices
