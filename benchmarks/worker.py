@@ -27,6 +27,7 @@ from saturax.cost.database import PriceDatabase
 from saturax.cost.device import load_or_calibrate
 from saturax.interleave import Call, interleave, ratio_of_medians
 
+from . import optimiser
 from .accuracy import SEEDS, Judge, problem_of
 from .cases import Case, case_of
 from .models import Workload, workloads
@@ -276,12 +277,15 @@ def task_of(known: Mapping[str, Any]) -> Task:
 
 
 def answer_to(request: str, known: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one of the requests that `benchmarks.run` makes."""
+    """The answer to one of the requests that the benchmarks make."""
     requests: dict[str, Callable[[], dict[str, Any]]] = {
         "calibrate": lambda: calibrate(known["database"]),
         "try": lambda: try_system(task_of(known["task"]), known["system"]),
         "rehearse": lambda: rehearse(task_of(known["task"])),
         "row": lambda: run_task(task_of(known["task"])),
+        "optimise workload": lambda: optimiser.optimise_workload(**known),
+        "optimise transformer": lambda: optimiser.optimise_transformer(**known),
+        "fresh database": lambda: optimiser.fresh_database(**known),
     }
     return requests[request]()
 

@@ -22,14 +22,16 @@ class Result:
     program: Program
     report: Report
     split: Split | None = None
+    is_interrupted: bool = False
 
 
 class Recorder:
     """Takes the place of the optimiser: notes what it is asked, and returns an equal program."""
 
-    def __init__(self, outcome="optimized"):
+    def __init__(self, outcome="optimized", is_interrupted=False):
         self.calls = []
         self.outcome = outcome
+        self.is_interrupted = is_interrupted
 
     def __call__(self, program, options, examples, *, frozen):
         self.calls.append((program, options, examples, frozen))
@@ -38,7 +40,12 @@ class Recorder:
         if frozen is not None:
             weights = [i for i, n in enumerate(program.graph.nodes) if n.op == "dot_general"]
             parts = split(program, frozen, weights)
-        return Result(program if parts is None else parts.main, report, parts)
+        main = program if parts is None else parts.main
+        return Result(main, report, parts, self.is_interrupted)
+
+
+def size_of(graph):
+    return float(len(graph.nodes))
 
 
 def evaluated(program, inputs):
@@ -50,7 +57,9 @@ def test_equal_segments_are_optimised_once_and_on_real_values():
     program = program_of(network, *inputs)
     parts = partition(program.graph, 20, 60)
     recorder = Recorder()
-    found = optimize_segments(program, parts, (), OPTIONS, recorder, evaluated(program, inputs))
+    found = optimize_segments(
+        program, parts, (), OPTIONS, recorder, evaluated(program, inputs), size_of
+    )
     graphs = [call[0].graph for call in recorder.calls]
     assert len(set(graphs)) == len(graphs) < len(parts.segments)
     for inner, _, examples, frozen in recorder.calls:
@@ -73,9 +82,33 @@ def test_the_time_limit_is_shared_out():
     program = program_of(network, *inputs)
     parts = partition(program.graph, 20, 60)
     recorder = Recorder()
-    optimize_segments(program, parts, (), OPTIONS, recorder, evaluated(program, inputs))
+    optimize_segments(program, parts, (), OPTIONS, recorder, evaluated(program, inputs), size_of)
     assert 0 < sum(options.time_limit_s for _, options, _, _ in recorder.calls) <= 40
     assert max(options.time_limit_s for _, options, _, _ in recorder.calls) <= 10
+
+
+def test_time_goes_where_the_program_spends_it():
+    inputs = arguments(8)
+    program = program_of(network, *inputs)
+    parts = partition(program.graph, 20, 60)
+    recorder = Recorder()
+    dearest = max(parts.distinct(), key=size_of)
+    predict_us = lambda graph: 1e4 if graph == dearest else 1.0  # noqa: E731
+    optimize_segments(program, parts, (), OPTIONS, recorder, evaluated(program, inputs), predict_us)
+    (only,) = recorder.calls
+    assert only[0].graph == dearest
+    assert only[1].time_limit_s == 10
+
+
+def test_an_interruption_ends_with_the_segment_that_it_hit():
+    inputs = arguments(8)
+    program = program_of(network, *inputs)
+    parts = partition(program.graph, 20, 60)
+    recorder = Recorder(is_interrupted=True)
+    found = optimize_segments(
+        program, parts, (), OPTIONS, recorder, evaluated(program, inputs), size_of
+    )
+    assert len(recorder.calls) == len(found.gains) == 1
 
 
 def test_what_depends_on_frozen_inputs_is_marked():
@@ -84,7 +117,7 @@ def test_what_depends_on_frozen_inputs_is_marked():
     parts = partition(program.graph, 20, 60)
     recorder = Recorder()
     found = optimize_segments(
-        program, parts, (0,), OPTIONS, recorder, evaluated(program, (weights, x))
+        program, parts, (0,), OPTIONS, recorder, evaluated(program, (weights, x)), size_of
     )
     assert any(frozen for _, _, _, frozen in recorder.calls)
     whole = program.with_graph(found.graph)
@@ -98,7 +131,7 @@ def test_nothing_faster_is_nothing():
     parts = partition(program.graph, 20, 60)
     recorder = Recorder("original")
     evaluate = evaluated(program, inputs)
-    assert optimize_segments(program, parts, (), OPTIONS, recorder, evaluate) is None
+    assert optimize_segments(program, parts, (), OPTIONS, recorder, evaluate, size_of) is None
 
 
 def test_small_graphs_and_graphs_without_repetition_stay_whole():

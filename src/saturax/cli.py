@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
+from saturax.effort import EFFORTS
 from saturax.errors import SaturaxError
 from saturax.graph.ir import Program
 from saturax.options import NUMERICS, Options
@@ -202,6 +203,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="for everything but XLA's compilations (default: %(default)s)",
     )
     parser.add_argument(
+        "--effort",
+        choices=list(EFFORTS),
+        default=default.effort,
+        help="what the stages may take within the time limit (default: %(default)s)",
+    )
+    parser.add_argument(
         "--candidates",
         type=int,
         default=default.candidates,
@@ -246,6 +253,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         numerics=arguments.numerics,
         time_limit_s=arguments.time_limit,
+        effort=arguments.effort,
         candidates=arguments.candidates,
         measure=not arguments.no_measure,
         database=arguments.database,

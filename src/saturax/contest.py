@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import jax
@@ -15,7 +16,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
 from saturax.inputs import Array, draw
 from saturax.isolate import isolate
-from saturax.jaxlib_compat import Executable, compile_module, without_donation
+from saturax.jaxlib_compat import Executable, ModuleSource, compile_module, without_donation
 from saturax.precompute import precompute
 from saturax.report.model import CandidateReport
 from saturax.select import RaceEntry, RaceResult, race
@@ -46,7 +47,8 @@ class Contest:
     """The original program, inputs to judge others by, and the candidates entered so far.
 
     Programs run on `devices` (none: the default device), without their effects (`isolate`).
-    `on_compiled` is told how long XLA compiled: the time limit does not include it.
+    `on_compiled` is told how long XLA compiled: the time limit does not include it; `on_ran` how
+    long programs ran, to check or to time them.
     """
 
     program: Program
@@ -56,6 +58,7 @@ class Contest:
     seed: int
     on_compiled: Callable[[float], None] = lambda seconds: None
     devices: tuple[jax.Device, ...] = ()
+    on_ran: Callable[[float], None] = lambda seconds: None
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -69,8 +72,8 @@ class Contest:
         if self.verifies:
             reference = self._compile(widen(isolated))
             self.samples = take_samples(
-                _runner(self.original),
-                _runner(reference),
+                self._runner(self.original),
+                self._runner(reference),
                 self._types,
                 self.examples,
                 with_special_values=self.with_special_values,
@@ -86,24 +89,29 @@ class Contest:
         return draw(kind, self._types, self.examples, 1.0, self.seed)
 
     def _compile(self, program: Program) -> Executable:
-        start = time.monotonic()
         module = without_donation(emit_module(isolate(program)))
-        executable = compile_module(module, devices=self.devices)
+        return self._compile_module(module, self.devices)
+
+    def _compile_module(self, module: ModuleSource, devices: Sequence[jax.Device]) -> Executable:
+        start = time.monotonic()
+        executable = compile_module(module, devices=devices)
         self.on_compiled(time.monotonic() - start)
         return executable
 
     def evaluate(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
         """Run a graph on inputs, as `precompute` asks for it."""
-        return _runner(self._compile_part(graph))(inputs)
+        return self._runner(self._compile_part(graph))(inputs)
 
     def evaluate_on_examples(self, graph: Graph) -> list[Array]:
         """Run a graph of the program's inputs on those that candidates are timed on."""
-        return [np.asarray(out) for out in self._compile_part(graph)(self._arrays)]
+        executable = self._compile_part(graph)
+        with self._running():
+            return [np.asarray(out) for out in executable(self._arrays)]
 
     def _compile_part(self, graph: Graph) -> Executable:
         """A part of the program, on one device whatever the program's are."""
         module = emit_module(Program(graph, symbols=self.program.symbols))
-        return compile_module(module, devices=self.devices[:1])
+        return self._compile_module(module, self.devices[:1])
 
     def enter(
         self,
@@ -161,7 +169,23 @@ class Contest:
         if executable.output_shardings() != self.original.output_shardings():
             raise SaturaxError("expected results sharded as the original's, but they would not be")
         arrays = executable.put(self._arrays)
-        return Candidate(program, executable, report, arrays), _runner(executable)
+        return Candidate(program, executable, report, arrays), self._runner(executable)
+
+    def _runner(self, executable: Executable) -> Run:
+        def run(inputs: Sequence[Array]) -> list[Array]:
+            with self._running():
+                return [np.asarray(out) for out in executable(executable.put(inputs))]
+
+        return run
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """A block in which programs run."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.on_ran(time.monotonic() - start)
 
     def wins_tie(self, candidate: Candidate, entry: RaceEntry) -> bool:
         """Whether a candidate that a race did not tell from the original is the better program.
@@ -203,12 +227,12 @@ class Contest:
 
         Against the original, what was measured goes into the candidates' reports.
         """
-        result = race(
-            self._timed_original() if against is None else self._timed(against),
-            [self._timed(candidate) for candidate in candidates],
-            time_limit_s=time_limit_s,
-        )
-        return result
+        with self._running():
+            return race(
+                self._timed_original() if against is None else self._timed(against),
+                [self._timed(candidate) for candidate in candidates],
+                time_limit_s=time_limit_s,
+            )
 
     def _timed_original(self) -> Callable[[], object]:
         return lambda: jax.block_until_ready(self.original(self._arrays))
@@ -236,7 +260,3 @@ def _tensor_types(program: Program) -> list[TensorType]:
                 "and timing; expected tensors only"
             )
     return [type for type in program.graph.inputs if isinstance(type, TensorType)]
-
-
-def _runner(executable: Executable) -> Callable[[Sequence[Array]], list[Array]]:
-    return lambda inputs: [np.asarray(out) for out in executable(executable.put(inputs))]

@@ -117,10 +117,12 @@ class FrozenContest(Contest):
     def _runner_of(
         self, prepare: Callable[[Sequence[Array]], list[jax.Array]], executable: Executable
     ) -> Run:
-        return lambda inputs: [
-            np.asarray(out)
-            for out in executable([*prepare(inputs), *self.original.put(self._others(inputs))])
-        ]
+        def run(inputs: Sequence[Array]) -> list[Array]:
+            with self._running():
+                arguments = [*prepare(inputs), *self.original.put(self._others(inputs))]
+                return [np.asarray(out) for out in executable(arguments)]
+
+        return run
 
     def _timed_original(self) -> Callable[[], object]:
         return self._timed(self._base)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saturax.effort import EFFORTS, Effort
 from saturax.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -45,20 +46,22 @@ class Options:
 
     `numerics`: the least strict class of rules that may be used, one of "bitwise", "rounding",
     "finite", "approximate". `time_limit_s` bounds everything but XLA's own compile time; 0 returns
-    the original program. `candidates`: how many programs are compiled and raced against the
-    original. `node_limit` bounds the e-graph. `measure=False` trusts predictions: nothing is timed
-    or run, and prices that are not in the database are predicted. `verify=False` skips the
-    comparison of results (not advised). `database`: file of measured prices (None: the user's
-    cache folder). `rules`: names of rule families to use (None: all). `cache`: whether optimised
-    programs are kept on disk and found again, or the folder to keep them in. `frozen_growth`: how
-    many times the bytes of frozen inputs the values computed from them may take. `user_rules`: your
-    own rules (`saturax.rule`), used besides those of `rules`. `extraction`: "global" chooses the
-    program as a whole and varies it by measuring; "greedy" takes the cheapest e-node of each
-    e-class on its own, for comparison.
+    the original program. `effort` says what the stages may take within it: "low" looks for what is
+    easy to find, "high" for what little time is left to be found. `candidates`: how many programs
+    are compiled and raced against the original. `node_limit` bounds the e-graph. `measure=False`
+    trusts predictions: nothing is timed or run, and prices that are not in the database are
+    predicted. `verify=False` skips the comparison of results (not advised). `database`: file of
+    measured prices (None: the user's cache folder). `rules`: names of rule families to use (None:
+    all). `cache`: whether optimised programs are kept on disk and found again, or the folder to
+    keep them in. `frozen_growth`: how many times the bytes of frozen inputs the values computed
+    from them may take. `user_rules`: your own rules (`saturax.rule`), used besides those of
+    `rules`. `extraction`: "global" chooses the program as a whole and varies it by measuring;
+    "greedy" takes the cheapest e-node of each e-class on its own, for comparison.
     """
 
     numerics: str = "rounding"
     time_limit_s: float = 60.0
+    effort: str = "medium"
     candidates: int = 8
     node_limit: int = 60_000
     measure: bool = True
@@ -78,6 +81,8 @@ class Options:
                 raise OptionsError(
                     f"{option}: expected one of {', '.join(allowed)}, got {getattr(self, option)!r}"
                 )
+        if self.effort not in EFFORTS:
+            raise OptionsError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
         for name, least in _LEAST.items():
             value = getattr(self, name)
             kind = numbers.Real if name in _REAL else numbers.Integral
@@ -99,6 +104,11 @@ class Options:
                 )
         if self.user_rules:
             self._check_user_rules()
+
+    @property
+    def limits(self) -> Effort:
+        """What the stages may take."""
+        return EFFORTS[self.effort]
 
     def _check_user_rules(self) -> None:
         from saturax.rules import all_rules

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -61,12 +60,14 @@ _LARGEST_WHOLE, _SEGMENTS_SHARE = 2_500, 0.5
 class Optimized:
     """The chosen program (the original, where nothing better was found) and what was done.
 
-    Where inputs were frozen, `program` is the main program of `split`.
+    Where inputs were frozen, `program` is the main program of `split`. `is_interrupted` if Ctrl-C
+    ended the search.
     """
 
     program: Program
     report: Report
     split: Split | None = None
+    is_interrupted: bool = False
 
     def to_stablehlo(self) -> str:
         """The program as StableHLO text, which any XLA front end takes."""
@@ -135,10 +136,10 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
     try:
         if run.older is None or not _check_again(run, program, examples, run.older):
             _optimize(run, program, examples)
-        run.is_complete = run.best is not None or (not report.reason and _is_conclusive(report))
+        is_conclusive = run.best is not None or (not report.reason and _is_conclusive(report))
+        run.is_complete = is_conclusive and not run.is_interrupted
     except KeyboardInterrupt:
-        report.warnings.append("interrupted: this is the best program found until then")
-        report.reason = report.reason or "it was interrupted"
+        run.is_interrupted = True
     except SaturaxError as error:
         report.warnings.append(str(error))
         report.reason = report.reason or f"a stage failed: {error}"
@@ -146,9 +147,12 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
         logger.exception("optimising %s failed", program.name)
         report.warnings.append(f"internal error, please report it: {error!r}")
         report.reason = report.reason or f"internal error: {error!r}"
+    if run.is_interrupted:
+        report.warnings.append("interrupted: this is the best program found until then")
+        report.reason = report.reason or "it was interrupted"
     if run.best is None:
         report.outcome, report.rules, report.changes = "original", {}, []
-        report.reason = report.reason or _why_kept(report)
+        report.reason = report.reason or _why_kept(run)
     return _result(run, program)
 
 
@@ -173,7 +177,7 @@ def _result(run: Run, program: Program) -> Optimized:
     """What came out: the best program, else the original."""
     chosen = program if run.best is None else run.best
     if run.split is None or run.frozen is None:
-        return Optimized(chosen, run.report)
+        return Optimized(chosen, run.report, None, run.is_interrupted)
     counts = operation_counts(run.split.prologue.graph)
     run.report.frozen = FrozenReport(
         bytes_before(program, run.frozen),
@@ -182,7 +186,7 @@ def _result(run: Run, program: Program) -> Optimized:
         dict(counts),
         "constants" if run.split.constants else "arguments",
     )
-    return Optimized(run.split.main, run.report, run.split)
+    return Optimized(run.split.main, run.report, run.split, run.is_interrupted)
 
 
 def _is_conclusive(report: Report) -> bool:
@@ -191,8 +195,14 @@ def _is_conclusive(report: Report) -> bool:
     return not report.candidates or len(untimed) < len(report.candidates)
 
 
-def _why_kept(report: Report) -> str:
+def _why_kept(run: Run) -> str:
     """Why none of the programs that were tried was taken."""
+    report = run.report
+    is_over = f"the time limit of {run.options.time_limit_s:g} s was over before"
+    if run.remaining_s == 0 and not report.candidates:
+        return f"{is_over} any other program was tried"
+    if run.remaining_s == 0 and not _is_conclusive(report):
+        return f"{is_over} any candidate was timed"
     rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
     if report.candidates and len(rejected) == len(report.candidates):
         return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"
@@ -229,22 +239,17 @@ def _where(run: Run, program: Program) -> str:
 
 
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
-    is_alone = run.options.measure and len(run.devices) <= 1
-    parts = repetitive_partition(program.graph) if is_alone else None
-    if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
-        _optimize_in_segments(run, program, examples, parts)
-        return
     device = identify()
     run.report.device = device.key
     run.report.measured_on = _where(run, program) if run.options.measure else ""
+    is_alone = run.options.measure and len(run.devices) <= 1
+    parts = repetitive_partition(program.graph) if is_alone else None
     with closing(PriceDatabase(run.options.database)) as database:
-        with run.stage("calibrate") as notes:
-            # Once per device: the time limit begins after it.
-            limit_s = _LONGEST_CALIBRATION_S if run.options.measure else 0.0
-            calibration = load_or_calibrate(database, time_limit_s=limit_s)
-            notes["measured"] = calibration.measured_at
+        pricing = Pricing(run, device, database, _calibrated(run, database))
         run.restart_clock()
-        pricing = Pricing(run, device, database, PriceModel(calibration))
+        if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
+            _optimize_in_segments(run, program, examples, parts, pricing)
+            return
         rules = active_rules(run.options)
         equalities = propose(program.graph, numerics_of(run.options))
         propose_regions(run, equalities, rules, pricing)
@@ -255,38 +260,73 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
     if not run.options.measure:
         select_by_prediction(run, program, found)
     elif (contest := prepare(run, program, examples)) is not None:
-        assembled = None if parts is None else _assembled(run, program, contest, parts)
-        select_by_measuring(run, program, contest, found, extraction, assembled)
+        assembled = None if parts is None else _assembled(run, program, contest, parts, pricing)
+        if not run.is_interrupted:
+            select_by_measuring(run, program, contest, found, extraction, assembled)
+        elif assembled is not None:
+            select_assembled(run, program, contest, assembled)
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 
 
+def _calibrated(run: Run, database: PriceDatabase) -> PriceModel:
+    """The model of this device, which is measured once: the time limit begins after it."""
+    with run.stage("calibrate") as notes:
+        limit_s = _LONGEST_CALIBRATION_S if run.options.measure else 0.0
+        started = time.monotonic()
+        calibration = load_or_calibrate(database, time_limit_s=limit_s)
+        run.count_running(time.monotonic() - started)
+        notes["measured"] = calibration.measured_at
+    return PriceModel(calibration)
+
+
 def _optimize_in_segments(
-    run: Run, program: Program, examples: Sequence[Array] | None, parts: Partition
+    run: Run,
+    program: Program,
+    examples: Sequence[Array] | None,
+    parts: Partition,
+    pricing: Pricing,
 ) -> None:
     """Optimise a graph too large to be searched as a whole."""
-    run.report.device = identify().key
-    run.report.measured_on = _where(run, program)
-    run.restart_clock()
     contest = prepare(run, program, examples)
-    assembled = None if contest is None else _assembled(run, program, contest, parts)
+    assembled = None if contest is None else _assembled(run, program, contest, parts, pricing)
     if contest is not None and assembled is not None:
         select_assembled(run, program, contest, assembled)
 
 
-def _assembled(run: Run, program: Program, contest: Contest, parts: Partition) -> Assembled | None:
+def _assembled(
+    run: Run, program: Program, contest: Contest, parts: Partition, pricing: Pricing
+) -> Assembled | None:
     """The program with its distinct segments optimised, if any of them became faster."""
+    warnings: list[str] = []
+
+    def optimize(
+        segment: Program,
+        options: Options,
+        examples: Sequence[Array] | None,
+        *,
+        frozen: Sequence[int] | None,
+    ) -> Optimized:
+        result = optimize_program(segment, options, examples, run.on_progress, frozen)
+        run.count_running(result.report.xla_seconds)
+        run.is_interrupted |= result.is_interrupted
+        size = segment.graph.size()
+        warnings.extend(f"segment of {size} operations: {w}" for w in result.report.warnings)
+        return result
+
     with run.stage("segments") as notes:
         found = optimize_segments(
             program,
             parts,
             run.frozen or (),
             replace(run.options, time_limit_s=_SEGMENTS_SHARE * run.remaining_s),
-            partial(optimize_program, on_progress=run.on_progress),
+            optimize,
             contest.evaluate_on_examples,
+            pricing.predict_us,
         )
         notes |= {"segments": len(parts.segments), "distinct": len(parts.distinct())}
         notes["faster"] = [] if found is None else [list(gain) for gain in found.gains]
+    run.report.warnings += dict.fromkeys(warnings)
     return found
 
 

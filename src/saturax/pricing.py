@@ -71,7 +71,9 @@ class Pricing:
         if missing and self.run.options.measure and left_s > 0:
             started = time.monotonic()
             measured = self._measure(missing, left_s)
-            self.spent_s += time.monotonic() - started
+            seconds = time.monotonic() - started
+            self.spent_s += seconds
+            self.run.count_running(seconds)
         self.counts.update(
             {"known": known, "measured": measured, "predicted": len(missing) - measured}
         )
@@ -90,13 +92,16 @@ class Pricing:
         for node in nodes:
             for region in node_regions(node) if node.op in CONTROL_FLOW else ():
                 if region not in self.model.region_us:
-                    self.price_regions(region.nodes)
-                    formulation = formulate(represent(region), self.model)
-                    time_us = dag_cost(formulation.problem, formulation.original())
-                    self.model.region_us[region] = time_us
+                    self.model.region_us[region] = self.predict_us(region)
+
+    def predict_us(self, graph: Graph, frozen: frozenset[int] = frozenset()) -> float:
+        """Predicted time of a graph as it is; `frozen` inputs have fixed values."""
+        self.price_regions(graph.nodes)
+        formulation = formulate(represent(graph, frozen=frozen), self.model)
+        return dag_cost(formulation.problem, formulation.original())
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
-        self.run.on_progress("price", f"measuring {len(kernels)} operations")
+        self.run.tell("price", f"measuring {len(kernels)} operations")
         results = measure_modules(list(map(module_of, kernels)), time_budget_s=time_limit_s)
         found: dict[str, Price] = {}
         for kernel, result in zip(kernels, results, strict=True):

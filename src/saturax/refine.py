@@ -23,8 +23,6 @@ from saturax.search import rules_of
 _WORTHWHILE_SHARE = 0.01
 # What the champion uses is made cheaper, so that a variation changes little else.
 _LOYALTY = 0.7
-# Variations in a row that were no better, after which the rest is not worth the wait.
-_PATIENCE = 5
 _SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
 # Programs whose times differ by less than this share are equally fast.
 _TIE = 0.02
@@ -44,7 +42,8 @@ class MeasuredSearch:
 
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
     the signatures of the kernels that the original runs. `remaining_s()` tells the seconds left,
-    compilations not counted.
+    compilations not counted; after `patience` variations in a row that were no better, the rest is
+    not worth the wait.
     """
 
     formulation: Formulation
@@ -53,6 +52,7 @@ class MeasuredSearch:
     usual: frozenset[Hashable]
     reports: list[CandidateReport]
     remaining_s: Callable[[], float]
+    patience: int
     on_progress: Callable[[str], None]
     champion: _Entry | None = None
     entries: list[_Entry] = field(default_factory=list)
@@ -135,7 +135,7 @@ class MeasuredSearch:
         banned: set[Hashable] = set()
         for signature in [] if base is None else self._suspects(base):
             is_out_of_time = self.remaining_s() <= 2 * _SHORTEST_RACE_S
-            if is_out_of_time or base is None or failures >= _PATIENCE:
+            if is_out_of_time or base is None or failures >= self.patience:
                 break
             variation = self._without(base, banned | {signature})
             if variation is None:

@@ -32,7 +32,8 @@ class Run:
 
     Programs run on `devices`; none means the default device.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
-    found with other versions; `is_complete` once all stages have run.
+    found with other versions; `is_complete` once all stages have run, `is_interrupted` once the
+    user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs.
     """
 
     options: Options
@@ -41,11 +42,13 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
+    xla_s: float = 0.0
     best: Program | None = None
     frozen: tuple[int, ...] | None = None
     split: Split | None = None
     older: Remembered | None = None
     is_complete: bool = False
+    is_interrupted: bool = False
 
     @property
     def remaining_s(self) -> float:
@@ -64,20 +67,33 @@ class Run:
 
     def exclude_compilation(self, seconds: float) -> None:
         """Take seconds that XLA compiled out of the account, as far as the allowance reaches."""
+        self.xla_s += seconds
         allowance_s = _COMPILATION_ALLOWANCE * self.options.time_limit_s
         self.excluded_s = min(self.excluded_s + seconds, allowance_s)
+
+    def count_running(self, seconds: float) -> None:
+        """Take note of seconds in which programs ran: they count, but are not saturax's own."""
+        self.xla_s += seconds
 
     def share_s(self, share: float) -> float:
         """Seconds that a stage may take: a share of the limit, no more than what is left."""
         return min(share * self.options.time_limit_s, self.remaining_s)
 
+    def tell(self, stage: str, detail: str) -> None:
+        """Show what a stage does, and how long all of it may still take."""
+        left = f"at most {self.remaining_s:.0f} s left"
+        self.on_progress(stage, f"{detail}; {left}" if detail else left)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
         """Time a stage; what it notes goes into the report."""
         self.on_progress(name, "")
+        self.tell(name, "")
         notes: dict[str, Any] = {}
-        start = time.monotonic()
+        start, xla_before_s = time.monotonic(), self.xla_s
         try:
             yield notes
         finally:
-            self.report.stages.append(StageReport(name, time.monotonic() - start, notes))
+            seconds = time.monotonic() - start
+            xla_s = min(seconds, self.xla_s - xla_before_s)
+            self.report.stages.append(StageReport(name, seconds, notes, xla_s))

@@ -30,13 +30,14 @@ from saturax.represent import Represented, represent
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
 
-_SATURATION_SHARE, _LONGEST_SATURATION_S = 0.1, 4.0
-_PRICING_ROUNDS, _SHARING_S = 12, 1.0
-_EXTRACTION_SHARE, _LONGEST_EXTRACTION_S, _EXTRACTION_ROUNDS = 0.1, 8.0, 4
-# Rounds of search, and the least gain for which another one is begun.
-_SEARCH_ROUNDS, _LEAST_PROGRESS = 4, 0.01
-# Iterations of a round, and e-nodes in proportion to the program's size.
-_ITERATIONS, _NODES, _NODES_PER_OPERATION = 3, 3_000, 6
+_SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
+_PRICING_ROUNDS, _EXTRACTION_ROUNDS = 12, 4
+# The least gain for which another round of search is begun.
+_LEAST_PROGRESS = 0.01
+# What is proven to be so close to the best is not improved: prices are not that accurate.
+_CLOSE_ENOUGH = 0.005
+# E-nodes that every program is entitled to.
+_NODES = 3_000
 # Cheaper kernels do not appear in the report.
 _LEAST_SHOWN_US = 0.05
 # Small programs may take many steps to fold and cancel; the limit on nodes is what bounds them.
@@ -98,16 +99,16 @@ def search(
                 "classes": saturation.classes,
                 "stopped by": saturation.stop_reason.value,
             }
-        formulation, best = _priced(run, represented, pricing)
-        original = formulation.original()
-        before = _price_alone(graph, frozen, pricing)
+        formulation, original, best = _priced(run, represented, pricing)
+        # Alone: in an e-graph its values may be one with cheaper ones, as in exp(log x) = x.
+        before = pricing.predict_us(graph, frozen)
         after = dag_cost(formulation.problem, best)
         rounds.append((read_program(formulation, original), before))
         if not usual:
             signatures = formulation.problem.signatures or ()
             usual = frozenset(signatures[node] for node in original.values())
         found = Found(formulation, best, tuple(rounds), Counter(applied), usual)
-        is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= _SEARCH_ROUNDS
+        is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= run.options.limits.rounds
         if is_done or run.is_late:
             return found
         extracted = read_program(formulation, best)
@@ -115,15 +116,6 @@ def search(
         graph = extracted.graph
         equalities = propose(graph, numerics_of(run.options))
         propose_regions(run, equalities, rules, pricing)
-
-
-def _price_alone(graph: Graph, frozen: frozenset[int], pricing: Pricing) -> float:
-    """Predicted time of a program as it is.
-
-    In an e-graph that has grown its values may be one with cheaper ones, as in exp(log x) = x.
-    """
-    formulation = formulate(represent(graph, frozen=frozen), pricing.model)
-    return dag_cost(formulation.problem, formulation.original())
 
 
 def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[KernelReport]:
@@ -157,15 +149,17 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
     it searches again, because predictions are optimistic.
     """
+    longest_s = run.options.limits.extraction_s
     is_greedy = run.options.extraction == "greedy"
     with run.stage("extract") as notes:
         for again in range(_EXTRACTION_ROUNDS, 0, -1):
-            limit_s = min(_LONGEST_EXTRACTION_S, run.share_s(_EXTRACTION_SHARE)) / again
+            limit_s = min(longest_s, run.share_s(_EXTRACTION_SHARE)) / again
             extraction = extract(
                 found.formulation.problem,
                 time_limit_s=0.0 if is_greedy else limit_s,
                 initial=found.best,
                 count=run.options.candidates,
+                close_enough=_CLOSE_ENOUGH,
                 seed=run.options.seed,
             )
             kernels = found.formulation.used_kernels(extraction.selections)
@@ -185,18 +179,23 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
 def _limits(run: Run, graph: Graph) -> Limits:
     """Limits of one saturation: a few iterations, a size in proportion to the program's."""
     is_small = len(graph.nodes) <= _SMALL_PROGRAM
+    effort = run.options.limits
+    nodes = _NODES + effort.nodes_per_operation * len(graph.nodes)
     return Limits(
-        time_limit_s=min(_LONGEST_SATURATION_S, run.share_s(_SATURATION_SHARE)),
-        node_limit=min(run.options.node_limit, _NODES + _NODES_PER_OPERATION * len(graph.nodes)),
-        iteration_limit=_ITERATIONS_IF_SMALL if is_small else _ITERATIONS,
+        time_limit_s=min(effort.saturation_s, run.share_s(_SATURATION_SHARE)),
+        node_limit=min(run.options.node_limit, nodes),
+        iteration_limit=_ITERATIONS_IF_SMALL if is_small else effort.iterations,
     )
 
 
-def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formulation, Selection]:
+def _priced(
+    run: Run, represented: Represented, pricing: Pricing
+) -> tuple[Formulation, Selection, Selection]:
     """Price an e-graph lazily and extract: only what a cheapest program would run is measured.
 
-    Predictions are optimistic, so an alternative that could win is chosen, measured, and stays
-    chosen only if it is as good as it seemed; until the choice holds nothing unmeasured.
+    What comes out are the priced e-graph, the original in it and the best program. Predictions are
+    optimistic, so an alternative that could win is chosen, measured, and stays chosen only if it is
+    as good as it seemed; until the choice holds nothing unmeasured.
     """
     pricing.counts.clear()
     with run.stage("price") as notes:
@@ -206,7 +205,7 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
         loops = [kernel for kernel in formulation.kernels.values() if kernel.op == WHILE]
         if pricing.complete(loops) or pricing.counts["known"]:
             formulation = formulate(represented, pricing.model)
-        initial = formulation.original()
+        first, initial = formulation, formulation.original()
         thoroughly = False
         for _ in range(_PRICING_ROUNDS):
             best = _extract_quickly(run, formulation, thoroughly)
@@ -218,11 +217,11 @@ def _priced(run: Run, represented: Represented, pricing: Pricing) -> tuple[Formu
             thoroughly = not is_new and not run.is_late
         if not thoroughly:
             best = _extract_quickly(run, formulation, True)
-        original = formulation.original()
+        original = initial if formulation is first else formulation.original()
         best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
         notes |= pricing.counts
         notes["predicted_us"] = dag_cost(formulation.problem, best)
-    return formulation, best
+    return formulation, original, best
 
 
 def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Selection:
@@ -230,7 +229,8 @@ def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Se
     problem = formulation.problem
     if not thoroughly or run.options.extraction == "greedy":
         return tree_greedy(problem)
-    return sharing_greedy(problem, time_limit_s=_SHARING_S, initial=dag_greedy(problem))
+    seconds = run.options.limits.sharing_s
+    return sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
 
 
 def propose_regions(

@@ -24,7 +24,7 @@ from saturax.split import Split, fixed_nodes
 _REPETITIVE = 0.6
 # Smaller graphs are better off as a whole; so no segment is partitioned in turn.
 _LEAST_OPERATIONS = LARGEST * 3 // 2
-# Distinct segments with a smaller share of the work are left as they are.
+# Distinct segments with a smaller share of the predicted time are left as they are.
 _LEAST_SHARE = 0.05
 
 
@@ -36,6 +36,7 @@ class Optimize(Protocol):
         program: Program,
         options: Options,
         examples: Sequence[Array] | None,
+        /,
         *,
         frozen: Sequence[int] | None,
     ) -> OptimizedSegment:
@@ -56,6 +57,10 @@ class OptimizedSegment(Protocol):
     @property
     def split(self) -> Split | None:
         """The parts of the program, where inputs were frozen."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the user wants all of it to end."""
 
 
 @dataclass(frozen=True)
@@ -88,25 +93,27 @@ def optimize_segments(
     options: Options,
     optimize: Optimize,
     evaluate: Callable[[Graph], list[Array]],
+    predict_us: Callable[[Graph], float],
 ) -> Assembled | None:
     """Optimise the distinct segments within `options.time_limit_s`; None if none became faster.
 
     `frozen` are inputs whose values are fixed. `evaluate(graph)` runs a graph with the program's
-    inputs on example values.
+    inputs on example values. A segment's share of the time is that of `predict_us(graph)` in all:
+    where the program spends its time there is most to gain.
     """
     distinct = parts.distinct()
     fixed = fixed_nodes(parts.whole, frozen)
-    size = {inner: len(inner.nodes) * len(segments) for inner, segments in distinct.items()}
-    total = sum(size.values())
-    worthwhile = [g for g in sorted(size, key=size.__getitem__) if size[g] > _LEAST_SHARE * total]
+    time_us = {inner: predict_us(inner) * len(segments) for inner, segments in distinct.items()}
+    least_us = _LEAST_SHARE * sum(time_us.values())
+    ranked = sorted(time_us, key=time_us.__getitem__, reverse=True)
+    worthwhile = [inner for inner in ranked if time_us[inner] > least_us]
     examples = _examples(parts.whole, [distinct[inner][0] for inner in worthwhile], evaluate)
     replacements: dict[Graph, Replacement] = {}
     rules: Counter[str] = Counter()
     gains: list[tuple[int, float]] = []
     left_s = options.time_limit_s
-    for number, inner in enumerate(reversed(worthwhile)):
-        later = sum(size[g] for g in worthwhile[: len(worthwhile) - number])
-        share_s = left_s * size[inner] / later
+    for number, inner in enumerate(worthwhile):
+        share_s = left_s * time_us[inner] / sum(time_us[g] for g in worthwhile[number:])
         segments = distinct[inner]
         result = optimize(
             Program(inner, symbols=program.symbols),
@@ -120,6 +127,8 @@ def optimize_segments(
             gains.append((len(segments), result.report.speedup or 1.0))
             for rule, count in result.report.rules.items():
                 rules[rule] += count * len(segments)
+        if result.is_interrupted:
+            break
     if not replacements:
         return None
     assembled = parts.assemble(replacements)

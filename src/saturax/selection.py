@@ -88,7 +88,8 @@ def select_by_measuring(
         found.usual,
         run.report.candidates,
         lambda: run.remaining_s,
-        lambda detail: run.on_progress("select", detail),
+        run.options.limits.variations,
+        lambda detail: run.tell("select", detail),
     )
     try:
         with run.stage("select") as notes:
@@ -118,6 +119,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "seed": options.seed,
         "on_compiled": run.exclude_compilation,
         "devices": run.devices,
+        "on_ran": run.count_running,
     }
     if run.frozen is None:
         return Contest(**common)

@@ -91,6 +91,7 @@ def extract(
     count: int = 1,
     evaluate: Evaluate | None = None,
     iterations: int | None = None,
+    close_enough: float = _CLOSED,
     seed: int = 0,
     on_progress: Callable[[StageNote], None] | None = None,
 ) -> Extraction:
@@ -99,8 +100,9 @@ def extract(
     `initial` (the original program) is the first incumbent. `evaluate`, if given, is the true
     objective in microseconds and decides everything; prices only propose. With `iterations`, at
     most that many neighbourhoods are solved and the whole problem is not solved exactly, so that
-    the result is the same for the same seed whenever the time limit suffices. Ctrl-C ends the
-    search and returns the best so far.
+    the result is the same for the same seed whenever the time limit suffices. The search ends when
+    (cost − bound) / bound is proven to be `close_enough`. Ctrl-C ends it, too, and returns the best
+    so far.
 
     >>> problem = Problem.build(2, [(0, 1.0, [1]), (0, 9.0, []), (1, 2.0, [])], [0])
     >>> extract(problem, time_limit_s=0, initial={0: 1}).cost_us
@@ -113,7 +115,7 @@ def extract(
         InfeasibleProblemError: no selection of finite cost exists, and `initial` is not given.
     """
     started = time.monotonic()
-    run = _Run(problem, evaluate, started, started + time_limit_s, on_progress)
+    run = _Run(problem, evaluate, started, started + time_limit_s, close_enough, on_progress)
     if initial is not None:
         run.offer(restrict(problem, initial))
     if time_limit_s <= 0:
@@ -139,12 +141,14 @@ class _Run:
         evaluate: Evaluate | None,
         started: float,
         deadline: float,
+        close_enough: float,
         on_progress: Callable[[StageNote], None] | None,
     ) -> None:
         self.problem = problem
         self.evaluate = evaluate
         self.deadline = deadline
         self.limit_s = deadline - started
+        self.close_enough = close_enough
         self.stage_started = started
         self.on_progress = on_progress
         self.best: Selection | None = None
@@ -186,8 +190,13 @@ class _Run:
             self.on_progress(self.stages[-1])
 
     def is_closed(self) -> bool:
-        """Whether the incumbent is proven optimal."""
-        return self.evaluate is None and self.best_us <= self.bound_us * (1 + _CLOSED)
+        """Whether the incumbent is proven to be as close to the optimum as was asked."""
+        return self.evaluate is None and self.best_us <= self.bound_us * (1 + self.close_enough)
+
+    def closed_reason(self) -> str:
+        """How close it is proven to be."""
+        is_optimal = self.best_us <= self.bound_us * (1 + _CLOSED)
+        return "optimal" if is_optimal else "close enough"
 
     def search(self, solver: SolverProcess, count: int, iterations: int | None, seed: int) -> str:
         """All stages; the reason for stopping."""
@@ -267,12 +276,12 @@ class _Run:
         self.bound_us = reduced.offset_us + bound_us
         self.note("relaxation", status)
         if self.is_closed():
-            return "optimal"
+            return self.closed_reason()
         may_solve = iterations is None and problem.node_count <= _EXACT_NODES
         is_small = problem.node_count <= _EXACT_FIRST_NODES
         halfway = time.monotonic() + 0.5 * max(until - time.monotonic(), 0.0)
         if may_solve and is_small and self._solve(reduced, pool, solver, halfway):
-            return "optimal"
+            return self.closed_reason()
         found = neighbourhood_search(
             problem,
             next(iter(pool))[0],
@@ -289,9 +298,9 @@ class _Run:
             self._offer_reduced(reduced, selection)
         self.note("neighbourhoods", f"{found.iterations} rounds; {found.stop_reason}")
         if self.is_closed():
-            return "optimal"
+            return self.closed_reason()
         if may_solve and not is_small and self._solve(reduced, pool, solver, until):
-            return "optimal"
+            return self.closed_reason()
         return "time limit" if time.monotonic() >= until else found.stop_reason
 
     def _solve(self, reduced: Reduced, pool: Pool, solver: SolverProcess, deadline: float) -> bool:

@@ -12,11 +12,15 @@ import numpy as np
 
 @dataclass
 class StageReport:
-    """How long a stage took (wall time, seconds) and what it has to say, as name → value."""
+    """How long a stage took (wall time, seconds) and what it has to say, as name → value.
+
+    `xla_seconds` are those in which XLA compiled programs, or ran them to check or time them.
+    """
 
     name: str
     seconds: float
     notes: dict[str, Any] = field(default_factory=dict)
+    xla_seconds: float = 0.0
 
 
 @dataclass
@@ -133,6 +137,16 @@ class Report:
     def seconds(self) -> float:
         """Wall time of all stages."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def xla_seconds(self) -> float:
+        """The part of it in which XLA compiled or ran programs."""
+        return sum(stage.xla_seconds for stage in self.stages)
+
+    @property
+    def own_seconds(self) -> float:
+        """The part of it that saturax itself took."""
+        return self.seconds - self.xla_seconds
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,137 @@
+"""Deadlines, Ctrl-C and failures in the middle of every stage: the best so far, and the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from running import QUICK, assert_equal, matrix_chain, run
+from test_partition import arguments, network
+
+import saturax
+from saturax import Options, OptionsError, pipeline
+from saturax.effort import EFFORTS
+
+_FUNCTION, _ARGUMENTS = matrix_chain(384)
+_STAGES = ["calibrate", "saturate", "price", "extract", "prepare", "select", "refine", "confirm"]
+_LIMIT_S = 30.0
+_OPTIONS = dataclasses.replace(QUICK, time_limit_s=_LIMIT_S)
+
+
+class _Clock:
+    """The machine's clock, which can be put forward; runs of programs are timed by another one."""
+
+    def __init__(self):
+        self.ahead_s = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.ahead_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = _Clock()
+    monkeypatch.setattr("saturax.run.time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("stage", _STAGES)
+def test_a_deadline_within_a_stage_ends_with_a_program_and_a_reason(stage, clock):
+    def be_late(name, detail):
+        if name == stage and clock.ahead_s == 0:
+            clock.ahead_s = 2 * _LIMIT_S
+
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_OPTIONS, on_progress=be_late)
+    assert clock.ahead_s > 0
+    assert_equal(run(result.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
+    report = result.report
+    assert (report.outcome == "optimized") == (not report.reason)
+    assert not [warning for warning in report.warnings if "error" in warning]
+    # The first candidate is compiled, checked and timed in any case.
+    assert report.candidates[0].verified
+    assert report.candidates[0].ratio is not None
+
+
+def test_a_time_limit_that_is_over_is_the_reason(clock, monkeypatch):
+    monkeypatch.setattr(pipeline, "select_by_measuring", lambda *arguments: None)
+
+    def be_late(name, detail):
+        clock.ahead_s = 2 * _LIMIT_S if name == "prepare" else 0.0
+
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_OPTIONS, on_progress=be_late)
+    assert result.report.outcome == "original"
+    assert (
+        result.report.reason == "the time limit of 30 s was over before any other program was tried"
+    )
+
+
+def test_progress_tells_what_is_left():
+    told = []
+    saturax.optimize(
+        _FUNCTION,
+        *_ARGUMENTS,
+        options=Options(time_limit_s=40, measure=False, cache=False),
+        on_progress=lambda stage, detail: told.append((stage, detail)),
+    )
+    assert ("saturate", "") in told
+    assert any(s == "saturate" and d in ("at most 40 s left", "at most 39 s left") for s, d in told)
+
+
+@pytest.fixture
+def in_segments(monkeypatch):
+    """A program that is optimised in segments only."""
+    monkeypatch.setattr(pipeline, "_LARGEST_WHOLE", 600)
+    return arguments(24), Options(time_limit_s=240, candidates=2, cache=False)
+
+
+def test_a_segment_that_fails_leaves_the_others(in_segments, monkeypatch):
+    inputs, options = in_segments
+    searched = []
+
+    def search(run, equalities, *more):
+        searched.append(equalities.graph)
+        raise MemoryError("too many e-nodes")
+
+    monkeypatch.setattr(pipeline, "search", search)
+    result = saturax.optimize(network, *inputs, options=options)
+    assert searched
+    assert_equal(run(result.program, inputs), [network(*inputs)], 1e-4)
+    assert result.report.outcome == "original"
+    (warning,) = {w for w in result.report.warnings if "segment of" in w}
+    assert "internal error, please report it: MemoryError('too many e-nodes')" in warning
+
+
+def test_ctrl_c_within_a_segment_ends_all_of_it(in_segments):
+    inputs, options = in_segments
+    begun = []
+
+    def interrupt(stage, detail):
+        if stage == "saturate" and not detail:
+            begun.append(stage)
+            raise KeyboardInterrupt
+
+    result = saturax.optimize(network, *inputs, options=options, on_progress=interrupt)
+    assert len(begun) == 1
+    assert result.is_interrupted
+    assert result.report.reason == "it was interrupted"
+    assert_equal(run(result.program, inputs), [network(*inputs)], 1e-4)
+
+
+def test_more_effort_takes_more():
+    low, medium, high = map(dataclasses.astuple, EFFORTS.values())
+    assert all(a <= b <= c for a, b, c in zip(low, medium, high, strict=True))
+    with pytest.raises(OptionsError, match="effort: expected one of low, medium, high, got 'most'"):
+        Options(effort="most")
+
+
+def test_seconds_of_xla_are_told_apart():
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    report = result.report
+    by_name = {stage.name: stage for stage in report.stages}
+    assert by_name["saturate"].xla_seconds == 0
+    assert 0 < by_name["prepare"].xla_seconds <= by_name["prepare"].seconds
+    assert 0.5 * by_name["confirm"].seconds < by_name["confirm"].xla_seconds
+    assert report.own_seconds == pytest.approx(report.seconds - report.xla_seconds)
+    assert np.isfinite(report.own_seconds)
