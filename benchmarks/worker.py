@@ -278,6 +278,10 @@ def task_of(known: Mapping[str, Any]) -> Task:
 
 def answer_to(request: str, known: dict[str, Any]) -> dict[str, Any]:
     """The answer to one of the requests that the benchmarks make."""
+    if request == "ablate":
+        from .ablations import ablate  # which builds on this module
+
+        return ablate(task_of(known["task"]), known["groups"])
     requests: dict[str, Callable[[], dict[str, Any]]] = {
         "calibrate": lambda: calibrate(known["database"]),
         "try": lambda: try_system(task_of(known["task"]), known["system"]),
