@@ -105,10 +105,9 @@ MEASURED = (
     ),
     Variant("segments", "half as large", patch=segments_of(0.5)),
     Variant("segments", "twice as large", patch=segments_of(2.0)),
-    *(
-        Variant("effort", f"{limit:g} s", {"time_limit_s": limit})
-        for limit in _EFFORTS_S
-    ),
+    *(Variant("effort", f"{limit:g} s", {"time_limit_s": limit}) for limit in _EFFORTS_S),
+    Variant("effort", "low", {"effort": "low"}),
+    Variant("effort", "high", {"effort": "high"}),
 )  # fmt: skip
 
 

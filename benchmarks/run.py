@@ -27,6 +27,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from saturax.effort import EFFORTS
 from saturax.options import NUMERICS, Options
 
 from .apart import run_apart
@@ -134,6 +135,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="keep the rows of the file that are there already")
     options = parser.add_argument_group("saturax's options")
     options.add_argument("--time-limit", type=float, help="seconds of a search (default 12)")
+    options.add_argument("--effort", choices=EFFORTS, default=defaults.effort)
     options.add_argument("--numerics", choices=NUMERICS, default=defaults.numerics)
     options.add_argument("--candidates", type=int, default=defaults.candidates)
     options.add_argument("--node-limit", type=int, default=defaults.node_limit)
@@ -170,6 +172,7 @@ def saturax_options(parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields of `saturax.Options` that the command line sets, as JSON."""
     return {
         "time_limit_s": parsed.time_limit,
+        "effort": parsed.effort,
         "numerics": parsed.numerics,
         "candidates": parsed.candidates,
         "node_limit": parsed.node_limit,
