@@ -42,7 +42,7 @@ def draw(
         given = None if examples is None else examples[index]
         example = None if given is None else np.asarray(given)
         if distribution == "given" and example is not None:
-            arrays.append(example.astype(numpy_dtype(type.dtype)))
+            arrays.append(example.astype(numpy_dtype(type.dtype), copy=False))
         elif is_float(type.dtype) or is_complex(type.dtype):
             arrays.append(_floats(generator, distribution, type, example, gain))
         else:

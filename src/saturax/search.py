@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -149,19 +150,20 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
     it searches again, because predictions are optimistic.
     """
-    longest_s = run.options.limits.extraction_s
+    left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
     is_greedy = run.options.extraction == "greedy"
     with run.stage("extract") as notes:
         for again in range(_EXTRACTION_ROUNDS, 0, -1):
-            limit_s = min(longest_s, run.share_s(_EXTRACTION_SHARE)) / again
+            started = time.monotonic()
             extraction = extract(
                 found.formulation.problem,
-                time_limit_s=0.0 if is_greedy else limit_s,
+                time_limit_s=0.0 if is_greedy else left_s / again,
                 initial=found.best,
                 count=run.options.candidates,
                 close_enough=_CLOSE_ENOUGH,
                 seed=run.options.seed,
             )
+            left_s = max(0.0, left_s - (time.monotonic() - started))
             kernels = found.formulation.used_kernels(extraction.selections)
             if again == 1 or not pricing.complete(kernels):
                 break
