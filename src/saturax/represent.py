@@ -47,14 +47,14 @@ def represent(
     equalities: Equalities | None = None,
     frozen: frozenset[int] = frozenset(),
     *,
-    zeros_absorb: bool = False,
+    assumes_finite: bool = False,
 ) -> Represented:
     """Put every node of `graph` into a new e-graph, and what proposals say is equal.
 
     `frozen` are the numbers of the parameters whose values are fixed before the program runs; with
-    `zeros_absorb`, 0 · x is known to be 0 whatever x is (numerics class FINITE).
+    `assumes_finite`, they are all taken to be finite (numerics class FINITE).
     """
-    egraph = EGraph(FactAnalysis(frozen, zeros_absorb=zeros_absorb), is_commutative)
+    egraph = EGraph(FactAnalysis(frozen, assumes_finite=assumes_finite), is_commutative)
     ids: list[int] = []
     for node in graph.nodes if equalities is None else equalities.nodes:
         children = tuple(ids[operand] for operand in node.operands)

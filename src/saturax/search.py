@@ -91,8 +91,8 @@ def search(
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
-            zeros_absorb = numerics_of(run.options) >= Numerics.FINITE
-            represented = represent(graph, equalities, frozen, zeros_absorb=zeros_absorb)
+            assumes_finite = numerics_of(run.options) >= Numerics.FINITE
+            represented = represent(graph, equalities, frozen, assumes_finite=assumes_finite)
             limits = _limits(run, graph)
             saturation = saturate(represented.egraph, rules, limits)
             notes |= {

@@ -283,7 +283,7 @@ class _Pair:
             "user",
             self.equation,
             FAMILY,
-            uses_facts=False,
+            asks_facts=False,
             structured=(),
             # Growth is bounded by the limits of a search; a user's rule may be undirected.
             expansive=True,

@@ -142,18 +142,18 @@ def _wrong_matrix(bits: int, x: np.ndarray[Any, Any]) -> str | None:
     return None
 
 
-def facts_of_graph(graph: Graph, *, zeros_absorb: bool = False) -> list[Facts]:
+def facts_of_graph(graph: Graph, *, assumes_finite: bool = False) -> list[Facts]:
     """What the analysis says of every node."""
-    analysis, found = FactAnalysis(zeros_absorb=zeros_absorb), []
+    analysis, found = FactAnalysis(assumes_finite=assumes_finite), []
     for node in graph.nodes:
         children = tuple(found[i] for i in node.operands)
         found.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
     return found
 
 
-def check_claims(graph: Graph, inputs: list[Any], *, zeros_absorb: bool = False) -> int:
+def check_claims(graph: Graph, inputs: list[Any], *, assumes_finite: bool = False) -> int:
     """Compare facts with values; return how many nodes something is known of."""
-    facts = facts_of_graph(graph, zeros_absorb=zeros_absorb)
+    facts = facts_of_graph(graph, assumes_finite=assumes_finite)
     values = evaluate_nodes(graph, inputs)
     for index, (told, value) in enumerate(zip(facts, values, strict=True)):
         claim = wrong(told, value)
@@ -261,7 +261,7 @@ def test_facts_of_many_random_programs_hold() -> None:
     _check_random_programs(range(1000, 20_000))
 
 
-def test_zeros_absorb_holds_of_finite_values() -> None:
+def test_assumes_finite_holds_of_finite_values() -> None:
     for seed in range(300):
         programs = Programs(seed)
         graph = programs.graph(12)
@@ -271,7 +271,7 @@ def test_zeros_absorb_holds_of_finite_values() -> None:
         except UnsupportedError:
             continue
         if all(np.isfinite(v.astype(np.complex128)).all() for v in values):
-            check_claims(graph, inputs, zeros_absorb=True)
+            check_claims(graph, inputs, assumes_finite=True)
 
 
 # ------------------------------------------------------------------ the check is tested, too

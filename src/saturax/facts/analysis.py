@@ -7,6 +7,7 @@ from typing import Any
 
 from saturax.facts import elementwise, movement, ordering, sums
 from saturax.facts.affine import affine_bounds, fitting
+from saturax.facts.finiteness import is_finite_literal, stays_finite
 from saturax.facts.literals import literal_known
 from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
 from saturax.graph.types import TensorType, TupleType, Type
@@ -43,19 +44,21 @@ _PRODUCTS: dict[str, Callable[..., Known]] = {
     "binary": elementwise.binary,
     "dot_general": sums.dot_general,
 }
-"""Operations for which it matters whether both operands are one value, and what 0 · x is."""
+"""Operations for which it matters whether both operands are one value."""
 
 
 class FactAnalysis:
     """Derives `Facts` for new e-nodes and joins them when classes merge.
 
     `frozen` are the numbers of the parameters whose values are fixed before the program runs. With
-    `zeros_absorb`, 0 · x is taken to be 0 even if x may be infinite or NaN (numerics class FINITE).
+    `assumes_finite` (numerics class FINITE), parameters are taken to be finite.
     """
 
-    def __init__(self, frozen: frozenset[int] = frozenset(), *, zeros_absorb: bool = False) -> None:
+    def __init__(
+        self, frozen: frozenset[int] = frozenset(), *, assumes_finite: bool = False
+    ) -> None:
         self._frozen = frozen
-        self._zeros_absorb = zeros_absorb
+        self._assumes_finite = assumes_finite
         # Of e-nodes with children: many are alike in all but which children these are.
         self._made: dict[tuple[Any, ...], Facts] = {}
 
@@ -87,16 +90,22 @@ class FactAnalysis:
     ) -> Facts:
         known = self._known(op, attributes, children, type, is_same)
         is_frozen = not op.startswith("stablehlo.") and all(x.is_frozen for x in children)
+        if self._assumes_finite and stays_finite(op, attributes, children, type, known):
+            return Facts(type, None, is_frozen, known, True)
         if known == NOTHING:
             return frozen(type) if is_frozen else unknown(type)
         return Facts(type, None, is_frozen, known)
 
     def _leaf(self, op: str, attributes: tuple[Any, ...], type: Type) -> Facts:
+        assumes = self._assumes_finite
         if op == "constant":
-            return Facts(type, attributes[0], True, literal_known(attributes[0]))
+            c = attributes[0]
+            return Facts(type, c, True, literal_known(c), assumes and is_finite_literal(c))
         if op == "iota":
-            return Facts(type, None, True, _iota(attributes[0], attributes[1]))
+            return Facts(type, None, True, _iota(attributes[0], attributes[1]), assumes)
         is_frozen = op == "parameter" and attributes[0] in self._frozen
+        if assumes:
+            return Facts(type, None, is_frozen, NOTHING, op == "parameter")
         return frozen(type) if is_frozen else unknown(type)
 
     def _known(
@@ -119,7 +128,7 @@ class FactAnalysis:
             return transfer(attributes, children, type)
         products = _PRODUCTS.get(op)
         if products is not None:
-            return products(attributes, children, type, is_same, self._zeros_absorb)
+            return products(attributes, children, type, is_same)
         transfer = _MOVEMENT.get(op)
         if transfer is None or all(x.known is NOTHING for x in children):
             return NOTHING

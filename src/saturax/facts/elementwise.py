@@ -84,11 +84,8 @@ def binary(
     children: Sequence[Facts],
     type: TensorType,
     is_same: bool = False,
-    zeros_absorb: bool = False,
 ) -> Known:
-    """What is known of f(x, y). `is_same`: both are one value. `zeros_absorb`: 0 times anything
-    may be taken to be 0.
-    """
+    """What is known of f(x, y). `is_same`: both are one value."""
     (f,), (x, y) = attributes, children
     source = tensor_type(x)
     left, right = range_of(x), range_of(y)
@@ -104,10 +101,10 @@ def binary(
     symmetric = x.known.matrix & y.known.matrix & SYMMETRIC
     return Known(
         found,
-        symmetric | _pattern(f, x, y, zeros_absorb),
+        symmetric | _pattern(f, x, y),
         fitting(_affine_binary(f, x.known.affine, y.known.affine), type),
         (),
-        _zeros(f, x, y, zeros_absorb),
+        _zeros(f, x, y),
     )
 
 
@@ -130,10 +127,10 @@ _BOTH = frozenset({"add", "subtract", "maximum", "minimum", "or", "xor"})
 """Functions with f(0, 0) = 0."""
 
 
-def is_absorbed(other: Facts, zeros_absorb: bool) -> bool:
+def is_absorbed(other: Facts) -> bool:
     """Whether 0 times any element of `other` is 0."""
     found = range_of(other)
-    return zeros_absorb or (found is not None and is_finite_range(found))
+    return other.assumed_finite or (found is not None and is_finite_range(found))
 
 
 def _bits(facts: Facts) -> int:
@@ -142,7 +139,7 @@ def _bits(facts: Facts) -> int:
     return DIAGONAL if zero else facts.known.matrix & DIAGONAL
 
 
-def _pattern(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> int:
+def _pattern(f: str, x: Facts, y: Facts) -> int:
     """Bits about zeros and the diagonal of f(x, y)."""
     units = x.known.matrix & y.known.matrix & UNIT
     if f in _BOTH:
@@ -151,21 +148,21 @@ def _pattern(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> int:
     if f == "and":
         return _bits(x) | _bits(y) | units
     if f == "multiply":
-        left = _bits(x) if is_absorbed(y, zeros_absorb) else 0
-        right = _bits(y) if is_absorbed(x, zeros_absorb) else 0
+        left = _bits(x) if is_absorbed(y) else 0
+        right = _bits(y) if is_absorbed(x) else 0
         return left | right | (_bits(x) & _bits(y)) | units
     return 0
 
 
-def _zeros(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> tuple[Box, ...]:
+def _zeros(f: str, x: Facts, y: Facts) -> tuple[Box, ...]:
     left, right = all_zero_boxes(x), all_zero_boxes(y)
     if f in _BOTH:
         return shared(left, right)
     if f == "and":
         return distinct((*left, *right))
     if f == "multiply":
-        kept = left if is_absorbed(y, zeros_absorb) else ()
-        more = right if is_absorbed(x, zeros_absorb) else ()
+        kept = left if is_absorbed(y) else ()
+        more = right if is_absorbed(x) else ()
         return distinct((*kept, *more, *shared(left, right)))
     return ()
 

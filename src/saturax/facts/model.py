@@ -66,18 +66,20 @@ NOTHING = Known()
 class Facts:
     """Facts about one value of `type`. `constant`: its value, if known. `is_frozen`: it depends on
     constants and frozen parameters only, so it can be computed before the program runs. `known` is
-    what else is known of a tensor.
+    what else is known of a tensor. `assumed_finite`: the class FINITE may take every element to be
+    a number (`saturax.facts.finiteness`); always false where that class is not admitted.
     """
 
     type: Type
     constant: Literal | None = None
     is_frozen: bool = False
     known: Known = NOTHING
+    assumed_finite: bool = False
     refinements: int = field(default=0, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = (self.type, self.constant, self.is_frozen, self.known)
+        parts = (self.type, self.constant, self.is_frozen, self.known, self.assumed_finite)
         object.__setattr__(self, "_hash", hash(parts))
 
     def __hash__(self) -> int:
@@ -111,9 +113,11 @@ def join(a: Facts, b: Facts) -> Facts:
         known = _join_known(known, b.known)
         count += known != a.known
     constant, is_frozen = a.constant or b.constant, a.is_frozen or b.is_frozen
-    if constant is a.constant and is_frozen == a.is_frozen and known == a.known:
-        return a
-    return Facts(a.type, constant, is_frozen, known, count)
+    finite = a.assumed_finite or b.assumed_finite
+    if (constant, is_frozen, finite) == (a.constant, a.is_frozen, a.assumed_finite):
+        if known == a.known:
+            return a
+    return Facts(a.type, constant, is_frozen, known, finite, count)
 
 
 def _join_known(a: Known, b: Known) -> Known:

@@ -94,7 +94,7 @@ def where_proved(
         numerics=numerics,
         equation=f"{general.equation} (where facts prove that)",
         family=module.rpartition(".")[2],
-        uses_facts=True,
+        asks_facts=True,
         examples=examples,
     )
 

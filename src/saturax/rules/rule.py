@@ -24,8 +24,11 @@ import numpy as np
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, RecipeStep
 from saturax.errors import RuleError, TypeInferenceError
+from saturax.facts.finiteness import is_finite_literal
 from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.literal import Literal
 from saturax.graph.types import Type
+from saturax.rules.facts import facts_of
 
 
 class Numerics(IntEnum):
@@ -69,10 +72,11 @@ class Rule:
     """A directed equation between programs; see the module's text for the fields' meaning.
 
     `structured` maps a generated attribute variable to the tuple of literals and placeholders that
-    its value must match. `family` is the module that the rule lives in. An `expansive` rule may
-    grow the e-graph without bound when it runs alone. `examples(rng)` draws attribute values and
-    operand types (or constant operands, as `Literal`, or computed ones, as a `Graph` with one
-    output), by name, for tests of a rule whose left side is hard to meet at random.
+    its value must match. `family` is the module that the rule lives in. With `asks_facts`, the
+    right side asks what is known of its operands. An `expansive` rule may grow the e-graph without
+    bound when it runs alone. `examples(rng)` draws attribute values and operand types (or constant
+    operands, as `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a
+    rule whose left side is hard to meet at random.
     """
 
     name: str
@@ -83,10 +87,20 @@ class Rule:
     source: str
     equation: str
     family: str
-    uses_facts: bool
+    asks_facts: bool
     structured: tuple[tuple[str, tuple[Any, ...]], ...]
     expansive: bool = False
     examples: Examples | None = None
+
+    @property
+    def uses_facts(self) -> bool:
+        """Whether the right side depends on what is known: it asks, or it needs numbers."""
+        return self.asks_facts or self.needs_numbers
+
+    @property
+    def needs_numbers(self) -> bool:
+        """Whether the equation holds of finite operands only."""
+        return self.numerics >= FINITE
 
     def apply(
         self,
@@ -102,6 +116,8 @@ class Rule:
             if not _bind(shape, bound.pop(name), bound):
                 return None
         arguments = {**bound, **operands}
+        if self.needs_numbers and not all(map(_is_number, arguments.values())):
+            return None
         try:
             return self.right(**{name: arguments[name] for name in self.parameters})
         except (_DoesNotApply, TypeInferenceError) as reason:
@@ -210,6 +226,13 @@ def _bind(shape: Any, value: Any, bound: dict[str, Any]) -> bool:
         fits = isinstance(value, tuple) and len(value) == len(shape)
         return fits and all(_bind(s, v, bound) for s, v in zip(shape, value, strict=True))
     return bool(shape == value)
+
+
+def _is_number(argument: Any) -> bool:
+    """Whether an operand or a constant may be taken to be finite; other attributes are."""
+    if isinstance(argument, Literal):
+        return is_finite_literal(argument)
+    return not isinstance(argument, Value) or facts_of(argument).assumed_finite
 
 
 def _describe(arguments: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ LARGEST_GROWTH = 64
 def check_engine(instance: Instance) -> tuple[str, str] | None:
     """Saturate the left side with the rule alone: what failed, and why; or None."""
     rule = instance.rule
-    egraph = EGraph(FactAnalysis(zeros_absorb=rule.numerics >= Numerics.FINITE), is_commutative)
+    egraph = EGraph(FactAnalysis(assumes_finite=rule.numerics >= Numerics.FINITE), is_commutative)
     root = _add(egraph, instance.left)
     start = egraph.node_count
     limits = Limits(time_limit_s=5.0, node_limit=2000, iteration_limit=ITERATIONS)

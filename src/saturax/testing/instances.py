@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -235,13 +236,16 @@ def _assign(rule: Rule, draw: Draw) -> _Assignment | None:
     if assignment.solve(rule.pattern, None) is None:
         return None
     if rule.uses_facts:
-        _draw_facts(assignment, rule.pattern.variables)
+        _draw_facts(assignment, rule)
     return assignment
 
 
-def _draw_facts(assignment: _Assignment, names: Sequence[str]) -> None:
-    """Make some operands constants or computed, unless the rule's author chose which."""
-    draw = assignment.draw
+def _draw_facts(assignment: _Assignment, rule: Rule) -> None:
+    """Make some operands constants or computed, unless the rule's author chose which.
+
+    A rule that asks nothing, but holds of numbers only, must refuse some constants.
+    """
+    draw, names = assignment.draw, rule.pattern.variables
     if any(name in assignment.literals or name in assignment.computed for name in names):
         return
     share = draw.pick((0.0, 0.5, 0.5, 1.0))
@@ -252,7 +256,7 @@ def _draw_facts(assignment: _Assignment, names: Sequence[str]) -> None:
             assignment.literals[name] = (
                 structured_literal(draw, type) if structured else draw.literal(type)
             )
-        elif draw.chance(0.3):
+        elif rule.asks_facts and draw.chance(0.3):
             graph = computed_operand(draw, type)
             if graph is not None:
                 assignment.computed[name] = graph
@@ -317,18 +321,19 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
         if name in names:
             operands[name] = builder.make("constant", (literal,), ())
     if rule.uses_facts:
-        facts = _facts(builder, zeros_absorb=rule.numerics >= Numerics.FINITE)
+        facts = _facts(builder, assumes_finite=rule.numerics >= Numerics.FINITE)
         for name, operand in operands.items():
             fixed = name in frozen
-            operand.facts = Facts(operand.type, None, True) if fixed else facts[operand.index]
+            told = facts[operand.index]
+            operand.facts = dataclasses.replace(told, is_frozen=True) if fixed else told
     build = _build_left if is_left else _build_right
     output = build(rule, assignment, builder, operands)
     return None if output is None else builder.finish([output])
 
 
-def _facts(builder: GraphBuilder, *, zeros_absorb: bool) -> list[Facts]:
+def _facts(builder: GraphBuilder, *, assumes_finite: bool) -> list[Facts]:
     """What the e-graph's analysis knows of the nodes so far."""
-    analysis = FactAnalysis(zeros_absorb=zeros_absorb)
+    analysis = FactAnalysis(assumes_finite=assumes_finite)
     facts: list[Facts] = []
     for node in builder.nodes:
         children = tuple(facts[i] for i in node.operands)

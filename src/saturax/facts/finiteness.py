@@ -1,0 +1,90 @@
+"""What the numerics class FINITE may take to be finite.
+
+Its rules hold of numbers. They take inputs, and what is computed of finite values, to be numbers,
+but not what a NaN or an infinity may have gone into that the program itself writes down: were
+x ≠ x false for the constant NaN, the e-graph would prove false = true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from saturax.facts.model import Facts, Known, tensor_type
+from saturax.facts.ranges import FALSE, REALS, TRUE, is_finite_range
+from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal
+from saturax.graph.ops.reduction import ReduceWindow
+from saturax.graph.types import TensorType, Type, is_complex, is_float
+
+_EXTREMA = ("maximum", "minimum")
+
+
+def stays_finite(
+    op: str, attributes: tuple[Any, ...], children: Sequence[Facts], type: Type, known: Known
+) -> bool:
+    """Whether a node with operands may be taken to be finite; `known` is what is known of it."""
+    if isinstance(type, TensorType) and _is_proved(type, known):
+        return True
+    if op == "ternary" and attributes[0] == "select" and children[0].known.range in (TRUE, FALSE):
+        return children[1 if children[0].known.range == TRUE else 2].assumed_finite
+    if not all(child.assumed_finite for child in children):
+        return False
+    if op in _OF_NOTHING and _takes_nothing(op, attributes, children):
+        return False
+    # Functions of constants are proved to be finite, or nothing is assumed: log 0 = -∞.
+    if op in ("unary", "binary") and all(child.constant is not None for child in children):
+        return False
+    return not any(map(_has_special_constant, attributes))
+
+
+def is_finite_literal(literal: Literal) -> bool:
+    """Whether no element of a constant is infinite or NaN."""
+    dtype = literal.type.dtype
+    if literal.type.size == 0 or not (is_float(dtype) or is_complex(dtype)):
+        return True
+    return bool(np.isfinite(literal.data.astype(np.complex128)).all())
+
+
+def _is_proved(type: TensorType, known: Known) -> bool:
+    if not (is_float(type.dtype) or is_complex(type.dtype)):
+        return True
+    return type.dtype in REALS and known.range is not None and is_finite_range(known.range)
+
+
+_OF_NOTHING = frozenset({"reduce", "reduce_window", "arg_reduce"})
+"""Operations that give the identity of their function where they combine no elements."""
+
+
+def _takes_nothing(op: str, attributes: tuple[Any, ...], children: Sequence[Facts]) -> bool:
+    """Whether an extremum may be of no elements: it is infinite."""
+    if attributes[0] not in _EXTREMA:
+        return False
+    shape = tensor_type(children[0]).shape
+    if op == "reduce":
+        return any(shape[d] == 0 for d in attributes[1])
+    if op == "arg_reduce":
+        return shape[attributes[1]] == 0
+    window = ReduceWindow(*attributes[1])
+    sides = zip(window.padding, window.size, shape, strict=True)
+    meets_some = all(max(low, high) < size and n > 0 for (low, high), size, n in sides)
+    is_dense = {*window.base_dilation, *window.window_dilation} <= {1}
+    return not (meets_some and is_dense)
+
+
+def _has_special_constant(attribute: Any) -> bool:
+    """Whether a NaN or an infinity is written down in a region."""
+    return isinstance(attribute, Graph) and _writes_special(attribute)
+
+
+@lru_cache(maxsize=256)
+def _writes_special(graph: Graph) -> bool:
+    return any(
+        (isinstance(attribute, Literal) and not is_finite_literal(attribute))
+        or _has_special_constant(attribute)
+        for node in graph.nodes
+        for attribute in node.attributes
+    )
