@@ -8,6 +8,7 @@ from saturax.egraph import EGraph
 from saturax.facts import FactAnalysis
 from saturax.graph.ir import Graph
 from saturax.graph.ops import is_commutative
+from saturax.numerics import BITWISE, Numerics
 from saturax.proposals.equality import Equalities
 
 
@@ -46,15 +47,14 @@ def represent(
     graph: Graph,
     equalities: Equalities | None = None,
     frozen: frozenset[int] = frozenset(),
-    *,
-    assumes_finite: bool = False,
+    numerics: Numerics = BITWISE,
 ) -> Represented:
     """Put every node of `graph` into a new e-graph, and what proposals say is equal.
 
-    `frozen` are the numbers of the parameters whose values are fixed before the program runs; with
-    `assumes_finite`, they are all taken to be finite (numerics class FINITE).
+    `frozen` are the numbers of the parameters whose values are fixed before the program runs;
+    what is known of values is true in the sense of `numerics`.
     """
-    egraph = EGraph(FactAnalysis(frozen, assumes_finite=assumes_finite), is_commutative)
+    egraph = EGraph(FactAnalysis(frozen, numerics), is_commutative)
     ids: list[int] = []
     for node in graph.nodes if equalities is None else equalities.nodes:
         children = tuple(ids[operand] for operand in node.operands)

@@ -91,8 +91,7 @@ def search(
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
-            assumes_finite = numerics_of(run.options) >= Numerics.FINITE
-            represented = represent(graph, equalities, frozen, assumes_finite=assumes_finite)
+            represented = represent(graph, equalities, frozen, numerics_of(run.options))
             limits = _limits(run, graph)
             saturation = saturate(represented.egraph, rules, limits)
             notes |= {

@@ -11,6 +11,7 @@ from saturax.facts.finiteness import is_finite_literal, stays_finite
 from saturax.facts.literals import literal_known
 from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
 from saturax.graph.types import TensorType, TupleType, Type
+from saturax.numerics import BITWISE, FINITE, ROUNDING, Numerics
 
 Transfer = Callable[[Any, Sequence[Facts], TensorType], Known]
 
@@ -44,21 +45,21 @@ _PRODUCTS: dict[str, Callable[..., Known]] = {
     "binary": elementwise.binary,
     "dot_general": sums.dot_general,
 }
-"""Operations for which it matters whether both operands are one value."""
+"""Operations for which it matters whether both operands are one value, and what 0 · x is."""
 
 
 class FactAnalysis:
     """Derives `Facts` for new e-nodes and joins them when classes merge.
 
-    `frozen` are the numbers of the parameters whose values are fixed before the program runs. With
-    `assumes_finite` (numerics class FINITE), parameters are taken to be finite.
+    `frozen` are the numbers of the parameters whose values are fixed before the program runs. Facts
+    are true in the sense of `numerics`: over the reals, a sum lacks the terms that have a factor 0,
+    and of finite values, 0 · x = 0.
     """
 
-    def __init__(
-        self, frozen: frozenset[int] = frozenset(), *, assumes_finite: bool = False
-    ) -> None:
+    def __init__(self, frozen: frozenset[int] = frozenset(), numerics: Numerics = BITWISE) -> None:
         self._frozen = frozen
-        self._assumes_finite = assumes_finite
+        self._assumes_finite = numerics >= ROUNDING
+        self._zeros_absorb = numerics >= FINITE
         # Of e-nodes with children: many are alike in all but which children these are.
         self._made: dict[tuple[Any, ...], Facts] = {}
 
@@ -128,7 +129,7 @@ class FactAnalysis:
             return transfer(attributes, children, type)
         products = _PRODUCTS.get(op)
         if products is not None:
-            return products(attributes, children, type, is_same)
+            return products(attributes, children, type, is_same, self._zeros_absorb)
         transfer = _MOVEMENT.get(op)
         if transfer is None or all(x.known is NOTHING for x in children):
             return NOTHING

@@ -84,8 +84,11 @@ def binary(
     children: Sequence[Facts],
     type: TensorType,
     is_same: bool = False,
+    zeros_absorb: bool = False,
 ) -> Known:
-    """What is known of f(x, y). `is_same`: both are one value."""
+    """What is known of f(x, y). `is_same`: both are one value. `zeros_absorb`: 0 times what may be
+    taken to be finite is 0.
+    """
     (f,), (x, y) = attributes, children
     source = tensor_type(x)
     left, right = range_of(x), range_of(y)
@@ -101,10 +104,10 @@ def binary(
     symmetric = x.known.matrix & y.known.matrix & SYMMETRIC
     return Known(
         found,
-        symmetric | _pattern(f, x, y),
+        symmetric | _pattern(f, x, y, zeros_absorb),
         fitting(_affine_binary(f, x.known.affine, y.known.affine), type),
         (),
-        _zeros(f, x, y),
+        _zeros(f, x, y, zeros_absorb),
     )
 
 
@@ -127,10 +130,10 @@ _BOTH = frozenset({"add", "subtract", "maximum", "minimum", "or", "xor"})
 """Functions with f(0, 0) = 0."""
 
 
-def is_absorbed(other: Facts) -> bool:
+def is_absorbed(other: Facts, is_assumed: bool) -> bool:
     """Whether 0 times any element of `other` is 0."""
     found = range_of(other)
-    return other.assumed_finite or (found is not None and is_finite_range(found))
+    return (is_assumed and other.assumed_finite) or (found is not None and is_finite_range(found))
 
 
 def _bits(facts: Facts) -> int:
@@ -139,7 +142,7 @@ def _bits(facts: Facts) -> int:
     return DIAGONAL if zero else facts.known.matrix & DIAGONAL
 
 
-def _pattern(f: str, x: Facts, y: Facts) -> int:
+def _pattern(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> int:
     """Bits about zeros and the diagonal of f(x, y)."""
     units = x.known.matrix & y.known.matrix & UNIT
     if f in _BOTH:
@@ -148,21 +151,21 @@ def _pattern(f: str, x: Facts, y: Facts) -> int:
     if f == "and":
         return _bits(x) | _bits(y) | units
     if f == "multiply":
-        left = _bits(x) if is_absorbed(y) else 0
-        right = _bits(y) if is_absorbed(x) else 0
+        left = _bits(x) if is_absorbed(y, zeros_absorb) else 0
+        right = _bits(y) if is_absorbed(x, zeros_absorb) else 0
         return left | right | (_bits(x) & _bits(y)) | units
     return 0
 
 
-def _zeros(f: str, x: Facts, y: Facts) -> tuple[Box, ...]:
+def _zeros(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> tuple[Box, ...]:
     left, right = all_zero_boxes(x), all_zero_boxes(y)
     if f in _BOTH:
         return shared(left, right)
     if f == "and":
         return distinct((*left, *right))
     if f == "multiply":
-        kept = left if is_absorbed(y) else ()
-        more = right if is_absorbed(x) else ()
+        kept = left if is_absorbed(y, zeros_absorb) else ()
+        more = right if is_absorbed(x, zeros_absorb) else ()
         return distinct((*kept, *more, *shared(left, right)))
     return ()
 

@@ -1,8 +1,8 @@
-"""What the numerics class FINITE may take to be finite.
+"""What equations over the reals may take to be finite.
 
-Its rules hold of numbers. They take inputs, and what is computed of finite values, to be numbers,
-but not what a NaN or an infinity may have gone into that the program itself writes down: were
-x ≠ x false for the constant NaN, the e-graph would prove false = true.
+They hold of numbers. Inputs, and what is computed of finite values, are taken to be numbers, but
+not what a NaN or an infinity may have gone into that the program itself writes down: were x ≠ x
+false for the constant NaN, the e-graph would prove false = true.
 """
 
 from __future__ import annotations

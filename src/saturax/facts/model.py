@@ -66,8 +66,8 @@ NOTHING = Known()
 class Facts:
     """Facts about one value of `type`. `constant`: its value, if known. `is_frozen`: it depends on
     constants and frozen parameters only, so it can be computed before the program runs. `known` is
-    what else is known of a tensor. `assumed_finite`: the class FINITE may take every element to be
-    a number (`saturax.facts.finiteness`); always false where that class is not admitted.
+    what else is known of a tensor. `assumed_finite`: equations over the reals may take every
+    element to be a number (`saturax.facts.finiteness`); never true where every bit counts.
     """
 
     type: Type

@@ -73,6 +73,7 @@ def dot_general(
     children: Sequence[Facts],
     type: TensorType,
     is_same: bool = False,
+    zeros_absorb: bool = False,
 ) -> Known:
     """What is known of a contraction."""
     d, (x, y) = DotDimensions(*attributes[0]), children
@@ -86,7 +87,7 @@ def dot_general(
     found = sum_range(term, count, count, type.dtype) if term is not None else None
     free = type.rank - len(d.lhs_batch)
     matrix = SYMMETRIC if mirrors and free == 2 else 0
-    if is_absorbed(x) and is_absorbed(y):
+    if is_absorbed(x, True) and is_absorbed(y, True):
         matrix |= _product_structure(d, x, y)
     return Known(None if found == limits(type.dtype) else found, matrix)
 

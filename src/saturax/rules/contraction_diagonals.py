@@ -34,8 +34,9 @@ from saturax.rules.einsum import (
     is_swappable,
     sizes,
 )
+from saturax.rules.facts import has_numbers
 from saturax.rules.moves import cut
-from saturax.rules.rule import FINITE, ROUNDING, need, rule
+from saturax.rules.rule import ROUNDING, need, rule
 
 Dimensions = tuple[int, ...]
 
@@ -94,8 +95,9 @@ def trace_of_dot(
 
 @rule(
     lambda x, c, a, b, i, y, d, p, t: dot_general(pad(x, constant(c), a, b, i), y, d, p, t),
-    numerics=FINITE,
+    numerics=ROUNDING,
     source="0·y = 0",
+    uses_facts=True,
 )
 def dot_of_zero_padded_left(
     x: Value, c: Literal, a: Dimensions, b: Dimensions, i: Dimensions, y: Value,
@@ -108,8 +110,9 @@ def dot_of_zero_padded_left(
 
 @rule(
     lambda y, x, c, a, b, i, d, p, t: dot_general(y, pad(x, constant(c), a, b, i), d, p, t),
-    numerics=FINITE,
+    numerics=ROUNDING,
     source="0·y = 0",
+    uses_facts=True,
 )
 def dot_of_zero_padded_right(
     y: Value, x: Value, c: Literal, a: Dimensions, b: Dimensions, i: Dimensions,
@@ -131,7 +134,8 @@ def _dot_of_padded(
     p: Precision,
     t: str,
 ) -> Any:
-    need(c.value == 0 and 0 not in x.shape and all(n >= 0 for n in amounts[0] + amounts[1]))
+    need(c.value == 0 and has_numbers(y) and 0 not in x.shape)
+    need(all(n >= 0 for n in amounts[0] + amounts[1]))
     per_label = dict(zip(labels.x, zip(*amounts, strict=True), strict=True))
     size = sizes(labels.x, x.shape)
     bounds: list[tuple[int, int, int]] = []

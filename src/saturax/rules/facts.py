@@ -87,6 +87,13 @@ def is_finite(x: Value) -> bool:
     return is_finite_range(_range(x))
 
 
+def has_numbers(x: Value) -> bool:
+    """Whether equations over the reals may take all elements of x to be numbers: no NaN and no
+    infinity that the program writes down goes into it.
+    """
+    return facts_of(x).assumed_finite or is_finite(x)
+
+
 def is_positive(x: Value) -> bool:
     """Whether every element of x is greater than 0, or NaN."""
     return bool(_range(x).low > 0)

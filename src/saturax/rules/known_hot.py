@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import GraphBuilder, Value, building
-from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     DotDimensions,
@@ -31,18 +30,18 @@ from saturax.graph.ops import (
     select,
 )
 from saturax.graph.types import TensorType, is_unsigned
-from saturax.rules.conditions import INTEGERS, where_proved
+from saturax.rules.conditions import INTEGERS
 from saturax.rules.einsum import Einsum, einsum_of
-from saturax.rules.facts import bounds_of, iota_of, is_diagonal, is_finite, is_identity
+from saturax.rules.facts import bounds_of, has_numbers, iota_of, is_diagonal, is_identity
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to
-from saturax.rules.rule import FINITE, ROUNDING, Examples, Rule, need, rule
+from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
 
 SOURCE = "a one-hot row chooses a row"
 Sizes = Sequence[int]
 
 
-def _example(is_left: bool, *, is_finite: bool = False) -> Examples:
+def _example(is_left: bool) -> Examples:
     """Examples of one-hot rows on the left or the right of a matrix."""
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
@@ -52,11 +51,7 @@ def _example(is_left: bool, *, is_finite: bool = False) -> Examples:
         builder = GraphBuilder()
         with building(builder):
             counted = builder.finish([iota(axis, TensorType(shape, "i32"))])
-        w: Any = TensorType((n, m) if place == 0 else (m, n), "f64")
-        if is_finite:
-            integers = GraphBuilder((w.with_dtype("i32"),))
-            with building(integers):
-                w = integers.finish([convert(integers.parameters[0], "f64")])
+        w = TensorType((n, m) if place == 0 else (m, n), "f64")
         d = DotDimensions((), (), (axis,), (place,))
         d = d if is_left else DotDimensions((), (), (place,), (axis,))
         dense = {"x": counted, "i": TensorType((count,), "i32"), "w": w}
@@ -75,7 +70,7 @@ def _rows(x: Value, i: Value, s: Sizes, e: Sizes, w: Value, labels: Einsum, t: s
     units = tuple(int(d == axis) for d in range(len(s)))
     need(s[axis] > 1 and counted.strides == units and counted.offset == 0)
     need(i.dtype in INTEGERS and sorted((*e, axis)) == list(range(len(s))))
-    need(i.shape == tuple(s[d] for d in e) and w.dtype == t)
+    need(i.shape == tuple(s[d] for d in e) and w.dtype == t and has_numbers(w))
     offsets = tuple(range(i.rank, i.rank + w.rank - 1))
     d = GatherDimensions(offsets, (place,), (), (), (place,), i.rank)
     rows = gather(w, i, d, tuple(1 if k == place else n for k, n in enumerate(w.shape)))
@@ -118,42 +113,27 @@ def _rule(is_left: bool, is_index_first: bool) -> Rule:
     right.__name__ = f"dot_with_one_hot_{side}" + ("" if is_index_first else "_turned")
     product = "one_hot(i) · w" if is_left else "w · one_hot(i)"
     right.__doc__ = f"{product} = the rows of w at i, 0 where i is out of bounds"
-    return rule(left, numerics=FINITE, source=SOURCE, uses_facts=True, examples=_example(is_left))(
-        right
-    )
-
-
-def _of_finite(general: Rule, *, is_left: bool) -> Rule:
-    return where_proved(
-        general,
-        lambda w, **_: is_finite(w),
-        __name__,
-        examples=_example(is_left, is_finite=True),
-    )
+    return rule(
+        left, numerics=ROUNDING, source=SOURCE, uses_facts=True, examples=_example(is_left)
+    )(right)
 
 
 dot_with_one_hot_left = _rule(True, True)
 dot_with_one_hot_left_turned = _rule(True, False)
 dot_with_one_hot_right = _rule(False, True)
 dot_with_one_hot_right_turned = _rule(False, False)
-dot_with_one_hot_left_of_finite = _of_finite(dot_with_one_hot_left, is_left=True)
-dot_with_one_hot_right_of_finite = _of_finite(dot_with_one_hot_right, is_left=False)
-dot_with_one_hot_left_turned_of_finite = _of_finite(dot_with_one_hot_left_turned, is_left=True)
-dot_with_one_hot_right_turned_of_finite = _of_finite(dot_with_one_hot_right_turned, is_left=False)
 
 
 # ------------------------------------------------------------------ rows of an identity matrix
 
 
-def _identity_example(is_left: bool, *, is_finite: bool = False) -> Examples:
+def _identity_example(is_left: bool) -> Examples:
     """Examples of rows or columns of an identity matrix, times a matrix."""
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
-        drawn = _example(is_left, is_finite=is_finite)(rng)
-        w = drawn["w"]
-        type: Any = w.output_types[0] if isinstance(w, Graph) else w
-        d = drawn["d"]
-        n = type.shape[(d.rhs_contract if is_left else d.lhs_contract)[0]]
+        drawn = _example(is_left)(rng)
+        w, d = drawn["w"], drawn["d"]
+        n = w.shape[(d.rhs_contract if is_left else d.lhs_contract)[0]]
         axis = int(rng.integers(0, 2))
         # Offsets are the other dimension of the identity, before or after that of the indices.
         offset = int(rng.integers(0, 2))
@@ -171,7 +151,8 @@ def _chosen(
     x: Value, i: Value, g: GatherDimensions, n: Sizes, w: Value, labels: Einsum, t: str
 ) -> Any:
     """The product of w with rows of the identity matrix x, which `labels.x` names."""
-    need(is_identity(x) and x.rank == 2 and w.dtype == t and not g.operand_batching_dims)
+    need(is_identity(x) and x.rank == 2 and w.dtype == t and has_numbers(w))
+    need(not g.operand_batching_dims)
     need(len(g.collapsed_slice_dims) == 1 and g.collapsed_slice_dims == g.start_index_map)
     (axis,) = g.collapsed_slice_dims
     need(n[1 - axis] == x.shape[0] and n[axis] == 1)
@@ -189,7 +170,7 @@ def _chosen(
 
 @rule(
     lambda x, i, g, n, b, w, d, p, t: dot_general(gather(x, i, g, n, b), w, d, p, t),
-    numerics=FINITE,
+    numerics=ROUNDING,
     source=SOURCE,
     uses_facts=True,
     examples=_identity_example(True),
@@ -205,7 +186,7 @@ def dot_with_rows_of_identity_left(
 
 @rule(
     lambda x, i, g, n, b, w, d, p, t: dot_general(w, gather(x, i, g, n, b), d, p, t),
-    numerics=FINITE,
+    numerics=ROUNDING,
     source=SOURCE,
     uses_facts=True,
     examples=_identity_example(False),
@@ -218,23 +199,6 @@ def dot_with_rows_of_identity_right(
     rank = i.rank - (g.index_vector_dim < i.rank) + len(g.offset_dims)
     labels = einsum_of(DotDimensions(*d), w.rank, rank)
     return _chosen(x, i, g, n, w, Einsum(labels.y, labels.x, labels.result), t)
-
-
-def _rows_of_finite(general: Rule, *, is_left: bool) -> Rule:
-    return where_proved(
-        general,
-        lambda w, **_: is_finite(w),
-        __name__,
-        examples=_identity_example(is_left, is_finite=True),
-    )
-
-
-dot_with_rows_of_identity_left_of_finite = _rows_of_finite(
-    dot_with_rows_of_identity_left, is_left=True
-)
-dot_with_rows_of_identity_right_of_finite = _rows_of_finite(
-    dot_with_rows_of_identity_right, is_left=False
-)
 
 
 def _reversed_example(is_left: bool) -> Examples:

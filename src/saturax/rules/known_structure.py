@@ -1,8 +1,7 @@
 """Products with matrices of a known structure: zero, identity, diagonal, permutation, zero blocks.
 
 Letters as in `contraction`: dimension numbers d, precision p, result type t. What the structure
-leaves out are products with 0, which are 0 where the other operand is finite: each equation is a
-rule of class FINITE, and a rule of class ROUNDING for operands that are proved finite.
+leaves out are terms with a factor that is known to be 0: the sum over the reals does not have them.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     DotDimensions,
@@ -21,7 +20,6 @@ from saturax.graph.ops import (
     Precision,
     concatenate_all,
     constant,
-    convert,
     dot_general,
     full,
     gather,
@@ -34,8 +32,8 @@ from saturax.rules.einsum import Einsum, Labels, along, contract, einsum_of, is_
 from saturax.rules.einsum import swapped as swapped_precision
 from saturax.rules.facts import (
     constant_of,
+    has_numbers,
     is_diagonal,
-    is_finite,
     is_identity,
     is_zero,
     one_hot_of,
@@ -43,7 +41,7 @@ from saturax.rules.facts import (
 )
 from saturax.rules.moves import cut, transposed
 from saturax.rules.permutations import permutation_to
-from saturax.rules.rule import FINITE, ROUNDING, Examples, Rule, need, rule
+from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
 
 ZERO = "0·y = 0"
 
@@ -72,7 +70,8 @@ class Side(NamedTuple):
         """The contracted and the other label of the matrices that s holds, if one is contracted
         and all before them are batched.
         """
-        need(self.s.rank >= 2 and all(label in self.other for label in self.own[:-2]))
+        need(self.s.rank >= 2)
+        need(all(label in self.other and label in self.result for label in self.own[:-2]))
         contracted = [label for label in self.own[-2:] if label in self.other]
         need(len(contracted) == 1 and contracted[0] not in self.result)
         (free,) = (label for label in self.own[-2:] if label != contracted[0])
@@ -93,64 +92,42 @@ Matrix = Callable[[np.random.Generator, int], np.ndarray[Any, Any]]
 
 def _structured(
     test: Callable[[Side], bool], source: str, matrix: Matrix
-) -> Callable[[Callable[[Side], Any]], tuple[Rule, Rule]]:
-    """Make two rules of an equation for products of which one side passes `test`: the general
-    one, and one for products whose other operand is finite. `matrix` draws examples.
+) -> Callable[[Callable[[Side], Any]], Rule]:
+    """Make a rule of an equation for products of which one side passes `test`, and the other one
+    is made of numbers. `matrix` draws examples.
     """
 
-    def decorate(equation: Callable[[Side], Any]) -> tuple[Rule, Rule]:
-        return (
-            _rule(equation, test, source, _example(matrix), is_general=True),
-            _rule(equation, test, source, _example(matrix, is_finite=True), is_general=False),
-        )
+    def decorate(equation: Callable[[Side], Any]) -> Rule:
+        def right(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+            for side in _sides(x, y, d, p, t):
+                if test(side) and has_numbers(side.o):
+                    return equation(side)
+            return None
+
+        right.__name__, right.__doc__ = equation.__name__, equation.__doc__
+        right.__module__ = equation.__module__
+        return rule(
+            lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+            numerics=ROUNDING,
+            source=source,
+            uses_facts=True,
+            examples=_example(matrix),
+        )(right)
 
     return decorate
-
-
-def _rule(
-    equation: Callable[[Side], Any],
-    test: Callable[[Side], bool],
-    source: str,
-    examples: Examples,
-    is_general: bool,
-) -> Rule:
-    """The general rule, or the one for finite operands."""
-    name = equation.__name__.lstrip("_")
-
-    def right(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-        for side in _sides(x, y, d, p, t):
-            if test(side) and (is_general or is_finite(side.o)):
-                return equation(side)
-        return None
-
-    right.__name__ = name if is_general else f"{name}_of_finite"
-    right.__doc__ = equation.__doc__ if is_general else f"{equation.__doc__} (y is finite)"
-    return rule(
-        lambda x, y, d, p, t: dot_general(x, y, d, p, t),
-        numerics=FINITE if is_general else ROUNDING,
-        source=source,
-        uses_facts=True,
-        examples=examples,
-    )(right)
 
 
 # ------------------------------------------------------------------ examples
 
 
-def _example(matrix: Matrix, is_finite: bool = False) -> Examples:
-    """Examples of products of a constant square matrix, on either side, with another one; if
-    that `is_finite`, it was converted from integers.
-    """
+def _example(matrix: Matrix) -> Examples:
+    """Examples of products of a constant square matrix, on either side, with another one."""
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
         n, m = int(rng.integers(1, 6)), int(rng.integers(1, 5))
         literal = Literal(matrix(rng, n).astype(np.float64))
         first, second = int(rng.integers(0, 2)), int(rng.integers(0, 2))
-        other: Any = TensorType((n, m) if second == 0 else (m, n), "f64")
-        if is_finite:
-            builder = GraphBuilder((other.with_dtype("i32"),))
-            with building(builder):
-                other = builder.finish([convert(builder.parameters[0], "f64")])
+        other = TensorType((n, m) if second == 0 else (m, n), "f64")
         if rng.random() < 0.5:
             d = DotDimensions((), (), (first,), (second,))
             return {"x": literal, "y": other, "d": d, "t": "f64"}
@@ -171,14 +148,14 @@ def _block_diagonal(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
 
 
 @_structured(lambda side: is_zero(side.s), ZERO, (lambda rng, n: np.zeros((n, n))))
-def _dot_with_zero(side: Side) -> Any:
+def dot_with_zero(side: Side) -> Any:
     """0 · y = 0"""
     size = side.size
     return full(0, TensorType(tuple(size[label] for label in side.result), side.dtype))
 
 
 @_structured(lambda side: is_identity(side.s), "1·Y = Y", (lambda rng, n: np.eye(n)))
-def _dot_with_identity(side: Side) -> Any:
+def dot_with_identity(side: Side) -> Any:
     """1 · y = y, transposed as the dimension numbers say"""
     need(side.o.dtype == side.dtype)
     contracted, free = side.matrix()
@@ -191,7 +168,7 @@ def _dot_with_identity(side: Side) -> Any:
     "diag(v)·Y scales the rows of Y",
     (lambda rng, n: np.diag(rng.integers(-3, 4, n))),
 )
-def _dot_with_diagonal(side: Side) -> Any:
+def dot_with_diagonal(side: Side) -> Any:
     """diag(v) · y = v · y, element by element"""
     need(side.s.shape[-1] == side.s.shape[-2] and is_uniform(side.dtype, side.s, side.o))
     contracted, free = side.matrix()
@@ -216,7 +193,7 @@ def _choice(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
 
 
 @_structured(_is_choosing, "a one-hot row chooses a row", (_choice))
-def _dot_with_choice(side: Side) -> Any:
+def dot_with_choice(side: Side) -> Any:
     """x · y = the rows of y that constant one-hot rows of x choose, y[argmax x]"""
     need(side.o.dtype == side.dtype)
     contracted, free = side.matrix()
@@ -304,7 +281,7 @@ def _best_parts(side: Side) -> tuple[Any, Any, list[_Part]]:
     ZERO,
     (_block_diagonal),
 )
-def _dot_with_zero_blocks(side: Side) -> Any:
+def dot_with_zero_blocks(side: Side) -> Any:
     """x · y in parts that leave out blocks of zeros of x, at least a fifth of the work"""
     label, inner, parts = _best_parts(side)
     size, place = side.size, side.result.index(label)
@@ -323,10 +300,3 @@ def _dot_with_zero_blocks(side: Side) -> Any:
         labels = Einsum(side.own, side.other, side.result)
         results.append(contract(s, o, labels, side.precision, side.dtype))
     return concatenate_all(results, place)
-
-
-dot_with_zero, dot_with_zero_of_finite = _dot_with_zero
-dot_with_identity, dot_with_identity_of_finite = _dot_with_identity
-dot_with_diagonal, dot_with_diagonal_of_finite = _dot_with_diagonal
-dot_with_choice, dot_with_choice_of_finite = _dot_with_choice
-dot_with_zero_blocks, dot_with_zero_blocks_of_finite = _dot_with_zero_blocks

@@ -16,7 +16,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -28,23 +27,12 @@ from saturax.facts.finiteness import is_finite_literal
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal
 from saturax.graph.types import Type
+from saturax.numerics import APPROXIMATE as APPROXIMATE
+from saturax.numerics import BITWISE as BITWISE
+from saturax.numerics import FINITE as FINITE
+from saturax.numerics import ROUNDING as ROUNDING
+from saturax.numerics import Numerics as Numerics
 from saturax.rules.facts import facts_of
-
-
-class Numerics(IntEnum):
-    """How equal the two sides of a rule are."""
-
-    BITWISE = 0
-    """In every bit, for every input, NaN, ±0 and infinities included."""
-    ROUNDING = 1
-    """Over the reals; floating-point results may differ by rounding, overflow and underflow."""
-    FINITE = 2
-    """Only where inputs are finite, e.g. 0·x = 0."""
-    APPROXIMATE = 3
-    """Up to an error that is not rounding."""
-
-
-BITWISE, ROUNDING, FINITE, APPROXIMATE = Numerics
 
 
 class _DoesNotApply(Exception):  # noqa: N818 (no error)
@@ -102,6 +90,13 @@ class Rule:
         """Whether the equation holds of finite operands only."""
         return self.numerics >= FINITE
 
+    def _holds_of(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether the equation speaks of such arguments: BITWISE ones of all, others of reals."""
+        if self.numerics == BITWISE:
+            return True
+        is_fit = _is_number if self.needs_numbers else _may_be_number
+        return all(map(is_fit, arguments.values()))
+
     def apply(
         self,
         attributes: Mapping[str, Any],
@@ -116,7 +111,7 @@ class Rule:
             if not _bind(shape, bound.pop(name), bound):
                 return None
         arguments = {**bound, **operands}
-        if self.needs_numbers and not all(map(_is_number, arguments.values())):
+        if not self._holds_of(arguments):
             return None
         try:
             return self.right(**{name: arguments[name] for name in self.parameters})
@@ -228,11 +223,18 @@ def _bind(shape: Any, value: Any, bound: dict[str, Any]) -> bool:
     return bool(shape == value)
 
 
+def _may_be_number(argument: Any) -> bool:
+    """Whether an operand or attribute is no constant with a NaN or an infinity, as far as known."""
+    if isinstance(argument, Value):
+        argument = None if argument.facts is None else argument.facts.constant
+    return not isinstance(argument, Literal) or is_finite_literal(argument)
+
+
 def _is_number(argument: Any) -> bool:
-    """Whether an operand or a constant may be taken to be finite; other attributes are."""
-    if isinstance(argument, Literal):
-        return is_finite_literal(argument)
-    return not isinstance(argument, Value) or facts_of(argument).assumed_finite
+    """Whether an operand or attribute may be taken to be finite."""
+    if isinstance(argument, Value):
+        return facts_of(argument).assumed_finite
+    return _may_be_number(argument)
 
 
 def _describe(arguments: Mapping[str, Any]) -> str:

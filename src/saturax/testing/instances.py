@@ -321,7 +321,7 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
         if name in names:
             operands[name] = builder.make("constant", (literal,), ())
     if rule.uses_facts:
-        facts = _facts(builder, assumes_finite=rule.numerics >= Numerics.FINITE)
+        facts = _facts(builder, rule.numerics)
         for name, operand in operands.items():
             fixed = name in frozen
             told = facts[operand.index]
@@ -331,9 +331,9 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
     return None if output is None else builder.finish([output])
 
 
-def _facts(builder: GraphBuilder, *, assumes_finite: bool) -> list[Facts]:
+def _facts(builder: GraphBuilder, numerics: Numerics) -> list[Facts]:
     """What the e-graph's analysis knows of the nodes so far."""
-    analysis = FactAnalysis(assumes_finite=assumes_finite)
+    analysis = FactAnalysis(numerics=numerics)
     facts: list[Facts] = []
     for node in builder.nodes:
         children = tuple(facts[i] for i in node.operands)
