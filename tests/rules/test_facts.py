@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rules.random_programs import Programs
 from saturax.egraph import EGraph
 from saturax.facts import (
     Affine,
@@ -17,6 +18,7 @@ from saturax.facts import (
     analysis,
     blocks,
     elementwise,
+    facts_of_nodes,
     masks,
     movement,
     ranges,
@@ -55,26 +57,10 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.reference import UnsupportedError, evaluate_nodes
-from saturax.graph.sampling import DTYPES, FREE, Draw, complete
 from saturax.graph.types import TensorType, numpy_dtype
+from saturax.numerics import BITWISE, FINITE, Numerics
 from saturax.rules import facts as ask
 from saturax.testing.inputs import Inputs, draw_inputs
-from saturax.testing.structured import computed_operand, structured_literal
-
-OPERATIONS = (
-    *("unary",) * 5,
-    *("binary",) * 6,
-    *("ternary",) * 3,
-    *"transpose reshape broadcast_in_dim reverse slice pad concatenate dynamic_slice".split(),
-    *"dynamic_update_slice gather dot_general dot_general convolution reduce reduce".split(),
-    "reduce_window",
-)
-ARITY = {"unary": 1, "binary": 2, "ternary": 3, "pad": 2, "concatenate": 2, "gather": 2}
-ARITY |= {"dot_general": 2, "convolution": 2}
-ATTRIBUTES = {"reshape": 1, "broadcast_in_dim": 2, "slice": 3, "pad": 3, "gather": 3}
-ATTRIBUTES |= {"dot_general": 3, "convolution": 5, "reduce": 2, "reduce_window": 2}
-ATTRIBUTES |= {"dynamic_update_slice": 0}
-
 
 # ------------------------------------------------------------------ what is claimed
 
@@ -142,18 +128,9 @@ def _wrong_matrix(bits: int, x: np.ndarray[Any, Any]) -> str | None:
     return None
 
 
-def facts_of_graph(graph: Graph, *, assumes_finite: bool = False) -> list[Facts]:
-    """What the analysis says of every node."""
-    analysis, found = FactAnalysis(assumes_finite=assumes_finite), []
-    for node in graph.nodes:
-        children = tuple(found[i] for i in node.operands)
-        found.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
-    return found
-
-
-def check_claims(graph: Graph, inputs: list[Any], *, assumes_finite: bool = False) -> int:
+def check_claims(graph: Graph, inputs: list[Any], numerics: Numerics = BITWISE) -> int:
     """Compare facts with values; return how many nodes something is known of."""
-    facts = facts_of_graph(graph, assumes_finite=assumes_finite)
+    facts = facts_of_nodes(graph.nodes, numerics)
     values = evaluate_nodes(graph, inputs)
     for index, (told, value) in enumerate(zip(facts, values, strict=True)):
         claim = wrong(told, value)
@@ -162,75 +139,6 @@ def check_claims(graph: Graph, inputs: list[Any], *, assumes_finite: bool = Fals
 
 
 # ------------------------------------------------------------------ random programs
-
-
-class Programs:
-    """Draws programs whose values often have facts."""
-
-    def __init__(self, seed: int) -> None:
-        self.draw = Draw(np.random.default_rng(seed))
-        self.builder = GraphBuilder(exact=True)
-        self.values: list[Value] = []
-
-    def leaf(self, type: TensorType) -> Value:
-        """A parameter, a constant of a structure, or a small computation."""
-        draw, builder = self.draw, self.builder
-        kind = draw.integer(0, 4)
-        if kind == 0:
-            return builder.make("constant", (draw.literal(type),), ())
-        if kind == 1:
-            return builder.make("constant", (structured_literal(draw, type),), ())
-        if kind == 2 and type.rank and type.dtype != "i1":
-            return builder.make("iota", (draw.integer(0, type.rank - 1), type), ())
-        if kind == 3:
-            graph = computed_operand(draw, type)
-            if graph is not None:
-                (value,) = builder.inline(graph, [builder.add_parameter(t) for t in graph.inputs])
-                return value
-        return builder.add_parameter(type)
-
-    def operand(self, type: TensorType) -> Value:
-        """A value of this type: one that is there, or a new one."""
-        fitting = [value for value in self.values if value.type == type]
-        if fitting and self.draw.chance(0.8):
-            return self.draw.pick(fitting)
-        value = self.leaf(type)
-        self.values.append(value)
-        return value
-
-    def grow(self) -> None:
-        """Add an operation."""
-        draw = self.draw
-        op = draw.pick(OPERATIONS)
-        first = draw.pick(self.values)
-        arity = {"dynamic_slice": 1 + first.rank, "dynamic_update_slice": 2 + first.rank}
-        count = arity.get(op) or ARITY.get(op, 1)
-        attributes = (FREE,) * ATTRIBUTES.get(op, 1)
-        place = 1 if op == "ternary" and draw.chance(0.7) else 0
-        types: list[Any] = [None] * count
-        types[place] = first.type
-        found = complete(draw, op, None, types, attributes)
-        if found is None:
-            return
-        operands = [
-            first if i == place else self.operand(type) for i, type in enumerate(found.operands)
-        ]
-        if op in ("binary", "dot_general") and draw.chance(0.2):
-            if found.operands[0] == found.operands[1]:
-                operands = [first, first]
-        self.values.append(self.builder.make(op, found.attributes, tuple(operands)))
-
-    def graph(self, size: int) -> Graph:
-        """A program of about `size` operations."""
-        dtype = self.draw.pick(("f32",) * 4 + ("i32",) * 3 + ("i8", "i1", "f64") + DTYPES)
-        shape = self.draw.shape(self.draw.pick((1, 2, 2, 2, 3)))
-        if self.draw.chance(0.5) and len(shape) >= 2:
-            shape = (*shape[:-1], shape[-2])
-        self.draw.dtype = dtype
-        self.values = [self.leaf(TensorType(shape, dtype)) for _ in range(3)]
-        for _ in range(size):
-            self.grow()
-        return self.builder.finish(self.values)
 
 
 def _check_random_programs(seeds: range) -> None:
@@ -271,7 +179,7 @@ def test_assumes_finite_holds_of_finite_values() -> None:
         except UnsupportedError:
             continue
         if all(np.isfinite(v.astype(np.complex128)).all() for v in values):
-            check_claims(graph, inputs, assumes_finite=True)
+            check_claims(graph, inputs, FINITE)
 
 
 # ------------------------------------------------------------------ the check is tested, too
@@ -442,7 +350,7 @@ def test_what_is_known(case: str) -> None:
 def test_joining_knows_what_either_side_knows() -> None:
     for seed in range(200):
         programs = Programs(seed)
-        facts = facts_of_graph(programs.graph(8))
+        facts = facts_of_nodes(programs.graph(8).nodes)
         for told in facts:
             nothing = unknown(told.type)
             assert join(told, told) is told

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
+import numpy as np
+import pytest
+
+from rules.random_programs import Programs
 from saturax.egraph import EGraph, Limits, saturate
 from saturax.egraph.explain import explain
-from saturax.facts import FactAnalysis
+from saturax.facts import FactAnalysis, facts_of_nodes
+from saturax.facts.finiteness import is_finite_literal
+from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
-from saturax.graph.literal import Literal
-from saturax.graph.ops import is_commutative
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    add,
+    compare,
+    concatenate,
+    divide,
+    full_like,
+    is_commutative,
+    maximum,
+    minimum,
+    multiply,
+    reduce_,
+    select,
+    slice_,
+    subtract,
+    unary,
+)
+from saturax.graph.types import TensorType
 from saturax.rules import rules_within
-from saturax.rules.rule import FINITE, Numerics
+from saturax.rules.rule import FINITE, ROUNDING, Numerics, Rule
 
 
 def saturated(graph: Graph, numerics: Numerics = FINITE) -> EGraph:
-    egraph = EGraph(FactAnalysis(assumes_finite=numerics >= FINITE), is_commutative)
+    egraph = EGraph(FactAnalysis(numerics=numerics), is_commutative)
     classes: list[int] = []
     for node in graph.nodes:
         operands = tuple(classes[i] for i in node.operands)
@@ -44,3 +66,91 @@ def _same(a: Literal, b: Literal) -> bool:
         return bool((a.array == b.array).all())
     x, y = a.array.astype(np.complex128), b.array.astype(np.complex128)
     return bool(np.allclose(x, y, rtol=1e-2, atol=1e-2, equal_nan=True))
+
+
+# ------------------------------------------------------------------ programs
+
+
+def _last(value: Value) -> Value:
+    """The last element, so that what is true of all of them meets what is true of this one."""
+    n = value.shape[0]
+    return slice_(value, (n - 1,), (n,), (1,))
+
+
+PROGRAMS: dict[str, Callable[[Value], Value]] = {
+    "y ≠ y": lambda y: compare(y, y, "NE", "FLOAT"),
+    "y ≥ y": lambda y: compare(y, y, "GE", "FLOAT"),
+    "¬(y < 1)": lambda y: unary("not", compare(y, full_like(y, 1), "LT", "FLOAT")),
+    "y - y": lambda y: subtract(y, y),
+    "0 · y": lambda y: multiply(full_like(y, 0), y),
+    "(y + 2) - y": lambda y: subtract(add(y, full_like(y, 2)), y),
+    "Σ 0 · y": lambda y: reduce_("add", multiply(full_like(y, 0), y), (0,)),
+    "exp(log y)": lambda y: unary("exponential", unary("log", y)),
+}
+
+
+def program_of(name: str, special: float) -> Graph:
+    """A program of a vector with a constant at its end, and the last element of its result."""
+    builder = GraphBuilder((TensorType((3,), "f32"),), exact=True)
+    with building(builder):
+        end = builder.make("constant", (splat(special, TensorType((1,), "f32")),), ())
+        result = PROGRAMS[name](concatenate(builder.parameters[0], end, 0))
+        return builder.finish([result, _last(result) if result.rank else result])
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_constants_in_part_of_a_value(name: str, special: float) -> None:
+    assert contradiction(saturated(program_of(name, special))) is None
+
+
+def test_without_the_guard_false_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rule, "_holds_of", lambda self, arguments: True)
+    found = {name for name in PROGRAMS if contradiction(saturated(program_of(name, np.nan)))}
+    assert {"y ≠ y", "y ≥ y", "y - y", "0 · y"} <= found
+
+
+def _has_special(graph: Graph) -> bool:
+    constants = (node.attributes[0] for node in graph.nodes if node.op == "constant")
+    return not all(map(is_finite_literal, constants))
+
+
+def _check_random_programs(seeds: range) -> int:
+    """Saturate the random programs in which there is a NaN or an infinity; return how many."""
+    count = 0
+    for seed in seeds:
+        graph = Programs(seed).graph(6)
+        if _has_special(graph):
+            count += 1
+            found = contradiction(saturated(graph))
+            assert found is None, f"seed {seed}: {found}\n{graph}"
+    return count
+
+
+def test_constants_that_differ_are_never_equal() -> None:
+    assert _check_random_programs(range(160)) > 10
+
+
+@pytest.mark.long
+def test_constants_that_differ_are_never_equal_in_the_long_run() -> None:
+    assert _check_random_programs(range(1_000, 3_000)) > 100
+
+
+def test_only_written_specials_spread() -> None:
+    def told(build: Callable[[Value], Value]) -> bool:
+        builder = GraphBuilder((TensorType((4,), "f32"),), exact=True)
+        with building(builder):
+            builder.finish([build(builder.parameters[0])])
+        return facts_of_nodes(builder.nodes, ROUNDING)[-1].assumed_finite
+
+    def masked(x: Value, special: float) -> Value:
+        return select(compare(x, full_like(x, 0), "LT", "FLOAT"), full_like(x, special), x)
+
+    assert told(lambda x: divide(unary("log", x), x))
+    assert not told(lambda x: masked(x, np.inf))
+    assert not told(lambda x: add(unary("exponential", masked(x, np.nan)), x))
+    assert told(lambda x: unary("tanh", maximum(masked(x, -np.inf), full_like(x, 0)))) is False
+    assert told(lambda x: minimum(full_like(x, 1), unary("logistic", full_like(x, -np.inf))))
+    assert not told(lambda x: unary("log", full_like(x, 0)))
+    assert not told(lambda x: reduce_("maximum", slice_(x, (0,), (0,), (1,)), (0,)))
+    assert told(lambda x: reduce_("maximum", x, (0,)))

@@ -4,7 +4,17 @@
 classes merge. Everything is a sound answer: what is not known to hold is not claimed.
 """
 
-from saturax.facts.analysis import FactAnalysis
+from saturax.facts.analysis import FactAnalysis, facts_of_nodes
 from saturax.facts.model import Affine, Box, Facts, Known, Range, frozen, unknown
 
-__all__ = ["Affine", "Box", "FactAnalysis", "Facts", "Known", "Range", "frozen", "unknown"]
+__all__ = [
+    "Affine",
+    "Box",
+    "FactAnalysis",
+    "Facts",
+    "Known",
+    "Range",
+    "facts_of_nodes",
+    "frozen",
+    "unknown",
+]

@@ -10,6 +10,7 @@ from saturax.facts.affine import affine_bounds, fitting
 from saturax.facts.finiteness import is_finite_literal, stays_finite
 from saturax.facts.literals import literal_known
 from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
+from saturax.graph.ir import Node
 from saturax.graph.types import TensorType, TupleType, Type
 from saturax.numerics import BITWISE, FINITE, ROUNDING, Numerics
 
@@ -148,3 +149,12 @@ def _iota(dimension: int, type: TensorType) -> Known:
     if affine is None:
         return NOTHING
     return Known(Range(*affine_bounds(affine, type.shape)), affine=affine)
+
+
+def facts_of_nodes(nodes: Sequence[Node], numerics: Numerics = BITWISE) -> list[Facts]:
+    """What is known of the nodes of a graph, true in the sense of `numerics`."""
+    analysis, found = FactAnalysis(numerics=numerics), list[Facts]()
+    for node in nodes:
+        children = tuple(found[i] for i in node.operands)
+        found.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
+    return found

@@ -30,7 +30,8 @@ def stays_finite(
     if isinstance(type, TensorType) and _is_proved(type, known):
         return True
     if op == "ternary" and attributes[0] == "select" and children[0].known.range in (TRUE, FALSE):
-        return children[1 if children[0].known.range == TRUE else 2].assumed_finite
+        chosen = children[1] if children[0].known.range == TRUE else children[2]
+        return chosen.assumed_finite
     if not all(child.assumed_finite for child in children):
         return False
     if op in _OF_NOTHING and _takes_nothing(op, attributes, children):
@@ -67,7 +68,7 @@ def _takes_nothing(op: str, attributes: tuple[Any, ...], children: Sequence[Fact
     if op == "reduce":
         return any(shape[d] == 0 for d in attributes[1])
     if op == "arg_reduce":
-        return shape[attributes[1]] == 0
+        return bool(shape[attributes[1]] == 0)
     window = ReduceWindow(*attributes[1])
     sides = zip(window.padding, window.size, shape, strict=True)
     meets_some = all(max(low, high) < size and n > 0 for (low, high), size, n in sides)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+from saturax.facts import Facts, facts_of_nodes
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Node
-from saturax.graph.types import is_complex, is_float
-from saturax.rules.rule import ROUNDING, Numerics
+from saturax.graph.types import TensorType, is_complex, is_float, is_integer
+from saturax.numerics import FINITE, ROUNDING, Numerics
 
 
 class Equalities:
@@ -34,6 +37,17 @@ class Equalities:
         """Whether what is equal over the reals may be proposed for elements of `dtype`."""
         is_exact = not is_float(dtype) and not is_complex(dtype)
         return is_exact or self.numerics >= ROUNDING
+
+    @cached_property
+    def _facts(self) -> list[Facts]:
+        return facts_of_nodes(self.graph.nodes, self.numerics)
+
+    def cancels(self, index: int) -> bool:
+        """Whether node x of the graph may be left out of x - x: that is 0, and not NaN."""
+        type: TensorType = self.graph.nodes[index].type  # type: ignore[assignment]
+        if is_integer(type.dtype):
+            return True
+        return self.numerics >= FINITE and self._facts[index].assumed_finite
 
     def value(self, index: int) -> Value:
         """Node `index` as an operand of new nodes."""

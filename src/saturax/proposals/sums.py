@@ -34,7 +34,6 @@ from saturax.proposals.polynomials import (
     read_polynomial,
 )
 from saturax.rules.conditions import is_ordinary
-from saturax.rules.rule import FINITE
 
 
 def factor_sums(equalities: Equalities) -> None:
@@ -84,8 +83,9 @@ def _collected(
     for term in terms:
         total[term.factors] = total.get(term.factors, 0) + term.coefficient
     found = [Term(coefficient, factors) for factors, coefficient in total.items()]
-    if any(term.coefficient == 0 for term in found):
-        if not is_integer(type.dtype) and equalities.numerics < FINITE:
+    cancelled = [term for term in found if term.coefficient == 0]
+    if cancelled:
+        if not all(equalities.cancels(f.node) for term in cancelled for f in term.factors):
             return None
         found = [term for term in found if term.coefficient != 0] or [Term(0, ())]
     numbers = [scalar(signed(term.coefficient)[1], type) for term in found]

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
-from saturax.facts import FactAnalysis, Facts
+from saturax.facts import facts_of_nodes
 from saturax.graph.build import GraphBuilder, Value, building, result_types
 from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
 from saturax.graph.sampling import DTYPES, FREE, Draw, admits, complete
 from saturax.graph.sampling.windows import reduces
 from saturax.graph.types import TensorType, Type
-from saturax.rules.rule import Numerics, Placeholder, Rule
+from saturax.rules.rule import Placeholder, Rule
 from saturax.testing.structured import computed_operand, structured_literal
 
 POPULAR = ("f32",) * 6 + ("f64", "i32", "i32") + DTYPES
@@ -321,7 +321,7 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
         if name in names:
             operands[name] = builder.make("constant", (literal,), ())
     if rule.uses_facts:
-        facts = _facts(builder, rule.numerics)
+        facts = facts_of_nodes(builder.nodes, rule.numerics)
         for name, operand in operands.items():
             fixed = name in frozen
             told = facts[operand.index]
@@ -329,16 +329,6 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
     build = _build_left if is_left else _build_right
     output = build(rule, assignment, builder, operands)
     return None if output is None else builder.finish([output])
-
-
-def _facts(builder: GraphBuilder, numerics: Numerics) -> list[Facts]:
-    """What the e-graph's analysis knows of the nodes so far."""
-    analysis = FactAnalysis(numerics=numerics)
-    facts: list[Facts] = []
-    for node in builder.nodes:
-        children = tuple(facts[i] for i in node.operands)
-        facts.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))
-    return facts
 
 
 def _build_left(
