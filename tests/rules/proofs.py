@@ -32,7 +32,7 @@ def proves(
     builder = GraphBuilder(types, exact=True)
     with building(builder):
         ends = [program(*builder.parameters) for program in (start, goal)]
-    egraph = EGraph(FactAnalysis(), is_commutative)
+    egraph = EGraph(FactAnalysis(numerics=numerics), is_commutative)
     classes: list[int] = []
     for node in builder.nodes:
         operands = tuple(classes[operand] for operand in node.operands)

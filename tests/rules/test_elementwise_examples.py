@@ -59,7 +59,7 @@ Build = Callable[..., Any]
 
 def proves(start: Build, goal: Build, *types: TensorType, numerics: Numerics = ROUNDING) -> bool:
     """Whether saturation with the rules of this class finds start = goal."""
-    egraph = EGraph(FactAnalysis(), is_commutative)
+    egraph = EGraph(FactAnalysis(numerics=numerics), is_commutative)
     root = _add(egraph, _graph(start, types))
     limits = Limits(time_limit_s=20.0, node_limit=3000, iteration_limit=12)
     saturate(egraph, rules_within(numerics), limits)

@@ -26,7 +26,7 @@ from .proofs import tensor
 
 def proves(own: UserRule, start: Any, goal: Any, *types: TensorType) -> bool:
     """Whether the forms of a rule alone equate two JAX functions."""
-    egraph = EGraph(FactAnalysis(), is_commutative)
+    egraph = EGraph(FactAnalysis(numerics=own.forms[0].numerics), is_commutative)
     ends = []
     for function in (start, goal):
         graph = trace(function, types)
