@@ -16,6 +16,7 @@ from saturax.facts import (
     Known,
     Range,
     analysis,
+    bands,
     blocks,
     elementwise,
     facts_of_nodes,
@@ -25,7 +26,7 @@ from saturax.facts import (
     sums,
     unknown,
 )
-from saturax.facts.model import FULL_LOWER, FULL_UPPER, LOWER, SYMMETRIC, UNIT, UPPER, join
+from saturax.facts.model import SYMMETRIC, UNIT, Band, join
 from saturax.facts.ranges import FALSE, TRUE
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
@@ -105,20 +106,23 @@ def _wrong_structure(known: Known, x: np.ndarray[Any, Any]) -> str | None:
             grid = grid + stride * index
         if not (x.astype(np.float64) == grid).all():
             return "affine"
-    return _wrong_matrix(known.matrix, x) if known.matrix else None
+    if known.matrix and _wrong_matrix(known.matrix, x):
+        return _wrong_matrix(known.matrix, x)
+    if known.band is not None and (x[..., ~_within(known.band, x)] != 0).any():
+        return "band"
+    if known.full is not None and not (x[..., _within(known.full, x)] == 1).all():
+        return "full"
+    return None
+
+
+def _within(band: Band, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where the diagonals of a band are."""
+    rows, columns = np.indices(x.shape[-2:])
+    return (band.low <= columns - rows) & (columns - rows <= band.high)
 
 
 def _wrong_matrix(bits: int, x: np.ndarray[Any, Any]) -> str | None:
     n, m = x.shape[-2:]
-    nonzero = x != 0
-    if bits & LOWER and (nonzero & ~np.tri(n, m, dtype=bool)).any():
-        return "lower"
-    if bits & UPPER and (nonzero & np.tri(n, m, -1, dtype=bool)).any():
-        return "upper"
-    if bits & FULL_LOWER and not (x[..., np.tri(n, m, dtype=bool)] == 1).all():
-        return "full lower"
-    if bits & FULL_UPPER and not (x[..., ~np.tri(n, m, -1, dtype=bool)] == 1).all():
-        return "full upper"
     if bits & UNIT and not (n == m and (x[..., range(n), range(n)] == 1).all()):
         return "unit"
     if bits & SYMMETRIC:
@@ -200,6 +204,10 @@ FALSE_TRANSFERS: dict[str, tuple[Any, str, Any]] = {
     "blocks may overlap anything": (blocks, "intersect", lambda a, b: a),
     "masks are one-hot": (masks, "_hot_dimensions", lambda d, shape: tuple(range(len(shape)))),
     "slabs begin at 0": (masks, "_false_slabs", lambda f, d, shape: (blocks.whole(shape),)),
+    "transposes keep bands": (movement, "flipped", lambda band: band),
+    "slices keep bands": (movement, "thinned", lambda band, offset, step: band),
+    "masks may be true nowhere": (masks, "held_band", lambda flags, shape: bands.EMPTY),
+    "masks are true somewhere": (masks, "full_band", lambda flags, shape: bands.whole_band(shape)),
     "sums of one term": (sums, "_times", lambda count, value: value),
 }
 
@@ -359,8 +367,8 @@ def test_joining_knows_what_either_side_knows() -> None:
 
 def test_ranges_of_merged_classes_intersect() -> None:
     a = Facts(F, None, False, Known(Range(0.0, 5.0, True)))
-    b = Facts(F, None, True, Known(Range(-1.0, 3.0, False), LOWER))
-    assert join(a, b).known == Known(Range(0.0, 3.0, False), LOWER)
+    b = Facts(F, None, True, Known(Range(-1.0, 3.0, False), UNIT, band=Band(-1, 0)))
+    assert join(a, b).known == Known(Range(0.0, 3.0, False), UNIT, band=Band(-1, 0))
     assert join(a, b).is_frozen
     contradiction = Facts(F, None, False, Known(Range(7.0, 8.0)))
     assert join(a, contradiction).known.range == a.known.range

@@ -32,6 +32,7 @@ _MOVEMENT: dict[str, Transfer] = {
     "reduce": sums.reduce_,
     "reduce_window": sums.reduce_window,
     "convolution": sums.convolution,
+    "triangular_solve": sums.triangular_solve,
 }
 """Operations of whose result nothing is known unless something is of an operand."""
 

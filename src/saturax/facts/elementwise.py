@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from saturax.facts.affine import fitting
+from saturax.facts.bands import (
+    EMPTY,
+    band_of,
+    common,
+    fitting_band,
+    hull,
+    inside_outside,
+    outside,
+    whole_band,
+)
 from saturax.facts.blocks import all_zero_boxes, shared
 from saturax.facts.masks import mask_of
 from saturax.facts.model import (
-    DIAGONAL,
     NOTHING,
     SYMMETRIC,
     UNIT,
     Affine,
+    Band,
     Box,
     Facts,
     Known,
@@ -63,13 +73,19 @@ def unary(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known
         return NOTHING if found is None else Known(found)
     keeps_zero = name in KEEPS_ZERO and not is_complex(type.dtype)
     keeps_one = name in KEEPS_ONE
-    kept = SYMMETRIC | (DIAGONAL if keeps_zero else 0) | (UNIT if keeps_one else 0)
+    kept = SYMMETRIC | (UNIT if keeps_one else 0)
+    band, full = known.band if keeps_zero else None, known.full if keeps_one else None
+    if name == "not" and source == "i1" and type.rank >= 2:
+        band = fitting_band(outside(known.full, type.shape), type.shape)
+        full = inside_outside(known.band, type.shape)
     return Known(
         found,
         known.matrix & kept,
         _affine_unary(name, known.affine, type),
         known.one_hot if keeps_one and keeps_zero else (),
         known.zeros if keeps_zero else (),
+        band,
+        full,
     )
 
 
@@ -104,10 +120,12 @@ def binary(
     symmetric = x.known.matrix & y.known.matrix & SYMMETRIC
     return Known(
         found,
-        symmetric | _pattern(f, x, y, zeros_absorb),
+        symmetric | _units(f, x, y),
         fitting(_affine_binary(f, x.known.affine, y.known.affine), type),
         (),
         _zeros(f, x, y, zeros_absorb),
+        fitting_band(_band(f, x, y, zeros_absorb), type.shape),
+        _full(f, x.known.full, y.known.full),
     )
 
 
@@ -136,25 +154,34 @@ def is_absorbed(other: Facts, is_assumed: bool) -> bool:
     return (is_assumed and other.assumed_finite) or (found is not None and is_finite_range(found))
 
 
-def _bits(facts: Facts) -> int:
-    """Structure bits that the zeros of a value give."""
-    zero = facts.known.range == (0, 0, False) and tensor_type(facts).rank >= 2
-    return DIAGONAL if zero else facts.known.matrix & DIAGONAL
+def _units(f: str, x: Facts, y: Facts) -> int:
+    """UNIT, if both have it and f(1, 1) = 1."""
+    keeps_one = f in ("maximum", "minimum", "or", "and", "multiply")
+    return x.known.matrix & y.known.matrix & UNIT if keeps_one else 0
 
 
-def _pattern(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> int:
-    """Bits about zeros and the diagonal of f(x, y)."""
-    units = x.known.matrix & y.known.matrix & UNIT
+def _band(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> Band | None:
+    """The diagonals outside which f(x, y) is 0."""
+    if tensor_type(x).rank < 2:
+        return None
+    left, right = band_of(x), band_of(y)
     if f in _BOTH:
-        keeps_one = f in ("maximum", "minimum", "or")
-        return (_bits(x) & _bits(y)) | (units if keeps_one else 0)
+        return hull(left, right)
     if f == "and":
-        return _bits(x) | _bits(y) | units
+        return common(left, right)
     if f == "multiply":
-        left = _bits(x) if is_absorbed(y, zeros_absorb) else 0
-        right = _bits(y) if is_absorbed(x, zeros_absorb) else 0
-        return left | right | (_bits(x) & _bits(y)) | units
-    return 0
+        either = hull(left, right)
+        found = left if is_absorbed(y, zeros_absorb) else either
+        return common(found, right if is_absorbed(x, zeros_absorb) else either)
+    return None
+
+
+def _full(f: str, x: Band | None, y: Band | None) -> Band | None:
+    """Diagonals on which f(x, y) is 1."""
+    if x is not None and y is not None and f in ("and", "multiply", "minimum", "maximum", "or"):
+        both = common(x, y)
+        return both if both != EMPTY else None
+    return (x or y) if f == "or" else None
 
 
 def _zeros(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> tuple[Box, ...]:
@@ -179,10 +206,22 @@ def ternary(attributes: Any, children: Sequence[Facts], type: TensorType) -> Kno
         return y.known if x.known.range == TRUE else z.known
     left, right = range_of(y), range_of(z)
     found = union(left, right) if left is not None and right is not None else None
-    bits = (_bits(x) | _bits(y)) & _bits(z)
     boxes = shared((*x.known.zeros, *all_zero_boxes(y)), all_zero_boxes(z))
     structure = x.known.matrix & y.known.matrix & z.known.matrix & SYMMETRIC
-    return Known(found if found != limits(type.dtype) else None, bits | structure, None, (), boxes)
+    band = fitting_band(_chosen_band(x, y, z), type.shape)
+    found = found if found != limits(type.dtype) else None
+    return Known(found, structure, None, (), boxes, band)
+
+
+def _chosen_band(p: Facts, x: Facts, y: Facts) -> Band | None:
+    """The diagonals outside which x where p, else y is 0."""
+    shape = tensor_type(x).shape
+    if len(shape) < 2:
+        return None
+    is_mask = tensor_type(p).shape == shape
+    may_hold = band_of(p) if is_mask else whole_band(shape)
+    may_fail = outside(p.known.full, shape) if is_mask else whole_band(shape)
+    return hull(common(may_hold, band_of(x)), common(may_fail, band_of(y)))
 
 
 def _clamped(low: Facts, x: Facts, high: Facts, type: TensorType) -> Known:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from saturax.facts.bands import Flags, fitting_band, full_band, held_band
 from saturax.facts.blocks import whole
 from saturax.facts.model import (
-    LOWER,
     NOTHING,
     SYMMETRIC,
     UNIT,
-    UPPER,
     Affine,
+    Band,
     Box,
     Known,
     Range,
@@ -46,7 +46,15 @@ def _known(literal: Literal) -> Known:
     if literal.type.size > _LARGEST_STRUCTURED:
         return Known(found)
     array = literal.array
-    return Known(found, _matrix_bits(array), _affine(array, found), _hot(array), _zero_slabs(array))
+    return Known(
+        found,
+        _matrix_bits(array),
+        _affine(array, found),
+        _hot(array),
+        _zero_slabs(array),
+        _band(array),
+        _full(array),
+    )
 
 
 def _range(literal: Literal) -> Range | None:
@@ -67,19 +75,33 @@ def _splat_bits(literal: Literal) -> int:
 
 
 def _matrix_bits(x: np.ndarray[Any, Any]) -> int:
-    if x.ndim < 2:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         return 0
-    n, m = x.shape[-2:]
-    nonzero = x != 0
-    below, above = np.tri(n, m, -1, dtype=bool), ~np.tri(n, m, dtype=bool)
-    bits = (0 if (nonzero & above).any() else LOWER) | (0 if (nonzero & below).any() else UPPER)
-    if n == m:
-        diagonal = np.arange(n)
-        bits |= UNIT if (x[..., diagonal, diagonal] == 1).all() else 0
-        # The inverses of 0 and -0 differ.
-        mirrored = np.ascontiguousarray(np.swapaxes(x, -1, -2))
-        bits |= SYMMETRIC if mirrored.tobytes() == np.ascontiguousarray(x).tobytes() else 0
-    return bits
+    diagonal = np.arange(x.shape[-1])
+    bits = UNIT if (x[..., diagonal, diagonal] == 1).all() else 0
+    # The inverses of 0 and -0 differ.
+    mirrored = np.ascontiguousarray(np.swapaxes(x, -1, -2))
+    same = mirrored.tobytes() == np.ascontiguousarray(x).tobytes()
+    return bits | (SYMMETRIC if same else 0)
+
+
+def _diagonals(flags: Flags) -> list[Flags]:
+    """The diagonals of matrices, the lowest one first."""
+    n, m = flags.shape[-2:]
+    return [np.diagonal(flags, d, -2, -1) for d in range(1 - n, m)]
+
+
+def _band(x: np.ndarray[Any, Any]) -> Band | None:
+    if x.ndim < 2:
+        return None
+    held = np.array([line.any() for line in _diagonals(x != 0)])
+    return fitting_band(held_band(held, x.shape), x.shape)
+
+
+def _full(x: np.ndarray[Any, Any]) -> Band | None:
+    if x.ndim < 2:
+        return None
+    return full_band(np.array([line.all() for line in _diagonals(x == 1)]), x.shape)
 
 
 def _affine(x: np.ndarray[Any, Any], found: Range | None) -> Affine | None:

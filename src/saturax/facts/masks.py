@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+
+from saturax.facts.bands import Flags, fitting_band, full_band, held_band
 from saturax.facts.blocks import whole
 from saturax.facts.model import (
-    FULL_LOWER,
-    FULL_UPPER,
-    LOWER,
     SYMMETRIC,
     UNIT,
-    UPPER,
     Affine,
+    Band,
     Box,
     Known,
     Range,
 )
 from saturax.graph.types import TensorType
+
+Numbers = np.ndarray[Any, np.dtype[np.int64]]
+_LARGEST = 1 << 62
+"""Differences below are exact in 64 bits."""
 
 
 def mask_of(direction: str, x: Known, y: Known, type: TensorType, found: Range | None) -> Known:
@@ -31,50 +36,46 @@ def mask_of(direction: str, x: Known, y: Known, type: TensorType, found: Range |
     difference = Affine(sign * (x.affine.offset - y.affine.offset), strides)
     direction = {"GT": "LT", "GE": "LE"}.get(direction, direction)
     shape = type.shape
+    bits, band, full = _structure(direction, difference, shape)
     return Known(
         found,
-        _structure(direction, difference, shape),
+        bits,
         None,
         _hot_dimensions(difference, shape) if direction == "EQ" else (),
         _false_slabs(direction, difference, shape),
+        band,
+        full,
     )
 
 
-def _holds(direction: str, low: int, high: int) -> tuple[bool, bool]:
-    """Whether the comparison of a difference in [low, high] with 0 may hold, and may fail."""
+def _outcomes(direction: str, low: Numbers, high: Numbers) -> tuple[Flags, Flags]:
+    """Whether the comparison of differences in [low, high] with 0 may hold, and may fail."""
     if direction == "LT":
         return low < 0, high >= 0
     if direction == "LE":
         return low <= 0, high > 0
-    may_be_zero, may_differ = low <= 0 <= high, low != 0 or high != 0
+    may_be_zero, may_differ = (low <= 0) & (high >= 0), (low != 0) | (high != 0)
     return (may_be_zero, may_differ) if direction == "EQ" else (may_differ, may_be_zero)
 
 
-def _structure(direction: str, difference: Affine, shape: Sequence[int]) -> int:
-    """Bits of the masks in the last two dimensions."""
+def _structure(
+    direction: str, difference: Affine, shape: Sequence[int]
+) -> tuple[int, Band | None, Band | None]:
+    """Of the masks in the last two dimensions: bits, where they may be true, where they are."""
     if len(shape) < 2 or any(difference.strides[:-2]):
-        return 0
+        return 0, None, None
     (n, m), (down, right) = shape[-2:], difference.strides[-2:]
-
-    def outcomes(corners: list[tuple[int, int]]) -> tuple[bool, bool]:
-        """Whether the comparison may hold, and may fail, in a triangle: it is a linear one."""
-        values = [difference.offset + down * i + right * j for i, j in corners]
-        return _holds(direction, min(values), max(values))
-
     bits = SYMMETRIC if n == m and _mirrors(direction, difference) else 0
-    last = min(n, m) - 1
-    above, below = min(n, m - 1) - 1, min(m, n - 1) - 1
-    lower = outcomes([(0, 0), (n - 1, 0), (last, last), (n - 1, last)])
-    upper = outcomes([(0, 0), (0, m - 1), (last, last), (last, m - 1)])
-    bits |= 0 if lower[1] else FULL_LOWER
-    bits |= 0 if upper[1] else FULL_UPPER
-    if above < 0 or not outcomes([(0, 1), (0, m - 1), (above, above + 1), (above, m - 1)])[0]:
-        bits |= LOWER
-    if below < 0 or not outcomes([(1, 0), (n - 1, 0), (below + 1, below), (n - 1, below)])[0]:
-        bits |= UPPER
-    if n == m and not outcomes([(0, 0), (n - 1, n - 1)])[1]:
-        bits |= UNIT
-    return bits
+    if abs(difference.offset) + abs(down) * n + abs(right) * m >= _LARGEST:
+        return bits, None, None
+    # Along a diagonal the difference changes evenly, from one end to the other.
+    diagonals = np.arange(1 - n, m)
+    ends = np.maximum(0, -diagonals), np.minimum(n, m - diagonals) - 1
+    first, last = (difference.offset + down * i + right * (i + diagonals) for i in ends)
+    may_hold, may_fail = _outcomes(direction, np.minimum(first, last), np.maximum(first, last))
+    full = full_band(~may_fail, shape)
+    bits |= UNIT if n == m and not may_fail[n - 1] else 0
+    return bits, fitting_band(held_band(may_hold, shape), shape), full
 
 
 def _mirrors(direction: str, difference: Affine) -> bool:

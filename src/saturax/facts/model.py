@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 from saturax.graph.literal import Literal
 from saturax.graph.types import TensorType, Type
 
-# What the matrices in the last two dimensions are (the identity: all of the first three).
-LOWER, UPPER, UNIT, SYMMETRIC, FULL_LOWER, FULL_UPPER = 1, 2, 4, 8, 16, 32
-DIAGONAL = LOWER | UPPER
-IDENTITY = LOWER | UPPER | UNIT | SYMMETRIC
+# What the matrices in the last two dimensions are.
+UNIT, SYMMETRIC = 1, 2
 
 MOST_ZEROS = 6
 """Zero blocks that are kept of one value."""
@@ -41,14 +39,21 @@ class Affine(NamedTuple):
     strides: tuple[int, ...]
 
 
+class Band(NamedTuple):
+    """Diagonals of matrices: the elements with low ≤ j - i ≤ high."""
+
+    low: int
+    high: int
+
+
 class Known(NamedTuple):
     """What is known of a tensor besides its value.
 
-    `matrix` has bits: LOWER (zero above the diagonal of the last two dimensions), UPPER (zero below
-    it), UNIT (square, with ones on it), SYMMETRIC (also the signs of zeros), FULL_LOWER (ones on
-    and below the diagonal), FULL_UPPER (ones on and above it). Along the dimensions `one_hot` each
-    line has one element 1, and else 0. `zeros` are blocks of zeros (of either sign).
-    `results` says the same of each result of an operation that has several.
+    `matrix` has bits: UNIT (square, with ones on the diagonal of the last two dimensions) and
+    SYMMETRIC (also the signs of zeros). Along the dimensions `one_hot` each line has one element 1,
+    and else 0. `zeros` are blocks of zeros (of either sign). Outside the diagonals of `band` all
+    elements are 0, inside those of `full` they are 1. `results` says the same of each result of an
+    operation that has several.
     """
 
     range: Range | None = None
@@ -56,6 +61,8 @@ class Known(NamedTuple):
     affine: Affine | None = None
     one_hot: tuple[int, ...] = ()
     zeros: tuple[Box, ...] = ()
+    band: Band | None = None
+    full: Band | None = None
     results: tuple[Known, ...] = ()
 
 
@@ -129,8 +136,18 @@ def _join_known(a: Known, b: Known) -> Known:
         a.affine if a.affine is not None else b.affine,
         a.one_hot if a.one_hot == b.one_hot else tuple(sorted({*a.one_hot, *b.one_hot})),
         a.zeros if a.zeros == b.zeros or not b.zeros else distinct((*a.zeros, *b.zeros)),
+        _narrower(a.band, b.band),
+        a.full or b.full,
         tuple(map(_join_known, a.results, b.results)),
     )
+
+
+def _narrower(a: Band | None, b: Band | None) -> Band | None:
+    """The diagonals in both bands."""
+    if a is None or b is None or a == b:
+        return b if a is None else a
+    both = Band(max(a.low, b.low), min(a.high, b.high))
+    return both if both.low <= both.high else Band(0, -1)
 
 
 def _intersection(a: Range | None, b: Range | None) -> Range | None:

@@ -7,15 +7,10 @@ from math import prod
 from typing import Any
 
 from saturax.facts.affine import fitting
+from saturax.facts.bands import band_of, fitting_band, flipped, spread, thinned
 from saturax.facts.blocks import all_zero_boxes, whole, without
 from saturax.facts.model import (
-    DIAGONAL,
-    FULL_LOWER,
-    FULL_UPPER,
-    LOWER,
     SYMMETRIC,
-    UNIT,
-    UPPER,
     Affine,
     Box,
     Facts,
@@ -62,7 +57,8 @@ def broadcast_in_dim(attributes: Any, children: Sequence[Facts], type: TensorTyp
             first[dimensions[i]], last[dimensions[i]] = begin[i], end[i]
         zeros.append((tuple(first), tuple(last)))
     hot = tuple(sorted(dimensions[i] for i in known.one_hot if i in kept))
-    return Known(known.range, matrix, affine, hot, distinct(tuple(zeros)))
+    band, full = (known.band, known.full) if keeps_matrix else (None, None)
+    return Known(known.range, matrix, affine, hot, distinct(tuple(zeros)), band, full)
 
 
 def reshape(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
@@ -88,6 +84,8 @@ def reshape(attributes: Any, children: Sequence[Facts], type: TensorType) -> Kno
         _reshaped(known.affine, source, type),
         tuple(sorted(found[d] for d in known.one_hot if d in found)),
         distinct(tuple(zeros)),
+        known.band if keeps else None,
+        known.full if keeps else None,
     )
 
 
@@ -113,23 +111,16 @@ def transpose(attributes: Any, children: Sequence[Facts], type: TensorType) -> K
     (p,), (x,) = attributes, children
     known, rank = x.known, type.rank
     affine = known.affine and Affine(known.affine.offset, tuple(known.affine.strides[i] for i in p))
-    matrix = 0
-    if known.matrix and list(p[-2:]) == [rank - 2, rank - 1]:
-        matrix = known.matrix
-    elif known.matrix and list(p[-2:]) == [rank - 1, rank - 2]:
-        matrix = known.matrix & (UNIT | SYMMETRIC)
-        mirrored = (
-            (LOWER, UPPER),
-            (UPPER, LOWER),
-            (FULL_LOWER, FULL_UPPER),
-            (FULL_UPPER, FULL_LOWER),
-        )
-        matrix |= sum(to for bit, to in mirrored if known.matrix & bit)
+    matrix, band, full = 0, None, None
+    if list(p[-2:]) == [rank - 2, rank - 1]:
+        matrix, band, full = known.matrix, known.band, known.full
+    elif list(p[-2:]) == [rank - 1, rank - 2]:
+        matrix, band, full = known.matrix, flipped(known.band), flipped(known.full)
     zeros = tuple(
         (tuple(begin[i] for i in p), tuple(end[i] for i in p)) for begin, end in known.zeros
     )
     hot = tuple(sorted(p.index(d) for d in known.one_hot))
-    return Known(known.range, matrix, affine, hot, distinct(zeros))
+    return Known(known.range, matrix, affine, hot, distinct(zeros), band, full)
 
 
 def reverse(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
@@ -148,8 +139,8 @@ def reverse(attributes: Any, children: Sequence[Facts], type: TensorType) -> Kno
         ]
         zeros.append((tuple(a for a, _ in sides), tuple(b for _, b in sides)))
     keeps = not {type.rank - 1, type.rank - 2} & set(dimensions)
-    matrix = known.matrix if keeps else 0
-    return Known(known.range, matrix, affine, known.one_hot, distinct(tuple(zeros)))
+    matrix, band, full = (known.matrix, known.band, known.full) if keeps else (0, None, None)
+    return Known(known.range, matrix, affine, known.one_hot, distinct(tuple(zeros)), band, full)
 
 
 def slice_(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
@@ -165,13 +156,14 @@ def slice_(attributes: Any, children: Sequence[Facts], type: TensorType) -> Know
         first = [-(-(max(b - a, 0)) // s) for b, a, s in zip(begin, start, stride, strict=True)]
         last = [-(-(max(e - a, 0)) // s) for e, a, s in zip(end, start, stride, strict=True)]
         zeros.append((tuple(first), tuple(map(min, last, type.shape))))
-    matrix = 0
-    if known.matrix and start[-2:] == (start[-1],) * 2 and stride[-2:] == (stride[-1],) * 2:
-        matrix = known.matrix & DIAGONAL
-        square = type.shape[-1] == type.shape[-2]
-        matrix |= known.matrix & (UNIT | SYMMETRIC) if square else 0
+    matrix, band, full = 0, None, None
+    if type.rank >= 2 and stride[-1] == stride[-2]:
+        offset, shape = start[-1] - start[-2], type.shape
+        band = fitting_band(thinned(known.band, offset, stride[-1]), shape)
+        full = thinned(known.full, offset, stride[-1])
+        matrix = known.matrix if offset == 0 and shape[-1] == shape[-2] else 0
     hot = tuple(d for d in known.one_hot if type.shape[d] == source.shape[d])
-    return Known(known.range, matrix, affine, hot, distinct(tuple(zeros)))
+    return Known(known.range, matrix, affine, hot, distinct(tuple(zeros)), band, full)
 
 
 def pad(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
@@ -191,12 +183,13 @@ def pad(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
         for a, b in x.known.zeros:
             moved = tuple(map(_sum, a, low)), tuple(map(_sum, b, low))
             zeros.append(intersect(moved, (begin, end)))
-    matrix = 0
-    if type.rank >= 2 and x.known.matrix and low[-1] == low[-2] and inner[-1] == inner[-2]:
-        matrix = x.known.matrix & DIAGONAL
-        square = type.shape[-1] == type.shape[-2]
-        matrix |= x.known.matrix & SYMMETRIC if square else 0
-    return Known(found, matrix, None, (), distinct(tuple(zeros)))
+    matrix, band = 0, None
+    if type.rank >= 2 and inner[-1] == inner[-2]:
+        offset, shape = low[-1] - low[-2], type.shape
+        band = fitting_band(spread(band_of(x), offset, inner[-1] + 1), shape)
+        square = offset == 0 and shape[-1] == shape[-2]
+        matrix = x.known.matrix & SYMMETRIC if square else 0
+    return Known(found, matrix, None, (), distinct(tuple(zeros)), band)
 
 
 def _sum(a: int, b: int) -> int:

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+from saturax.facts.bands import band_of, fitting_band, flipped, product_band
 from saturax.facts.elementwise import is_absorbed
 from saturax.facts.model import (
-    DIAGONAL,
-    LOWER,
     NOTHING,
     SYMMETRIC,
     UNIT,
-    UPPER,
+    Band,
     Facts,
     Known,
     Range,
@@ -30,6 +29,7 @@ from saturax.facts.ranges import (
     wrapped,
 )
 from saturax.graph.ops.contraction import ConvDimensions, DotDimensions
+from saturax.graph.ops.linear_algebra import Triangle
 from saturax.graph.ops.reduction import ReduceWindow
 from saturax.graph.types import TensorType
 
@@ -88,26 +88,39 @@ def dot_general(
     free = type.rank - len(d.lhs_batch)
     matrix = SYMMETRIC if mirrors and free == 2 else 0
     if is_absorbed(x, True) and is_absorbed(y, True):
-        matrix |= _product_structure(d, x, y)
-    return Known(None if found == limits(type.dtype) else found, matrix)
+        units, band = _product_structure(d, x, y)
+        matrix |= units
+    else:
+        band = None
+    found = None if found == limits(type.dtype) else found
+    return Known(found, matrix, band=fitting_band(band, type.shape))
 
 
-def _product_structure(d: DotDimensions, x: Facts, y: Facts) -> int:
-    """Triangular times triangular, of matrices in the last two dimensions."""
+def _product_structure(d: DotDimensions, x: Facts, y: Facts) -> tuple[int, Band | None]:
+    """Bits and band of banded times banded, of matrices in the last two dimensions."""
     ranks = tensor_type(x).rank, tensor_type(y).rank
     batch = tuple(range(len(d.lhs_batch)))
     plain = d.lhs_batch == d.rhs_batch == batch and ranks == (len(batch) + 2,) * 2
     if not plain or len(d.lhs_contract) != 1:
-        return 0
-    left = _flipped(x.known.matrix) if d.lhs_contract[0] == len(batch) else x.known.matrix
-    right = y.known.matrix if d.rhs_contract[0] == len(batch) else _flipped(y.known.matrix)
-    common = left & right & DIAGONAL
-    return common | (left & right & UNIT if common else 0)
+        return 0, None
+    left = flipped(band_of(x)) if d.lhs_contract[0] == len(batch) else band_of(x)
+    right = band_of(y) if d.rhs_contract[0] == len(batch) else flipped(band_of(y))
+    assert left is not None
+    assert right is not None
+    triangular = max(left.high, right.high) <= 0 or min(left.low, right.low) >= 0
+    units = x.known.matrix & y.known.matrix & UNIT if triangular else 0
+    return units, product_band(left, right)
 
 
-def _flipped(matrix: int) -> int:
-    swapped = (UPPER if matrix & LOWER else 0) | (LOWER if matrix & UPPER else 0)
-    return swapped | (matrix & UNIT)
+def triangular_solve(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
+    """What is known of op(A)⁻¹·B or B·op(A)⁻¹: the inverse is triangular as op(A) is."""
+    triangle, (a, b) = Triangle(*attributes[0]), children
+    if not (is_absorbed(a, True) and is_absorbed(b, True)) or type.rank < 2:
+        return NOTHING
+    n = tensor_type(a).shape[-1]
+    lower = triangle.is_lower == (triangle.transpose == "NO_TRANSPOSE")
+    inverse = Band(1 - n, 0) if lower else Band(0, n - 1)
+    return Known(band=fitting_band(product_band(inverse, band_of(b)), type.shape))
 
 
 def convolution(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from saturax.facts import Affine, Box, FactAnalysis, Facts, Range, unknown
+from saturax.facts.bands import band_of
 from saturax.facts.blocks import all_zero_boxes
-from saturax.facts.model import DIAGONAL, IDENTITY, LOWER, SYMMETRIC, UPPER
+from saturax.facts.model import SYMMETRIC, UNIT
 from saturax.facts.ranges import INF, is_finite_range, range_of
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
@@ -138,22 +139,22 @@ def _is_square(x: Value) -> bool:
 
 def is_identity(x: Value) -> bool:
     """Whether x holds square identity matrices."""
-    return _has(x, IDENTITY & ~SYMMETRIC)
+    return _has(x, UNIT) and is_diagonal(x)
 
 
 def is_diagonal(x: Value) -> bool:
     """Whether all elements of x off the diagonal are 0; x need not be square."""
-    return (_has(x, DIAGONAL) or is_zero(x)) and x.rank >= 2
+    return is_lower_triangular(x) and is_upper_triangular(x)
 
 
 def is_lower_triangular(x: Value) -> bool:
     """Whether all elements of x above the diagonal are 0."""
-    return (_has(x, LOWER) or is_zero(x)) and x.rank >= 2
+    return x.rank >= 2 and band_of(facts_of(x)).high <= 0
 
 
 def is_upper_triangular(x: Value) -> bool:
     """Whether all elements of x below the diagonal are 0."""
-    return (_has(x, UPPER) or is_zero(x)) and x.rank >= 2
+    return x.rank >= 2 and band_of(facts_of(x)).low >= 0
 
 
 def is_symmetric(x: Value) -> bool:

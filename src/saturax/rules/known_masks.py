@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saturax.facts.model import FULL_LOWER, FULL_UPPER
+from saturax.facts.bands import EMPTY, band_of, common, contains_band
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
@@ -18,14 +18,13 @@ from saturax.graph.ops import (
     reduce_,
     select,
     transpose,
+    unary,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.facts import (
     facts_of,
     is_identity,
-    is_lower_triangular,
     is_symmetric,
-    is_upper_triangular,
     is_zero,
 )
 from saturax.rules.rule import ROUNDING, need, rule
@@ -46,9 +45,15 @@ def drop_transpose_of_symmetric(x: Value, p: Any) -> Value | None:
 
 def _covers(p: Value, x: Value) -> bool:
     """Whether p is true wherever x may be other than 0."""
-    bits = facts_of(p).known.matrix
-    lower = bits & FULL_LOWER and is_lower_triangular(x)
-    return bool(lower or (bits & FULL_UPPER and is_upper_triangular(x)))
+    full = facts_of(p).known.full
+    return p.shape == x.shape and full is not None and contains_band(full, band_of(facts_of(x)))
+
+
+def _misses(p: Value, x: Value) -> bool:
+    """Whether p is false wherever x may be other than 0."""
+    if p.shape != x.shape or x.rank < 2:
+        return False
+    return common(band_of(facts_of(p)), band_of(facts_of(x))) == EMPTY
 
 
 def _masked_example(rng: np.random.Generator) -> dict[str, Any]:
@@ -74,9 +79,33 @@ def _masked_example(rng: np.random.Generator) -> dict[str, Any]:
     examples=_masked_example,
 )
 def drop_triangular_mask(p: Value, x: Value, y: Value) -> Value | None:
-    """x where p, else 0 = x for triangular x, if p is true in its triangle"""
+    """x where p, else 0 = x for banded x, if p is true on its diagonals"""
     need(is_zero(y) and _covers(p, x))
     return x
+
+
+def _missed_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A triangular constant under a mask of zeros."""
+    drawn = _masked_example(rng)
+    mask, x = drawn["p"], drawn["x"]
+    builder = GraphBuilder(exact=True)
+    with building(builder):
+        (value,) = builder.inline(mask, [])
+        other = builder.finish([unary("not", value)])
+    return {"p": other, "x": drawn["y"], "y": x}
+
+
+@rule(
+    lambda p, x, y: select(p, x, y),
+    numerics=ROUNDING,
+    source="definition of triangular",
+    uses_facts=True,
+    examples=_missed_example,
+)
+def drop_mask_beside_band(p: Value, x: Value, y: Value) -> Value | None:
+    """0 where p, else y = y for banded y, if p is false on its diagonals"""
+    need(is_zero(x) and _misses(p, y))
+    return y
 
 
 def _diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
