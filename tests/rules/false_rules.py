@@ -24,6 +24,7 @@ from saturax.rules.rule import BITWISE, ROUNDING, need
 
 from . import (
     false_arithmetic,
+    false_bands,
     false_evidence,
     false_facts,
     false_identities,
@@ -37,6 +38,7 @@ from .declare import FALSE_RULES, false_rule
 __all__ = [
     "FALSE_RULES",
     "false_arithmetic",
+    "false_bands",
     "false_evidence",
     "false_facts",
     "false_identities",

@@ -1,0 +1,128 @@
+"""False rules about banded matrices: off by one diagonal, the wrong side, an overlap for all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saturax.facts.bands import EMPTY, band_of, common, contains_band
+from saturax.facts.model import Band
+from saturax.graph.literal import Literal
+from saturax.graph.ops import DotDimensions, dot_general, full, multiply, reduce_, select
+from saturax.rules.einsum import einsum_of
+from saturax.rules.facts import facts_of, has_numbers, is_lower_triangular, is_zero, zero_blocks_of
+from saturax.rules.rule import ROUNDING, need
+
+from .declare import false_rule
+
+
+def _masked(rng):
+    """A banded matrix under the mask of a triangle."""
+    n, k, upto = int(rng.integers(3, 6)), int(rng.integers(-1, 2)), int(rng.integers(-1, 2))
+    matrix = np.tril(rng.normal(size=(n, n)) + 3, upto)
+    return {
+        "p": Literal(np.tri(n, n, k, dtype=np.bool_)),
+        "x": Literal(matrix),
+        "y": Literal(np.zeros((n, n))),
+    }
+
+
+def _turned(rng):
+    n = int(rng.integers(3, 6))
+    return {
+        "p": Literal(np.tri(n, n, 0, dtype=np.bool_)),
+        "x": Literal(np.zeros((n, n))),
+        "y": Literal(np.tril(rng.normal(size=(n, n)) + 3)),
+    }
+
+
+def _band_mask(kinds, examples):
+    return false_rule(
+        lambda p, x, y: select(p, x, y), ROUNDING, *kinds, uses_facts=True, examples=examples
+    )
+
+
+@_band_mask(("values", "integers"), _masked)
+def drop_mask_one_diagonal_short(p, x, y):
+    """x where p, else 0 = x for banded x, if p is true on all its diagonals but one"""
+    full_ = facts_of(p).known.full
+    need(is_zero(y) and full_ is not None)
+    need(contains_band(Band(full_.low, full_.high + 1), band_of(facts_of(x))))
+    return x
+
+
+@_band_mask(("values", "integers"), _masked)
+def drop_mask_that_meets_band(p, x, y):
+    """x where p, else 0 = x for banded x, if p is true on one of its diagonals"""
+    full_ = facts_of(p).known.full
+    need(is_zero(y) and full_ is not None)
+    need(common(full_, band_of(facts_of(x))) != EMPTY)
+    return x
+
+
+@_band_mask(("values", "integers"), _turned)
+def drop_mask_on_the_wrong_side(p, x, y):
+    """0 where p, else y = y for lower triangular y and a lower triangular mask"""
+    need(is_zero(x) and is_lower_triangular(y) and is_lower_triangular(p))
+    return y
+
+
+def _triangles(rng):
+    n = int(rng.integers(2, 5))
+    return {
+        "x": Literal(np.tril(rng.normal(size=(n, n)) + 3)),
+        "y": Literal(np.tril(rng.normal(size=(n, n)) + 3)),
+        "d": DotDimensions((), (), (1,), (0,)),
+        "t": "f64",
+    }
+
+
+@false_rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=_triangles,
+)
+def product_of_triangles_of_diagonals(x, y, d, p, t):
+    """x · y = diag(x) · diag(y) for lower triangular x and y"""
+    need(einsum_of(d, x.rank, y.rank).x[1:] == (1,) and x.rank == y.rank == 2)
+    need(is_lower_triangular(x) and is_lower_triangular(y) and x.shape == y.shape and t == "f64")
+    return multiply(x, y)
+
+
+def _blocks(rng):
+    n = int(rng.integers(2, 5))
+    x = rng.normal(size=(n, n)) + 3
+    x[:, : int(rng.integers(1, n))] = 0
+    return {**_triangles(rng), "x": Literal(x), "y": Literal(rng.normal(size=(n, n)))}
+
+
+@false_rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=_blocks,
+)
+def product_with_some_zeros_is_zero(x, y, d, p, t):
+    """x · y = 0 if x has a block of zeros"""
+    need(x.rank == y.rank == 2 and zero_blocks_of(x) and not is_zero(x) and has_numbers(y))
+    return full(0, dot_general(x, y, d, p, t).type)
+
+
+@false_rule(
+    lambda x, e: reduce_("add", x, e),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=lambda rng: {"x": _triangles(rng)["x"], "e": (int(rng.integers(0, 2)),)},
+)
+def sum_of_triangle_is_diagonal(x, e):
+    """Σⱼ xᵢⱼ = xᵢ₀ for lower triangular x"""
+    need(x.rank == 2 and is_lower_triangular(x) and len(e) == 1 and x.shape[0] == x.shape[1])
+    n = x.shape[0]
+    first = x.builder.make("slice", ((0, 0), (n, 1), (1, 1)), (x,))
+    return x.builder.make("reshape", ((n,),), (first,))
