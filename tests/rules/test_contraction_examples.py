@@ -287,11 +287,13 @@ def test_zero_blocks_are_left_out_unless_they_meet_a_written_infinity() -> None:
         return concatenate(matmul(a, first), matmul(b, second), 0)
 
     types = tensor(4, 4), tensor(5, 5), tensor(9, 3)
-    assert proves(lambda a, b, v: matmul(block_diagonal(a, b), v), goal, *types)
+    only = ("known_structure", "contraction_diagonals", "slicing", "padding")
+    assert proves(lambda a, b, v: matmul(block_diagonal(a, b), v), goal, *types, only=only)
     assert not proves(
         lambda a, b, v: matmul(block_diagonal(a, b), infinite_below_zero(v)),
         lambda a, b, v: goal(a, b, infinite_below_zero(v)),
         *types,
+        only=only,
     )
 
 
