@@ -56,7 +56,7 @@ def test_row_has_times_evidence_and_stages():
         assert low <= entry["ratio"] <= high
         assert entry["flops"] > 0
         assert entry["peak_bytes"] > 0
-        assert entry["compile_s"] > 0
+        assert entry["compile_s"] > 0.01
     assert row["systems"]["xla"]["ratio"] == 1
     assert row["systems"]["saturax"]["over_saturax"] == 1
     json.dumps(row)
