@@ -110,6 +110,23 @@ GONE = {
         lambda x: _scan(lambda c, v: (c + v, (c, c + v)), jnp.zeros(3), x, reverse=True),
         X,
     ),
+    "masked sums": (
+        lambda x, m: _scan(
+            lambda c, t: (
+                (
+                    jnp.where(t[1], c[0] + t[0], c[0]),
+                    jnp.where(t[1], c[1], c[1] - t[0]),
+                    jnp.where(t[1] & (t[0] > 0), t[0] * c[2], c[2]),
+                    jnp.where(t[0] > 0, jnp.maximum(c[3], t[0]), c[3]),
+                ),
+                c[0],
+            ),
+            (x[0],) * 4,
+            (x, m),
+        ),
+        X,
+        np.arange(10) % 3 > 0,
+    ),
     "maximum so far, of weak type": (
         lambda x: _scan(lambda c, v: (jnp.maximum(c, v),) * 2, jnp.full(3, -jnp.inf), x),
         X,
@@ -162,6 +179,10 @@ GONE = {
 """Loops of which nothing is left."""
 
 LEFT = {
+    "masks that depend on the sum": (
+        lambda x: _scan(lambda c, v: (jnp.where(c < v, c + v @ W, c), v), jnp.zeros(3), x),
+        X,
+    ),
     "rnn": (_rnn, X, W, U, H),
     "gradient of an rnn": (jax.grad(lambda *a: _total(_rnn(*a)), (0, 1, 2, 3)), X, W, U, H),
     "lstm": (_lstm, _LSTM, normal(6, 2, 4)),

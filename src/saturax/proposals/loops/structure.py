@@ -21,6 +21,7 @@ from saturax.graph.ops.scatter import SET, ScatterDimensions, window_sizes
 from saturax.graph.reference import UnsupportedError, evaluate_operation
 from saturax.graph.types import TensorType, TupleType, is_integer, numpy_dtype
 from saturax.proposals.loops.batched import Batched, constant_of, known
+from saturax.proposals.loops.masked import with_masked_terms
 from saturax.proposals.loops.vectorise import apply_to_all, can_apply
 
 WHILE = "stablehlo.while"
@@ -104,6 +105,7 @@ def read_loop(graph: Graph, index: int) -> Loop | None:
     }
     condition, body = (_with_leaves(region, twins) for region in (condition, body))
     condition, body = (_with_leaves(region, constants) for region in (condition, body))
+    body = with_masked_terms(body, carries)
     steps = _counting(graph, body, initial)
     trip_count = _trip_count(condition, steps)
     counters: dict[int, Array] = {}
