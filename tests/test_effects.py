@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.experimental import io_callback
-from running import assert_equal, matrix_chain, normal, program_of
+from running import assert_equal, matrix_chain, normal, program_of, run
 
 import saturax
+import saturax.report.text
 from saturax import Options, SaturaxWarning
 from saturax.graph.types import TensorType
 from saturax.isolate import isolate, outside_calls
@@ -195,3 +196,66 @@ def test_a_program_from_the_cache_calls_the_callbacks_of_today(tmp_path, monkeyp
         assert len(log.taken()) == 5
         assert fast.report.outcome == "optimized"
         assert bool(fast.report.cached) is is_cached
+
+
+def _looped(log):
+    """Callbacks in a scan, in a branch within it, and ordered ones in a loop."""
+
+    def function(a, b, x):
+        def body(carry, step):
+            carry = _CHAIN(a, b, carry) / 256
+            jax.debug.callback(log.note("scan"), carry.sum() + step)
+            shift = io_callback(log.answer("ordered"), _SCALAR, step, ordered=True)
+            jax.lax.cond(
+                step > 1,
+                lambda v: jax.debug.callback(log.note("branch"), v),
+                lambda v: None,
+                carry[0],
+            )
+            return carry + shift * jnp.float32(1e-3), carry.max()
+
+        return jax.lax.scan(body, x, jnp.arange(4, dtype=jnp.float32))
+
+    return function
+
+
+@pytest.mark.filterwarnings("error::saturax.SaturaxWarning")
+def test_loops_and_branches_with_effects_are_optimised():
+    log, plain_log = _Log(), _Log()
+    fast = saturax.jit(_looped(log), options=Options(time_limit_s=20, candidates=3, cache=False))
+    fast.lower(*_CHAIN_ARGUMENTS)
+    assert log.taken() == []
+    found = fast(*_CHAIN_ARGUMENTS)
+    assert_equal(found, jax.jit(_looped(plain_log))(*_CHAIN_ARGUMENTS), 1e-4)
+    ours, theirs = log.taken(), plain_log.taken()
+    assert [n for n, _ in ours if n == "ordered"] == ["ordered"] * 4
+    for name in ("scan", "ordered", "branch"):
+        values, expected = ([v for n, v in seen if n == name] for seen in (ours, theirs))
+        np.testing.assert_allclose(sorted(values), sorted(expected), rtol=1e-3)
+    assert fast.report.outcome == "optimized", saturax.report.text.explain(fast.report)
+    assert "optimize_region" in fast.report.rules
+
+
+def test_an_isolated_loop_tells_what_its_effects_were_given_last():
+    def function(x):
+        def body(i, v):
+            jax.debug.callback(lambda v: None, v)
+            return v + 1
+
+        return jax.lax.fori_loop(0, 5, body, x)
+
+    isolated = isolate(program_of(function, normal(3)))
+    assert isolated.graph.effects == ()
+    result, given = run(isolated, [normal(3)])
+    assert_equal([result, given], [normal(3) + 5, normal(3) + 4])
+
+
+def test_a_loop_that_an_effect_stops_is_one_effect():
+    def function(x):
+        def go_on(v):
+            return jax.pure_callback(lambda v: v.sum() < 9, jax.ShapeDtypeStruct((), bool), v)
+
+        return jax.lax.while_loop(go_on, lambda v: v + 1, x)
+
+    graph = isolate(program_of(function, normal(3))).graph
+    assert all(node.op == "parameter" for node in graph.nodes)

@@ -4,27 +4,34 @@ A call into Python, an outfeed or any other effect must happen once a call of th
 while saturax checks and times. Each is therefore replaced by its boundary: what it would be given
 becomes an output of the program, and what it would return becomes an input. Tokens, which only
 order effects, go. Collectives stay: they are part of the computation.
+
+A branch or a counting loop with effects inside is isolated itself: what its effects return is
+captured, and what they were given last is among its results, zeros if they did not happen. Any
+other operation with effects inside is one effect: a loop that asks one when to stop might not end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
+from saturax.cost.loops import WHILE, counter_of
 from saturax.errors import SaturaxError
 from saturax.graph.build import prune, result_types
 from saturax.graph.ir import Graph, Node, Program
-from saturax.graph.ops import PURE, generic_of
-from saturax.graph.types import TupleType, Type
+from saturax.graph.literal import splat
+from saturax.graph.ops import PURE, Generic, generic_of
+from saturax.graph.types import TensorType, TupleType, Type
 
 _COLLECTIVES = frozenset(
     f"stablehlo.{name}"
     for name in "all_gather all_reduce all_to_all reduce_scatter collective_broadcast "
     "collective_permute cross-replica-sum".split()
 )
-
+_BRANCHES = ("stablehlo.if", "stablehlo.case")
 _TOKEN = "!stablehlo.token"
-_NOWHERE = -1
 
 
 def reaches_outside(node: Node) -> bool:
@@ -32,8 +39,7 @@ def reaches_outside(node: Node) -> bool:
     generic = generic_of(node)
     if generic is None or generic.sequence == PURE or node.op in _COLLECTIVES:
         return False
-    effects = [region.nodes[i] for region in generic.regions for i in region.effects]
-    return not generic.regions or any(map(reaches_outside, effects))
+    return not generic.regions or any(outside_calls(region) for region in generic.regions)
 
 
 def outside_calls(graph: Graph) -> tuple[int, ...]:
@@ -45,63 +51,213 @@ def isolate(program: Program) -> Program:
     """The program without its effects, whose boundaries are its last inputs and outputs.
 
     Two programs with the same effects in the same order get the same inputs and outputs.
+
+    Raises:
+        SaturaxError: something that is computed depends on a token.
     """
     graph = program.graph
-    calls = outside_calls(graph)
-    if not calls and all(map(_is_kept, (*graph.inputs, *graph.output_types))):
+    if not outside_calls(graph) and all(map(_is_kept, (*graph.inputs, *graph.output_types))):
         return program
-    isolated = _isolated_graph(graph, calls)
-    added_inputs = len(isolated.inputs) - sum(map(_is_kept, graph.inputs))
-    added_outputs = len(isolated.outputs) - sum(map(_is_kept, graph.output_types))
+    isolated = _Isolated(graph)
+    arguments, results = program.argument_attributes, program.result_attributes
     return replace(
         program,
-        graph=isolated,
-        argument_attributes=_kept(program.argument_attributes, graph.inputs, added_inputs),
-        result_attributes=_kept(program.result_attributes, graph.output_types, added_outputs),
+        graph=isolated.graph,
+        argument_attributes=_kept(arguments, graph.inputs, len(isolated.returned)),
+        result_attributes=_kept(results, graph.output_types, len(isolated.given)),
     )
 
 
-def _isolated_graph(graph: Graph, calls: Sequence[int]) -> Graph:
-    inputs = [type for type in graph.inputs if _is_kept(type)]
-    places: dict[int, int] = {}
-    for number, type in enumerate(graph.inputs):
-        if _is_kept(type):
-            places[number] = len(places)
-    returned: dict[tuple[int, int], int] = {}
-    for call in calls:
-        for result, type in enumerate(result_types(graph.nodes[call].type)):
-            if _is_kept(type):
-                returned[call, result] = len(inputs)
-                inputs.append(type)
-    nodes = list(graph.nodes)
-    for index, node in enumerate(graph.nodes):
-        if node.op == "parameter":
-            number = places.get(node.attributes[0], _NOWHERE)  # type: ignore[call-overload]
-            nodes[index] = node._replace(attributes=(number,))
-        elif (index, 0) in returned and not isinstance(node.type, TupleType):
-            nodes[index] = _parameter(returned[index, 0], node.type)
-        elif node.op == "get_result":
-            number = returned.get((node.operands[0], node.attributes[0]), _NOWHERE)  # type: ignore[arg-type]
-            if number != _NOWHERE:
-                nodes[index] = _parameter(number, node.type)
-    given = [operand for call in calls for operand in graph.nodes[call].operands]
-    outputs = [i for i in (*graph.outputs, *given) if _is_kept(graph.nodes[i].type)]
-    effects = tuple(index for index in graph.effects if index not in set(calls))
-    isolated = prune(Graph(tuple(inputs), tuple(nodes), tuple(outputs), effects))
-    if any(node.op == "parameter" and node.attributes == (_NOWHERE,) for node in isolated.nodes):
-        raise SaturaxError(
-            "expected tokens that only order effects, but something else takes one, so the "
-            "program cannot be run without its effects"
+class _Boundary:
+    """What one effect returns and is given; `parts` are its regions, where they are isolated."""
+
+    returned: tuple[Type, ...]
+    given: tuple[Type, ...]
+
+    def __init__(self, graph: Graph, node: Node) -> None:
+        self.parts: tuple[_Isolated, ...] = ()
+        generic = generic_of(node)
+        if generic is not None and _can_be_entered(node, generic):
+            self.parts = tuple(_Isolated(region) for region in generic.regions)
+            self.returned = tuple(type for part in self.parts for type in part.returned)
+            self.given = tuple(type for part in self.parts for type in part.given)
+        else:
+            self.returned = tuple(filter(_is_kept, result_types(node.type)))
+            self.given = tuple(filter(_is_kept, (graph.nodes[i].type for i in node.operands)))
+
+
+class _Isolated:
+    """A graph without its effects: its last inputs are `returned`, its last outputs `given`."""
+
+    returned: tuple[Type, ...]
+    given: tuple[Type, ...]
+
+    def __init__(self, original: Graph) -> None:
+        nodes = original.nodes
+        self._original = original
+        self._calls = {i: _Boundary(original, nodes[i]) for i in outside_calls(original)}
+        self.returned = tuple(type for each in self._calls.values() for type in each.returned)
+        self.given = tuple(type for each in self._calls.values() for type in each.given)
+        self._nodes: list[Node] = []
+        # Where nodes of the original are now; those that depend on tokens are nowhere.
+        self._new: dict[int, int] = {}
+        self._given: dict[int, list[int]] = {}
+        self._entered: dict[int, int] = {}
+        self.graph = self._build()
+
+    def _build(self) -> Graph:
+        original = self._original
+        numbers = {n: i for i, n in enumerate(_kept_places(original.inputs))}
+        first = {index: len(numbers) for index in self._calls}
+        for before, index in pairwise(self._calls):
+            first[index] = first[before] + len(self._calls[before].returned)
+        for index, node in enumerate(original.nodes):
+            if index in self._calls:
+                self._cross(index, node, first[index])
+            elif node.op == "parameter":
+                number: Any = node.attributes[0]
+                if number in numbers:
+                    self._new[index] = self._parameter(numbers[number], node.type)
+            elif index not in self._new and all(operand in self._new for operand in node.operands):
+                operands = tuple(self._new[operand] for operand in node.operands)
+                self._new[index] = self._append(node._replace(operands=operands))
+        outputs = [i for i in original.outputs if _is_kept(original.nodes[i].type)]
+        effects = [i for i in original.effects if i not in self._calls or i in self._entered]
+        places = self._new | self._entered
+        if any(index not in self._new for index in outputs) or any(
+            i not in places for i in effects
+        ):
+            raise SaturaxError(
+                "expected tokens that only order effects, but a result depends on one, so the "
+                "program cannot be run without its effects"
+            )
+        given = [node for index in self._calls for node in self._given[index]]
+        kept = (original.inputs[number] for number in numbers)
+        return prune(
+            Graph(
+                (*kept, *self.returned),
+                tuple(self._nodes),
+                (*(self._new[index] for index in outputs), *given),
+                tuple(places[index] for index in effects),
+            )
         )
-    return isolated
+
+    def _cross(self, index: int, node: Node, first: int) -> None:
+        """Replace an effect by its boundary, whose first input is number `first`."""
+        boundary = self._calls[index]
+        kept = [i for i in node.operands if _is_kept(self._original.nodes[i].type)]
+        operands = [self._new[operand] for operand in kept]
+        results = [self._parameter(first + i, type) for i, type in enumerate(boundary.returned)]
+        if boundary.parts:
+            results, given = self._enter(index, node, boundary, operands, results)
+        else:
+            given = operands
+        self._given[index] = given
+        by_number = dict(zip(_kept_places(result_types(node.type)), results, strict=True))
+        if not isinstance(node.type, TupleType) and by_number:
+            self._new[index] = by_number[0]
+        for user, other in enumerate(self._original.nodes):
+            if other.op == "get_result" and other.operands == (index,):
+                number: Any = other.attributes[0]
+                if number in by_number:
+                    self._new[user] = by_number[number]
+
+    def _enter(
+        self,
+        index: int,
+        node: Node,
+        boundary: _Boundary,
+        operands: list[int],
+        returned: list[int],
+    ) -> tuple[list[int], list[int]]:
+        """A loop or branch around its isolated regions: its own results, and what was given."""
+        generic = generic_of(node)
+        assert generic is not None
+        given, parts = boundary.given, boundary.parts
+        own = node.operands[: len(node.operands) - generic.captures]
+        carried = len([i for i in own if _is_kept(self._original.nodes[i].type)])
+        captured = [self._nodes[i].type for i in operands[carried:]] + list(boundary.returned)
+        if node.op == WHILE:
+            types = [self._nodes[i].type for i in operands[:carried]]
+            inputs = (*types, *given, *captured)
+            regions = tuple(_with_inputs(part.graph, inputs, carried, len(given)) for part in parts)
+            operands[carried:carried] = [self._append(_zeros(type)) for type in given]
+        else:
+            regions = tuple(
+                _branch(part, place, parts, tuple(captured)) for place, part in enumerate(parts)
+            )
+        kept = tuple(filter(_is_kept, result_types(node.type)))
+        types_now = (*kept, *given)
+        sequence = generic.sequence if any(region.effects for region in regions) else PURE
+        entered = Generic(generic.attributes, regions, len(captured), sequence)
+        type = types_now[0] if len(types_now) == 1 else TupleType(types_now)
+        operation = self._append(Node(node.op, (entered,), (*operands, *returned), type))
+        if sequence != PURE:
+            self._entered[index] = operation
+        results = [
+            self._append(Node("get_result", (number,), (operation,), each))
+            if isinstance(type, TupleType)
+            else operation
+            for number, each in enumerate(types_now)
+        ]
+        return results[: len(kept)], results[len(kept) :]
+
+    def _parameter(self, number: int, type: Type) -> int:
+        return self._append(Node("parameter", (number,), (), type))
+
+    def _append(self, node: Node) -> int:
+        self._nodes.append(node)
+        return len(self._nodes) - 1
 
 
-def _parameter(number: int, type: Type) -> Node:
-    return Node("parameter", (number,), (), type)
+def _can_be_entered(node: Node, generic: Generic) -> bool:
+    """Whether an operation with effects inside is sure to end whatever they return."""
+    if node.op == WHILE:
+        return counter_of(generic) is not None and not outside_calls(generic.regions[0])
+    return node.op in _BRANCHES
+
+
+def _branch(
+    part: _Isolated, place: int, parts: Sequence[_Isolated], captured: tuple[Type, ...]
+) -> Graph:
+    """One of several branches, with the captures and the results of all."""
+    own = len(part.graph.inputs) - len(part.returned)
+    before = sum(len(other.returned) for other in parts[:place])
+    graph = _with_inputs(part.graph, captured, own, before)
+    nodes = list(graph.nodes)
+    results = list(graph.outputs[: len(graph.outputs) - len(part.given)])
+    for other in parts:
+        if other is part:
+            results += graph.outputs[len(graph.outputs) - len(part.given) :]
+            continue
+        for type in other.given:
+            results.append(len(nodes))
+            nodes.append(_zeros(type))
+    return Graph(graph.inputs, tuple(nodes), tuple(results), graph.effects)
+
+
+def _with_inputs(graph: Graph, inputs: tuple[Type, ...], first: int, shift: int) -> Graph:
+    """A graph of more inputs: those from number `first` on are `shift` places further."""
+    nodes = list(graph.nodes)
+    for index, node in enumerate(nodes):
+        number: Any = node.attributes[0] if node.op == "parameter" else -1
+        if number >= first:
+            nodes[index] = node._replace(attributes=(number + shift,))
+    return Graph(inputs, tuple(nodes), graph.outputs, graph.effects)
+
+
+def _zeros(type: Type) -> Node:
+    if not isinstance(type, TensorType):
+        raise SaturaxError(f"expected effects that are given tensors, got one of type {type}")
+    return Node("constant", (splat(0, type),), (), type)
 
 
 def _is_kept(type: Type) -> bool:
     return str(type) != _TOKEN
+
+
+def _kept_places(types: Sequence[Type]) -> list[int]:
+    return [place for place, type in enumerate(types) if _is_kept(type)]
 
 
 def _kept(
