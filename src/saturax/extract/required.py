@@ -7,9 +7,9 @@ transitive: d ∈ R(c) implies R(d) ⊆ R(c).
 
 from __future__ import annotations
 
+import heapq
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,28 +75,32 @@ def find_required(
     """
     if len(order) > _CLASS_LIMIT:
         return None
-    users: dict[int, set[int]] = {owner: set() for owner in order}
+    place = {owner: index for index, owner in enumerate(order)}
+    users: list[set[int]] = [set() for _ in order]
     for owner in order:
         for node in members[owner]:
             for child in children[node]:
-                users[child].add(owner)
-    place = {owner: index for index, owner in enumerate(order)}
+                users[place[child]].add(place[owner])
     bit = {owner: 1 << index for index, owner in enumerate(order)}
     below: dict[int, int] = {}
-    queue, queued = deque(order), set(order)
+    # Children before users: a class is seldom looked at before its children have settled.
+    waiting = list(range(len(order)))  # ascending, so a heap
+    is_waiting = bytearray(b"\1" * len(order))
     steps = 0
-    while queue:
+    while waiting:
         steps += 1
         if steps % 256 == 0 and time.monotonic() > deadline:
             return None
-        owner = queue.popleft()
-        queued.discard(owner)
+        here = heapq.heappop(waiting)
+        is_waiting[here] = 0
+        owner = order[here]
         mask = bit[owner] | _required_by_all(members[owner], children, below)
         if below.get(owner) != mask:
             below[owner] = mask
-            fresh = sorted(users[owner] - queued, key=place.__getitem__)
-            queued.update(fresh)
-            queue.extend(fresh)
+            for user in users[here]:
+                if not is_waiting[user]:
+                    is_waiting[user] = 1
+                    heapq.heappush(waiting, user)
     return RequiredSets(order, bit, below)
 
 
