@@ -19,8 +19,10 @@ from saturax.egraph import (
     saturate,
 )
 from saturax.egraph import pattern as make_pattern
+from saturax.egraph.newness import newly
 from saturax.egraph.pattern import PatternAttribute
-from saturax.egraph.saturate import _Reach, _RuleState, _Run
+from saturax.egraph.reach import Reach
+from saturax.egraph.saturate import _RuleState, _Run
 
 from .terms import RULES, TemplateRule, constant, insert, leaf, make_egraph, op, unary
 
@@ -198,7 +200,7 @@ def test_incremental_search_finds_every_new_match_once(
     egraph = random_egraph(terms, unions)
     rule = TemplateRule("pattern", pattern, PatternVar("x"))
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
-    by_seed = _Reach(egraph, list(egraph.classes())).by_seed
+    by_seed = Reach(egraph, egraph.live_nodes()).by_seed
     run.present.update(by_seed)
     state = _RuleState(rule, egraph, by_seed)
     run.states.append(state)
@@ -214,10 +216,15 @@ def test_incremental_search_finds_every_new_match_once(
         egraph.clock += 1
         grow(egraph, later_terms, later_unions)
         run._schedule(since)
-    new = state.found + searched(egraph, state, capacity)
+    new = [match for _, match in state.found] + searched(egraph, state, capacity)
     everything = state.matcher.all_matches(egraph)
     nodes = len(state.matcher.levels)
-    expected = {m for m in everything if any(egraph.stamp[n] > start for n in m[:nodes])}
+    fresh = newly(egraph, egraph.live_nodes(), start)
+    expected = {
+        match
+        for match in everything
+        if any(node in fresh[kind] for node, kind in zip(match[:nodes], state.newness, strict=True))
+    }
     if not is_begun:
         assert set(new) == expected
         assert capacity < 1000 or len(new) == len(expected)
@@ -232,7 +239,7 @@ def searched(egraph: EGraph, state: _RuleState, capacity: int) -> list[Match]:
     while state.has_work:
         state.search(capacity, lambda: 1 << 62)
         assert len(state.found) <= capacity
-        found += state.found
+        found += [match for _, match in state.found]
         state.found = []
         capacity *= 2
     return found

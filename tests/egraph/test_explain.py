@@ -163,7 +163,7 @@ def apply_at(egraph: EGraph, rule: TemplateRule, root: int) -> None:
     application = RuleApplication(rule, matcher, egraph)
     # The e-node itself may have merged with a twin, so the class is what counts.
     for match in [m for m in matcher.all_matches(egraph) if egraph.find(m[0]) == egraph.find(root)]:
-        application.apply(match)
+        application.apply(matcher.key_of(egraph, match), match)
     egraph.rebuild()
 
 

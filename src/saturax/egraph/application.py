@@ -5,7 +5,7 @@ from typing import Any
 
 from saturax.egraph.egraph import BuildStep, EGraph
 from saturax.egraph.errors import RuleApplicationError, RuleTypeError
-from saturax.egraph.matcher import Match, Matcher
+from saturax.egraph.matcher import Key, Match, Matcher
 from saturax.egraph.pattern import PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, Rule
 from saturax.errors import RuleError
@@ -87,13 +87,12 @@ class RuleApplication:
         self.egraph = egraph
         self.applied = 0
         self.unions = 0
-        self._by_heads: dict[tuple[Any, ...], ResolvedRecipe | None] = {}
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
         self._nodes = len(matcher.levels)
 
-    def apply(self, match: Match) -> None:
+    def apply(self, answer: Any, match: Match) -> None:
         """Instantiate the right side for one match and union it with the left side."""
-        recipe = self._recipe(match)
+        recipe = self._answer(answer, match) if isinstance(answer, tuple) else answer
         if recipe is None:
             return
         self.applied += 1
@@ -107,34 +106,24 @@ class RuleApplication:
             )
             self.unions += 1
 
-    def _recipe(self, match: Match) -> ResolvedRecipe | None:
-        # Heads determine attributes and the root's type, so this key is fine enough, and cheap.
-        keys, type_id, nodes = self.egraph.keys, self.egraph.type_id, self._nodes
-        key: tuple[Any, ...] = (
-            *[keys[node][0] for node in match[:nodes]],
-            *[type_id[variable] for variable in match[nodes:]],
+    def _answer(self, key: Key, match: Match) -> ResolvedRecipe | None:
+        """Find the recipe for all matches of this key; the rule runs once per distinct meaning."""
+        egraph, nodes = self.egraph, self._nodes
+        if key in self.matcher.answers:
+            found: ResolvedRecipe | None = self.matcher.answers[key]
+            return found
+        heads = [egraph.keys[node][0] for node in match[:nodes]]
+        meaning = (
+            tuple(egraph.heads.exact[heads[n]][p] for _, n, p in self.matcher.attributes),
+            key[nodes:],
+            egraph.type_id[match[0]],
         )
-        if self.rule.uses_facts:
-            key = (*key, *map(self.egraph.data, match[nodes:]))
-        if key in self._by_heads:
-            return self._by_heads[key]
-        recipe = self._by_heads[key] = self._recipe_by_meaning(match)
+        if meaning not in self._by_meaning:
+            self._by_meaning[meaning] = self._make_recipe(key, match)
+        recipe = self.matcher.answers[key] = self._by_meaning[meaning]
         return recipe
 
-    def _recipe_by_meaning(self, match: Match) -> ResolvedRecipe | None:
-        egraph, nodes = self.egraph, self._nodes
-        heads = [egraph.keys[node][0] for node in match[:nodes]]
-        key = (
-            tuple(egraph.heads.exact[heads[n]][p] for _, n, p in self.matcher.attributes),
-            tuple(egraph.type_id[variable] for variable in match[nodes:]),
-            egraph.type_id[match[0]],
-            tuple(map(egraph.data, match[nodes:])) if self.rule.uses_facts else (),
-        )
-        if key not in self._by_meaning:
-            self._by_meaning[key] = self._make_recipe(match)
-        return self._by_meaning[key]
-
-    def _make_recipe(self, match: Match) -> ResolvedRecipe | None:
+    def _make_recipe(self, key: Key, match: Match) -> ResolvedRecipe | None:
         """Call the rule; raises RuleApplicationError or RuleTypeError, which name it."""
         egraph, rule = self.egraph, self.rule
         attributes = self.matcher.attribute_values(egraph, match)
@@ -143,7 +132,9 @@ class RuleApplication:
         root_type = egraph.type_of(match[0])
         try:
             if rule.uses_facts:
-                facts = {name: egraph.data(id) for name, id in binding.items()}
+                # What was known when the match was found, as the key says: more may be by now.
+                known = map(egraph.data_named, key[self._nodes :])
+                facts = dict(zip(binding, known, strict=True))
                 recipe = rule.recipe(attributes, types, root_type, facts)
             else:
                 recipe = rule.recipe(attributes, types, root_type)

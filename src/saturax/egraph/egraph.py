@@ -8,7 +8,7 @@ hashing and comparing e-nodes then touches small integers only.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from saturax.egraph.analysis import Analysis, ENode, differs
+from saturax.egraph.analysis import Analysis, ENode, InternedData
 from saturax.egraph.errors import TypeClashError
 from saturax.egraph.heads import Heads
 from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification, ProofForest
@@ -43,30 +43,37 @@ class EGraph:
         is_commutative: Callable[[str, tuple[Any, ...]], bool],
     ) -> None:
         """Start empty."""
-        self.analysis = analysis
+        self._interned = None if analysis is None else InternedData(analysis)
         self.heads = Heads(is_commutative)
         # E-nodes ever made, by group.
         self._made: dict[int, list[int]] = {}
         # By e-node.
         self.keys: list[Key] = []
         self.original: list[Key] = []
+        # When (by `clock`) it was made, last got another key, last learnt of its operands, and last
+        # came into another class; then the latest of these.
+        self.created: list[int] = []
+        self.keyed: list[int] = []
+        self.informed: list[int] = []
+        self.placed: list[int] = []
         self.stamp: list[int] = []
         self.type_id: list[int] = []
         self.parent: list[int] = []
         self.proof = ProofForest()
         self._origin: list[str] = []
         self._dead = bytearray()
-        # By class (valid at canonical ids).
+        # By class (valid at canonical ids); its e-nodes by group and by kind.
         self.groups: list[dict[int, list[int]]] = []
         self.uses: list[list[int]] = []
         self._size: list[int] = []
-        self._data: list[Any] = []
+        self.data_id: list[int] = []
         self._hashcons: dict[Key, int] = {}
         self._pending: list[int] = []
         self._stale_data: list[int] = []
         self._unmodified: list[int] = []
         self._touched: dict[int, None] = {}
         self._changed: dict[int, None] = {}
+        self._modifies = self._interned is not None and self._interned.modify is not None
         self._current_origin = INPUT
         self.clock = 0
         self.node_count = self.class_count = self.union_count = 0
@@ -124,15 +131,21 @@ class EGraph:
         node = len(self.keys)
         head = key[0]
         group = self.heads.group[head]
+        clock = self.clock
         self.keys.append(key)
         self.original.append(key)
-        self.stamp.append(self.clock)
+        self.created.append(clock)
+        self.keyed.append(clock)
+        self.informed.append(clock)
+        self.placed.append(clock)
+        self.stamp.append(clock)
         self.type_id.append(self.heads.type_id[head])
         self.parent.append(node)
         self.proof.edges.append(None)
         self._origin.append(origin)
         self._dead.append(0)
-        self.groups.append({group: [node]})
+        kind = self.heads.kind[head]
+        self.groups.append({group: [node]} if kind == group else {group: [node], kind: [node]})
         self.uses.append([])
         self._size.append(1)
         self._hashcons[key] = node
@@ -144,8 +157,11 @@ class EGraph:
             child = key[position]
             if key.index(child, 1) == position:
                 self.uses[child].append(node)
-        if self.analysis is not None:
-            self._data.append(self._make_data(node))
+        if self._interned is None:
+            self.data_id.append(0)
+            return node
+        self.data_id.append(self._make_data(node))
+        if self._modifies:
             self._unmodified.append(node)
         return node
 
@@ -180,16 +196,18 @@ class EGraph:
         self._move_nodes(gone, keep)
         self._pending.extend(uses[gone])
         uses[gone] = _NO_PARENTS
-        if self.analysis is not None:
+        if self._interned is not None:
             self._join_data(keep, gone)
         return keep
 
     def _move_nodes(self, gone: int, keep: int) -> None:
-        stamp, clock = self.stamp, self.clock
+        placed, stamp, clock, changed = self.placed, self.stamp, self.clock, self._changed
         target = self.groups[keep]
         for group, nodes in self.groups[gone].items():
-            for node in nodes:
-                stamp[node] = clock
+            if group >= 0:
+                for node in nodes:
+                    placed[node] = stamp[node] = clock
+                    changed[node] = None
             present = target.get(group)
             if present is None:
                 target[group] = nodes
@@ -197,7 +215,6 @@ class EGraph:
                 present.extend(nodes)
         self.groups[gone] = _NO_GROUPS
         self._touched[keep] = None
-        self._changed[keep] = None
 
     @property
     def is_rebuilt(self) -> bool:
@@ -256,9 +273,10 @@ class EGraph:
             # A child that the old key named has this node among its uses already.
             if child not in old[1:] and key.index(child, 1) == position:
                 self.uses[child].append(node)
+        self.keyed[node] = self.clock
         self._renew(node)
-        if self.analysis is not None and len(set(key[1:])) < len(set(old[1:])):
-            # Operands have become equal, which may tell more.
+        if self._interned is not None:
+            # An operand's data may be new to it, or operands have become equal, which tells more.
             self._join_own_data(node)
 
     def _bury(self, node: int) -> None:
@@ -267,11 +285,10 @@ class EGraph:
         self._touched[self.find(node)] = None
 
     def _renew(self, node: int) -> None:
-        """Let matchers see the e-node as new."""
-        self.stamp[node] = self.clock
-        owner = self.find(node)
-        self._touched[owner] = None
-        self._changed[owner] = None
+        """Let matchers see that the operands of an e-node changed."""
+        self.informed[node] = self.stamp[node] = self.clock
+        self._touched[self.find(node)] = None
+        self._changed[node] = None
 
     def _tidy(self, should_stop: Callable[[], bool] | None) -> bool:
         """Drop dead e-nodes from the touched classes; order each group by stamp for matchers."""
@@ -289,32 +306,24 @@ class EGraph:
                     del groups[group]
         return True
 
-    def _make_data(self, node: int) -> Any:
-        assert self.analysis is not None
+    def _make_data(self, node: int) -> int:
+        assert self._interned is not None
         head, *children = self.keys[node]
-        data, find = self._data, self.find
-        return self.analysis.make(
-            self.heads.op[head],
-            self.heads.attributes[head],
-            tuple([data[find(child)] for child in children]),
-            self.heads.types[self.heads.type_id[head]],
-            tuple(map(find, children)),
-        )
+        children = list(map(self.find, children))
+        data = tuple([self.data_id[child] for child in children])
+        return self._interned.make(self.heads, head, data, children)
 
     def _join_data(self, keep: int, gone: int) -> None:
-        assert self.analysis is not None
-        left, right = self._data[keep], self._data[gone]
-        joined = self.analysis.join(left, right)
-        self._data[keep] = joined
-        self._data[gone] = None
-        # Uses of the class that went see `joined` for the first time if it is not `right`.
-        if differs(joined, left) or differs(joined, right):
+        assert self._interned is not None
+        left, right = self.data_id[keep], self.data_id[gone]
+        joined = self.data_id[keep] = self._interned.join(left, right)
+        # Uses of the class that went will see `joined` when they get their new keys.
+        if joined != left:
             self._stale_data.append(keep)
-        self._unmodified.append(keep)
+        if self._modifies:
+            self._unmodified.append(keep)
 
     def _propagate_data(self, should_stop: Callable[[], bool] | None) -> bool:
-        if self.analysis is None:
-            return True
         queue = self._stale_data
         while queue:
             if should_stop is not None and should_stop():
@@ -329,25 +338,26 @@ class EGraph:
 
     def _join_own_data(self, node: int) -> None:
         """Let the class of an e-node know what its operands say of it now."""
-        assert self.analysis is not None
+        assert self._interned is not None
         owner = self.find(node)
-        old = self._data[owner]
-        new = self.analysis.join(old, self._make_data(node))
-        if differs(new, old):
-            self._data[owner] = new
+        old = self.data_id[owner]
+        new = self._interned.join(old, self._make_data(node))
+        if new != old:
+            self.data_id[owner] = new
             self._stale_data.append(owner)
-            self._unmodified.append(owner)
+            if self._modifies:
+                self._unmodified.append(owner)
 
     def _modify(self, should_stop: Callable[[], bool] | None) -> bool:
-        if self.analysis is None:
-            return True
         queue = self._unmodified
         self._current_origin = ANALYSIS
         try:
             while queue:
                 if should_stop is not None and should_stop():
                     return False
-                self.analysis.modify(self, self.find(queue.pop()))
+                assert self._interned is not None
+                assert self._interned.modify is not None
+                self._interned.modify(self, self.find(queue.pop()))
         finally:
             self._current_origin = INPUT
         return True
@@ -359,8 +369,8 @@ class EGraph:
 
     def nodes(self, class_id: int) -> list[ENode]:
         """Return the e-nodes of a class."""
-        groups = self.groups[self.find(class_id)].values()
-        return [self.node(n) for nodes in groups for n in nodes if not self._dead[n]]
+        groups = self.groups[self.find(class_id)].items()
+        return [self.node(n) for g, nodes in groups if g >= 0 for n in nodes if not self._dead[n]]
 
     def nodes_of(self, class_id: int, op: str) -> list[ENode]:
         """Return the e-nodes of one operation in a class."""
@@ -396,14 +406,22 @@ class EGraph:
 
     def data(self, class_id: int) -> Any:
         """Return the analysis data of a class; None without an analysis."""
-        return self._data[self.find(class_id)] if self.analysis is not None else None
+        return self.data_named(self.data_id[self.find(class_id)])
+
+    def data_named(self, id: int) -> Any:
+        """Return the data that a number in `data_id` stands for; None without an analysis."""
+        return None if self._interned is None else self._interned.values[id]
 
     def origin(self, id: int) -> str:
         """Return who made an e-node first: a rule's name, "input" or "analysis"."""
         return self._origin[id]
 
+    def live_nodes(self) -> list[int]:
+        """Return the permanent ids of all e-nodes."""
+        return [node for node, is_dead in enumerate(self._dead) if not is_dead]
+
     def take_changed(self) -> list[int]:
-        """Return the classes with e-nodes that are new to matchers since the last call."""
-        changed = list(dict.fromkeys(map(self.find, self._changed)))
+        """Return the e-nodes that are new to matchers in some way since the last call."""
+        changed = [node for node in self._changed if not self._dead[node]]
         self._changed.clear()
         return changed

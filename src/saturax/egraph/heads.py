@@ -7,8 +7,9 @@ from typing import Any
 class Heads:
     """Interned heads (op, attributes, arity, type), types, groups (op, arity) and kinds.
 
-    A kind is finer than a group: (op, arity, first attribute), such as an addition among the binary
-    operations. Groups and kinds are numbered apart: kinds are negative.
+    A kind is finer than a group where the first attribute names a function: (op, arity, function),
+    such as an addition among the binary operations. Groups and kinds are numbered apart: kinds are
+    negative. Where no function is named, the group is the kind.
 
     Public lists are indexed by head, but `types` by type id; compiled matchers read them.
     """
@@ -28,7 +29,7 @@ class Heads:
         self.types: list[Any] = []
         self._groups: dict[tuple[str, int], int] = {}
         self._groups_of_op: dict[str, list[int]] = {}
-        self._kinds: dict[tuple[int, Any], int] = {}
+        self._kinds: dict[tuple[int, str], int] = {}
 
     def index(self, op: str, attributes: tuple[Any, ...], arity: int, type: Any) -> int:
         """Intern a head."""
@@ -56,12 +57,19 @@ class Heads:
 
     def kind_index(self, op: str, arity: int, first: Any) -> int:
         """Intern a kind; `first` is the exact key of the first attribute, if there is one."""
-        key = (self.group_index(op, arity), first)
+        group = self.group_index(op, arity)
+        if not isinstance(first, str):
+            return group
+        key = (group, first)
         return self._kinds.setdefault(key, -1 - len(self._kinds))
 
     def groups_of(self, op: str) -> list[int]:
         """Return the groups of an operation, one per arity."""
         return self._groups_of_op.get(op, [])
+
+    def type_of(self, head: int) -> Any:
+        """Return the type of a head."""
+        return self.types[self.type_id[head]]
 
     def _type_index(self, type: Any) -> int:
         index = self._type_ids.get(type)

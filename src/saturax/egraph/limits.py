@@ -42,7 +42,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RuleStatistics:
-    """What one rule did in a run; `applied` counts matches for which it gave a right side."""
+    """What one rule did in a run; `applied` counts matches for which it gave a right side.
+
+    `matches` leaves out those of a kind for which it is known not to give one.
+    """
 
     matches: int
     applied: int

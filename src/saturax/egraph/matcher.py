@@ -2,9 +2,14 @@
 
 Matching is semi-naive. For a pattern of k operations, variant i finds the matches whose i-th
 e-node is newer than `since` while those before it (in pre-order) are not. So all variants together
-find each match that has a new e-node once, and variant 0 with since = -1 finds all matches.
+find each match that has a new e-node once, and variant 0 with since = -1 finds all matches. What
+makes an e-node new depends on its place in the pattern (`saturax.egraph.newness`).
 A match is a tuple: the e-nodes of the pattern's operations in pre-order, then the classes of the
 operand variables.
+
+What a rule does about matches with certain heads, and operands of certain types (of certain data,
+if it uses facts), is remembered under that key in `answers`. Where that is nothing, matches are
+dropped on the spot.
 """
 
 from collections.abc import Callable
@@ -14,16 +19,20 @@ from typing import Any, Protocol
 
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.heads import exact_key
+from saturax.egraph.newness import Newness, newness_of, stamps_of
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 
 Match = tuple[int, ...]
+Key = tuple[int, ...]
+Found = tuple[Any, Match]
+"""The answer to a match, or its key where the answer is not known yet; and the match."""
 
 # Python nests at most 20 blocks in a function; an operation takes one or two.
 _MOST_BLOCKS = 17
 
 
 class MatchFunction(Protocol):
-    """Appends matches at `roots` to `output` and returns how many roots were finished.
+    """Appends what was found at `roots` to `output`; returns how many roots were finished.
 
     `refuel` returns how many e-nodes may be visited until it is asked again; 0 means stop.
     """
@@ -32,7 +41,7 @@ class MatchFunction(Protocol):
         self,
         roots: list[int],
         since: int,
-        output: list[Match],
+        output: list[Found],
         capacity: int,
         refuel: Callable[[], int],
     ) -> int:
@@ -43,23 +52,32 @@ class MatchFunction(Protocol):
 class Matcher:
     """A pattern compiled for one e-graph.
 
-    `levels[i]` is how far below the root the e-node of variant i lies; `attributes` gives for each
-    attribute variable the (operation, position) that binds it.
+    `levels[i]` is how far below the root the e-node of variant i lies, `newness[i]` what makes it
+    new; `attributes` gives for each attribute variable the (operation, position) that binds it.
     """
 
     pattern: PatternNode
     variants: tuple[MatchFunction, ...]
     levels: tuple[int, ...]
+    newness: tuple[Newness, ...]
     root_group: int
     variables: tuple[str, ...]
     attributes: tuple[tuple[str, int, int], ...]
+    uses_facts: bool
+    answers: dict[Key, Any]
 
     def all_matches(self, egraph: EGraph) -> list[Match]:
         """Return every match in a rebuilt e-graph."""
-        output: list[Match] = []
+        output: list[Found] = []
         roots = egraph.classes_of_group(self.root_group)
         self.variants[0](roots, -1, output, 1 << 62, lambda: 1 << 62)
-        return output
+        return [match for _, match in output]
+
+    def key_of(self, egraph: EGraph, match: Match) -> Key:
+        """Return what the answer to a match depends on: heads, and types or data of variables."""
+        nodes, classes = match[: len(self.levels)], match[len(self.levels) :]
+        kinds = egraph.data_id if self.uses_facts else egraph.type_id
+        return (*[egraph.keys[node][0] for node in nodes], *[kinds[id] for id in classes])
 
     def binding(self, match: Match) -> dict[str, int]:
         """Return the class of each operand variable."""
@@ -73,8 +91,8 @@ class Matcher:
         }
 
 
-def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
-    """Compile a pattern for an e-graph."""
+def compile_matcher(pattern: PatternNode, egraph: EGraph, *, uses_facts: bool = False) -> Matcher:
+    """Compile a pattern for an e-graph; with `uses_facts`, answers depend on data of classes."""
     walked = list(pattern.walk())
     nodes = [node for _, node in walked]
     bound: dict[str, tuple[int, int]] = {}
@@ -82,16 +100,19 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
         for position, attribute in enumerate(node.attributes):
             if isinstance(attribute, PatternAttribute):
                 bound.setdefault(attribute.name, (index, position))
-    groups = [egraph.heads.group_index(node.op, len(node.operands)) for node in nodes]
     tests = [_attribute_test(node, egraph) for node in nodes]
-    factory = _factory(pattern)
+    factory = _factory(pattern, uses_facts)
+    answers: dict[Key, Any] = {}
     variants = factory(
         egraph.groups,
         egraph.keys,
         egraph.stamp,
+        [stamps_of(egraph, newness) for newness in newness_of(pattern, uses_facts)],
+        egraph.data_id if uses_facts else egraph.type_id,
+        answers,
         egraph.heads.commutative,
         egraph.heads.exact,
-        groups,
+        [_seed(node, egraph) for node in nodes],
         [{} for _ in nodes],
         tests,
     )
@@ -99,9 +120,12 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph) -> Matcher:
         pattern,
         variants,
         tuple(level for level, _ in walked),
-        groups[0],
+        newness_of(pattern, uses_facts),
+        egraph.heads.group_index(pattern.op, len(pattern.operands)),
         pattern.variables,
         tuple((name, *place) for name, place in bound.items()),
+        uses_facts,
+        answers,
     )
 
 
@@ -167,9 +191,10 @@ def _repeated_positions(node: PatternNode) -> list[tuple[int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def _factory(pattern: PatternNode) -> Callable[..., tuple[MatchFunction, ...]]:
+def _factory(pattern: PatternNode, uses_facts: bool) -> Callable[..., tuple[MatchFunction, ...]]:
     namespace: dict[str, Any] = {}
-    exec(compile(_Source(pattern).text, "<saturax pattern>", "exec"), namespace)
+    source = _Source(pattern, newness_of(pattern, uses_facts))
+    exec(compile(source.text, "<saturax pattern>", "exec"), namespace)
     factory: Callable[..., tuple[MatchFunction, ...]] = namespace["factory"]
     return factory
 
@@ -181,15 +206,20 @@ class _Source:
     closures for the rules with thousands of matches, and 0.8 to 1.2 times for those with few.
     """
 
-    def __init__(self, pattern: PatternNode) -> None:
+    def __init__(self, pattern: PatternNode, newness: tuple[Newness, ...]) -> None:
         self.pattern = pattern
+        self.is_inner = [kind.is_inner for kind in newness]
         self.lines: list[str] = []
         self.count = sum(1 for _ in pattern.walk())
-        self._write("def factory(groups, keys, stamp, commutative, exact, group, memos, tests):", 0)
+        self._write(
+            "def factory(groups, keys, stamp, stamps, kinds, answers, "
+            "commutative, exact, group, memos, tests):",
+            0,
+        )
         for index in range(self.count):
             self._write(
-                f"group{index}, memo{index}, test{index} = "
-                f"group[{index}], memos[{index}], tests[{index}]",
+                f"group{index}, memo{index}, test{index}, (changed{index}, placed{index}) = "
+                f"group[{index}], memos[{index}], tests[{index}], stamps[{index}]",
                 1,
             )
         for variant in range(self.count):
@@ -213,6 +243,7 @@ class _Source:
         self.attribute_variables: dict[str, str] = {}
         self._write(f"def variant{variant}(roots, since, output, capacity, refuel):", 1)
         self._write("append = output.append", 2)
+        self._write("answer_to = answers.get", 2)
         self._write("room = capacity - len(output)", 2)
         self._write("fuel = refuel()", 2)
         self._write("if fuel <= 0 or room <= 0: return 0", 2)
@@ -220,7 +251,12 @@ class _Source:
         indent = self._node(self.pattern, "root", 3)
         nodes = "".join(f"n{index}, " for index in range(self.count))
         classes = "".join(f"{name}, " for name in self.operand_variables.values())
-        self._write(f"append(({nodes}{classes}))", indent)
+        heads = "".join(f"h{index}, " for index in range(self.count))
+        kinds = "".join(f"kinds[{name}], " for name in self.operand_variables.values())
+        self._write(f"key = ({heads}{kinds})", indent)
+        self._write("answer = answer_to(key, key)", indent)
+        self._write("if answer is None: continue", indent)
+        self._write(f"append((answer, ({nodes}{classes})))", indent)
         self._write("room -= 1", indent)
         self._write(f"if not room: {self._stop}", indent)
         self._end_parts()
@@ -291,11 +327,16 @@ class _Source:
         self._write(f"for {node} in {order}:", indent)
         if is_new:
             self._write(f"if stamp[{node}] <= since: break", indent + 1)
+            self._write(f"if {self._is_old(index)}: continue", indent + 1)
         elif index < self.new:
-            self._write(f"if stamp[{node}] > since: break", indent + 1)
+            self._write(f"if not ({self._is_old(index)}): continue", indent + 1)
         self._write(f"k{index} = keys[{node}]", indent + 1)
         self._write(f"h{index} = k{index}[0]", indent + 1)
         return indent + 1
+
+    def _is_old(self, index: int) -> str:
+        old = f"changed{index}[n{index}] <= since"
+        return f"{old} and placed{index}[n{index}] <= since" if self.is_inner[index] else old
 
     def _attributes(self, node: PatternNode, index: int, indent: int) -> None:
         if node.attributes:

@@ -21,7 +21,9 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Match, Matcher, compile_matcher, seed_chains
+from saturax.egraph.matcher import Found, Matcher, compile_matcher, seed_chains
+from saturax.egraph.newness import Newness, newly, newness_of
+from saturax.egraph.reach import Reach
 from saturax.egraph.recipe import Rule
 
 # E-nodes visited, and matches applied, between two looks at the clock. Measured at 100k e-nodes:
@@ -118,6 +120,7 @@ class _RuleState:
         self.rule = rule
         self._egraph = egraph
         self.chains = seed_chains(rule.pattern, egraph)
+        self.newness = newness_of(rule.pattern, rule.uses_facts)
         self.seeds = frozenset(chain[0] for chain in self.chains)
         # Without an e-node of each kind there is no match until such an e-node is new.
         roots = by_seed[self.chains[0][0]] if self.seeds <= by_seed.keys() else []
@@ -126,7 +129,7 @@ class _RuleState:
         # of all variants from the earliest time on finds each match once.
         self.waiting: dict[int, list[int]] = {}
         self.waiting_since = 0
-        self.found: list[Match] = []
+        self.found: list[Found] = []
         self.matches = 0
         self.seconds = 0.0
         self.times_banned = 0
@@ -135,7 +138,7 @@ class _RuleState:
     @cached_property
     def matcher(self) -> Matcher:
         """Compiled when it is first needed: many rules concern nothing in a program."""
-        return compile_matcher(self.rule.pattern, self._egraph)
+        return compile_matcher(self.rule.pattern, self._egraph, uses_facts=self.rule.uses_facts)
 
     @cached_property
     def application(self) -> RuleApplication:
@@ -224,7 +227,7 @@ class _Run:
         if self.should_stop() or not egraph.rebuild(self.should_stop):
             return StopReason.TIME_LIMIT
         egraph.take_changed()
-        by_seed = _Reach(egraph, list(egraph.classes())).by_seed
+        by_seed = Reach(egraph, egraph.live_nodes()).by_seed
         self.present.update(by_seed)
         for rule in self.rules:
             self.states.append(_RuleState(rule, egraph, by_seed))
@@ -289,9 +292,12 @@ class _Run:
         start = self.clock()
         reason = None
         egraph, found, node_limit = self.egraph, state.found, self.limits.node_limit
+        if not found:
+            return None
+        apply = state.application.apply
         for first in range(0, len(found), _APPLY_CHUNK):
-            for match in found[first : first + _APPLY_CHUNK]:
-                state.application.apply(match)
+            for answer, match in found[first : first + _APPLY_CHUNK]:
+                apply(answer, match)
                 if egraph.node_count >= node_limit:
                     reason = self._make_room()
                     if reason is not None:
@@ -312,13 +318,14 @@ class _Run:
 
     def _schedule(self, since: int) -> None:
         """Give every rule the roots at which a match may have become possible."""
-        reach = _Reach(self.egraph, self.egraph.take_changed())
-        self.present.update(reach.by_seed)
+        new = newly(self.egraph, self.egraph.take_changed(), since)
+        reaches = {kind: Reach(self.egraph, nodes) for kind, nodes in new.items()}
+        self.present.update(reaches[Newness.MADE].by_seed)
         for state in self.states:
             if not state.seeds <= self.present:
                 continue
             for variant, chain in enumerate(state.chains):
-                roots = reach.roots(chain)
+                roots = reaches[state.newness[variant]].roots(chain)
                 if roots:
                     state.schedule(variant, since, roots)
 
@@ -343,44 +350,3 @@ class _Run:
             egraph.is_rebuilt,
             {state.rule.name: state.statistics() for state in self.states},
         )
-
-
-class _Reach:
-    """Classes by the kinds and groups of their e-nodes (their seeds), and those above them.
-
-    With hundreds of rules, most of what changed concerns few of them: a rule looks only above
-    changed classes that hold what its pattern has there, along e-nodes that its pattern has there.
-    """
-
-    def __init__(self, egraph: EGraph, classes: list[int]) -> None:
-        self._egraph = egraph
-        self._above: dict[tuple[int, ...], dict[int, list[int]]] = {}
-        keys, kind = egraph.keys, egraph.heads.kind
-        self.by_seed: dict[int, list[int]] = {}
-        for id in classes:
-            groups = egraph.groups[id]
-            kinds = {kind[keys[node][0]]: None for nodes in groups.values() for node in nodes}
-            for seed in (*groups, *kinds):
-                self.by_seed.setdefault(seed, []).append(id)
-
-    def roots(self, chain: tuple[int, ...]) -> list[int]:
-        """The classes at the upper end of a chain of seeds that begins in one of `classes`."""
-        lower = chain[:-1]
-        if not lower:
-            return self.by_seed.get(chain[0], [])
-        found = self._above.get(lower)
-        if found is None:
-            found = self._above[lower] = self._users(self.roots(lower))
-        return found.get(chain[-1], [])
-
-    def _users(self, classes: list[int]) -> dict[int, list[int]]:
-        """The classes of the e-nodes that use some classes, by the seeds of those e-nodes."""
-        egraph = self._egraph
-        find, keys, heads = egraph.find, egraph.keys, egraph.heads
-        found: dict[int, dict[int, None]] = {}
-        for id in classes:
-            for node in egraph.parents(id):
-                head, owner = keys[node][0], find(node)
-                found.setdefault(heads.kind[head], {})[owner] = None
-                found.setdefault(heads.group[head], {})[owner] = None
-        return {seed: list(owners) for seed, owners in found.items()}

@@ -141,9 +141,6 @@ class FactAnalysis:
         """Facts of a class that two classes with facts a and b merge into."""
         return join(a, b)
 
-    def modify(self, egraph: Any, class_id: int) -> None:
-        """No node follows from facts alone: folding is a rule."""
-
 
 def _iota(dimension: int, type: TensorType) -> Known:
     affine = fitting(Affine(0, tuple(int(d == dimension) for d in range(type.rank))), type)

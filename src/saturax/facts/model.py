@@ -82,7 +82,7 @@ class Facts:
     is_frozen: bool = False
     known: Known = NOTHING
     assumed_finite: bool = False
-    refinements: int = field(default=0, compare=False, repr=False)
+    refinements: int = field(default=0, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
