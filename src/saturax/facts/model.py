@@ -75,6 +75,8 @@ class Facts:
     constants and frozen parameters only, so it can be computed before the program runs. `known` is
     what else is known of a tensor. `assumed_finite`: equations over the reals may take every
     element to be a number (`saturax.facts.finiteness`); never true where every bit counts.
+    `refinements` tells facts apart, since equal data are one to an e-graph: the count must not be
+    lost, or narrowing might not end.
     """
 
     type: Type
