@@ -53,7 +53,7 @@ def test_matrix_chain_gets_faster_and_stays_equal(optimized):
 
 def test_stages_appear_in_order(optimized):
     names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
-    assert names[:3] == ["calibrate", "saturate", "price"]
+    assert names[:4] == ["calibrate", "prepare", "saturate", "price"]
     assert names[-2:] == ["refine", "confirm"]
 
 
@@ -258,7 +258,8 @@ def test_folder_that_cannot_be_written_is_reported(tmp_path):
 
 
 def test_prices_are_remembered(tmp_path):
-    options = dataclasses.replace(QUICK, database=tmp_path / "prices.sqlite")
+    database = tmp_path / "prices.sqlite"
+    options = dataclasses.replace(QUICK, time_limit_s=20, cache=False, database=database)
     from saturax.cost import device
     from saturax.cost.database import PriceDatabase
 

@@ -176,6 +176,14 @@ def test_examples_come_first_and_bad_ones_are_passed_over():
     assert all(np.isfinite(s.inputs[0]).all() for s in samples)
 
 
+def test_no_time_still_takes_two_samples():
+    run = lambda inputs: [inputs[0] @ inputs[0]]  # noqa: E731
+    arguments = (run, _wide(run), (_MATRIX,), [normal(12, 12)])
+    samples = take_samples(*arguments, with_special_values=False, time_limit_s=0)
+    assert [s.distribution for s in samples] == ["given", "perturbed"]
+    assert len(take_samples(*arguments, with_special_values=False)) > 2
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float8_e4m3fn", "complex64"])
 def test_error_is_in_units_of_the_type(dtype):
     exact = np.linspace(0.5, 1, 9) * (1 + 1j if dtype == "complex64" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,7 @@ class Contest:
     Programs run on `devices` (none: the default device), without their effects (`isolate`).
     `on_compiled` is told how long XLA compiled: the time limit does not include it; `on_ran` how
     long programs ran, to check or to time them.
+    `sampling_limit_s` bounds the search for inputs to compare programs on.
     """
 
     program: Program
@@ -59,6 +61,7 @@ class Contest:
     on_compiled: Callable[[float], None] = lambda seconds: None
     devices: tuple[jax.Device, ...] = ()
     on_ran: Callable[[float], None] = lambda seconds: None
+    sampling_limit_s: float = math.inf
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -78,6 +81,7 @@ class Contest:
                 self.examples,
                 with_special_values=self.with_special_values,
                 seed=self.seed,
+                time_limit_s=self.sampling_limit_s,
             )
         inputs = self.samples[0].inputs if self.samples else self._unchecked_inputs()
         self._arrays = self.original.put(inputs)

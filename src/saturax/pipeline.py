@@ -26,7 +26,7 @@ from saturax.inputs import Array
 from saturax.isolate import outside_calls
 from saturax.options import NUMERICS, Options, is_disabled
 from saturax.partition import Partition
-from saturax.pricing import Pricing
+from saturax.pricing import Pricing, branches_taken
 from saturax.proposals import propose
 from saturax.remember import Memory, Remembered, renamed
 from saturax.report.model import FrozenReport, Report, StageReport
@@ -250,16 +250,22 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
             _optimize_in_segments(run, program, examples, parts, pricing)
             return
+        contest = prepare(run, program, examples) if run.options.measure else None
+        if contest is not None:
+            taken = branches_taken(program.graph, contest.evaluate_on_examples)
+            pricing.model.taken.update(taken)
+        elif run.options.measure:
+            return
         rules = active_rules(run.options)
         equalities = propose(program.graph, numerics_of(run.options))
         propose_regions(run, equalities, rules, pricing)
         found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
-        if run.options.measure:
+        if contest is not None:
             found, extraction = extract_varied(run, found, pricing)
     run.report.predicted_original_us = found.original_us
-    if not run.options.measure:
+    if contest is None:
         select_by_prediction(run, program, found)
-    elif (contest := prepare(run, program, examples)) is not None:
+    else:
         assembled = None if parts is None else _assembled(run, program, contest, parts, pricing)
         if not run.is_interrupted:
             select_by_measuring(run, program, contest, found, extraction, assembled)

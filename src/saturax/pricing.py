@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
 from saturax.cost.formulate import formulate
-from saturax.cost.kernel import CONTROL_FLOW, Kernel
+from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, IF, Kernel
 from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, measure_modules
 from saturax.cost.model import PriceModel
 from saturax.cost.program import REUSE_BYTES, ClusterKernel
 from saturax.extract import dag_cost
-from saturax.graph.build import GraphBuilder
+from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType
@@ -114,6 +117,29 @@ class Pricing:
                 self.model.failed.add(kernel.key)
         self.database.put_many(self.device.key, found)
         return len(found)
+
+
+def branches_taken(
+    graph: Graph, evaluate: Callable[[Graph], Sequence[np.ndarray[Any, Any]]]
+) -> dict[tuple[Graph, ...], int]:
+    """Which of the regions of its branches a program takes; `evaluate` runs a graph on examples.
+
+    A branch that is not taken (as one that rebuilds a table) may be dearer than all the rest.
+    Branches inside of loops and other branches are not looked into.
+    """
+    choices = [node for node in graph.nodes if node.op in BRANCHES]
+    if not choices:
+        return {}
+    selectors = tuple(node.operands[0] for node in choices)
+    taken = {}
+    found = evaluate(prune(replace(graph, outputs=selectors, effects=())))
+    for node, selector in zip(choices, found, strict=True):
+        regions, place = node_regions(node), int(selector)
+        if node.op == IF:
+            place = 0 if place else 1
+        # StableHLO takes the last branch for an index out of range.
+        taken[regions] = place if 0 <= place < len(regions) else len(regions) - 1
+    return taken
 
 
 def module_of_cluster(kernel: ClusterKernel) -> ModuleToMeasure:

@@ -244,6 +244,8 @@ def propose_regions(
             continue
         bodies = tuple(_optimized_region(run, region, rules, pricing) for region in generic.regions)
         if bodies != generic.regions:
+            if generic.regions in pricing.model.taken:
+                pricing.model.taken[bodies] = pricing.model.taken[generic.regions]
             equalities.reason = "optimize_region"
             operands = [equalities.value(operand) for operand in node.operands]
             attributes: tuple[Generic] = (generic._replace(regions=bodies),)

@@ -25,6 +25,8 @@ _CONFIRMATION_S = 4.0
 _ENTRY_SHARE = 0.5
 # So many bytes count as frozen in any case: programs without weights have tables, too.
 _LEAST_FROZEN_BYTES = 1 << 20
+# Programs that run for seconds are compared on fewer inputs.
+_SAMPLING_SHARE = 0.1
 _IN_SEGMENTS = "in segments"
 
 
@@ -120,6 +122,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "on_compiled": run.exclude_compilation,
         "devices": run.devices,
         "on_ran": run.count_running,
+        "sampling_limit_s": _SAMPLING_SHARE * options.time_limit_s,
     }
     if run.frozen is None:
         return Contest(**common)

@@ -7,6 +7,8 @@ Inputs on which the outputs are not finite or do not vary prove nothing and are 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,7 @@ _LARGEST_ORIGINAL_ERROR, _TYPICAL_ROUNDINGS = 0.02, 16.0
 _FREE_ROUNDINGS = 32.0
 # Small inputs have room for few special values at a time.
 _SPECIAL_DRAWS = 4
+_LEAST_SAMPLES = 2
 _GAINS = (1.0, 0.3, 3.0, 0.05)
 
 
@@ -81,15 +84,19 @@ def take_samples(
     *,
     with_special_values: bool,
     seed: int = 0,
+    time_limit_s: float = math.inf,
 ) -> list[Sample]:
     """Inputs on which programs can be told apart, with the expected results.
 
     Distributions that give no evidence at any gain are left out; the list may be empty. Examples
-    that prove nothing (they make NaN, say) are passed over for inputs drawn without them.
+    that prove nothing (they make NaN, say) are passed over for inputs drawn without them. Two
+    samples are taken however long they take, others only within the time limit.
     """
-    samples = _informative(original, reference, types, examples, with_special_values, seed)
+    common = (original, reference, types)
+    until = time.monotonic() + time_limit_s
+    samples = _informative(*common, examples, with_special_values, seed, until)
     if not samples and examples is not None:
-        samples = _informative(original, reference, types, None, with_special_values, seed)
+        samples = _informative(*common, None, with_special_values, seed, until)
     return samples
 
 
@@ -100,6 +107,7 @@ def _informative(
     examples: Sequence[Array | None] | None,
     with_special_values: bool,
     seed: int,
+    until: float,
 ) -> list[Sample]:
     """`take_samples` with the examples, or without any."""
     samples: list[Sample] = []
@@ -110,6 +118,8 @@ def _informative(
             continue
         if distribution == "special" and not with_special_values:
             continue
+        if len(samples) >= _LEAST_SAMPLES and time.monotonic() > until:
+            break
         for gain in _GAINS if examples is None else _GAINS[:1]:
             inputs = draw(distribution, types, examples, gain, draw_seed)
             sample = Sample(distribution, inputs, original(inputs), reference(inputs))

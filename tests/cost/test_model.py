@@ -11,11 +11,13 @@ import pytest
 from running import normal, program_of
 
 from saturax.cost.device import Calibration
-from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
+from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.loops import trip_count
 from saturax.cost.model import PriceModel
 from saturax.graph.ops import generic_of
+from saturax.graph.reference import evaluate
 from saturax.graph.types import OpaqueType, TensorType, TupleType
+from saturax.pricing import branches_taken
 
 
 @pytest.fixture
@@ -131,7 +133,41 @@ def test_branches_cost_the_dearest(model):
     node = _loop(lambda x: jax.lax.cond(x[0] > 0, jnp.sin, jnp.cos, x), normal(3))
     cheap, dear = generic_of(node).regions
     model.region_us.update({cheap: 1.0, dear: 5.0})
-    assert model.predict_us(Kernel(node.op, node.attributes, (), node.type)) == 5.0
+    kernel = Kernel(node.op, node.attributes, (), node.type)
+    assert model.predict_us(kernel) == 5.0
+    model.taken[cheap, dear] = 0
+    assert model.predict_us(kernel) == 1.0
+
+
+@pytest.mark.parametrize(("index", "place"), [(0, 0), (2, 2), (7, 2), (-1, 0)])
+def test_branches_taken_on_examples(index, place):
+    def function(i, x):
+        return jax.lax.switch(i, [jnp.sin, jnp.cos, lambda x: jnp.tanh(x) * 2], x)
+
+    arguments = (np.int32(index), normal(3))
+    graph = program_of(function, *arguments).graph
+    (node,) = (n for n in graph.nodes if n.op in BRANCHES)
+    taken = branches_taken(graph, lambda g: evaluate(g, arguments))
+    assert taken == {generic_of(node).regions: place}
+
+
+def test_branch_of_a_condition():
+    function = lambda p, x: jax.lax.cond(p, jnp.sin, jnp.cos, x)  # noqa: E731
+    for is_true in (True, False):
+        arguments = (np.bool_(is_true), normal(3))
+        graph = program_of(function, *arguments).graph
+        (node,) = (n for n in graph.nodes if n.op in BRANCHES)
+        (place,) = branches_taken(graph, lambda g, a=arguments: evaluate(g, a)).values()
+        taken = generic_of(node).regions[place]
+        functions = [n.attributes[0] for n in taken.nodes if n.op == "unary"]
+        assert functions == ["sine" if is_true else "cosine"]
+
+
+def test_cumulative_window_costs_little_more_than_its_bytes(model):
+    for n, at_most in ((1 << 10, 30), (1 << 20, 3_000)):
+        kernel = _kernel(lambda x: jax.lax.cumsum(x), normal(n))
+        assert kernel.op == "reduce_window"
+        assert model.predict_us(kernel) < at_most
 
 
 def test_bytes():

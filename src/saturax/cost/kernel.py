@@ -23,7 +23,9 @@ _ALWAYS_MEASURED = frozenset(
 )
 # Loops may run for ever on random inputs, calls have effects: these are modelled, unless it is
 # certain that a loop ends. The body of a manual computation is what each device of a mesh runs.
-CONTROL_FLOW = frozenset({WHILE, "stablehlo.case", "stablehlo.if", "sdy.manual_computation"})
+IF = "stablehlo.if"
+BRANCHES = frozenset({"stablehlo.case", IF})
+CONTROL_FLOW = BRANCHES | {WHILE, "sdy.manual_computation"}
 _NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
 
 

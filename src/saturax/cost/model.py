@@ -41,13 +41,15 @@ class PriceModel:
     """Prices of operations; `measured` maps kernel keys to microseconds.
 
     `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
-    holds the prices of loop bodies and branches, as far as they are known.
+    holds the prices of loop bodies and branches, as far as they are known, and `taken` which of
+    several branches is taken; without that the dearest of them counts.
     """
 
     calibration: Calibration
     measured: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     region_us: dict[Graph, float] = field(default_factory=dict)
+    taken: dict[tuple[Graph, ...], int] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours)
 
     def move_us(self, bytes_moved: int) -> float:
@@ -113,7 +115,10 @@ class PriceModel:
         generic: Generic | None = kernel.generic
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]
-            return trip_count(generic) * sum(times) if kernel.op == WHILE else max(times)
+            if kernel.op == WHILE:
+                return trip_count(generic) * sum(times)
+            taken = self.taken.get(generic.regions)
+            return max(times) if taken is None else times[taken]
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
             compute = self.dot_us(dtype, kernel.flops)

@@ -91,14 +91,16 @@ class Graph:
 
 
 def node_regions(node: Node) -> tuple[Graph, ...]:
-    """The regions of a node, found in its attributes (also inside one level of tuple)."""
-    found: list[Graph] = []
-    for attribute in node.attributes:
+    """The regions of a node, found in its attributes and in the tuples that these are made of."""
+    return tuple(_graphs_in(node.attributes))
+
+
+def _graphs_in(attributes: tuple[Any, ...]) -> Iterator[Graph]:
+    for attribute in attributes:
         if isinstance(attribute, Graph):
-            found.append(attribute)
+            yield attribute
         elif isinstance(attribute, tuple):
-            found.extend(item for item in attribute if isinstance(item, Graph))
-    return tuple(found)
+            yield from _graphs_in(attribute)
 
 
 def _show(node: Node) -> str:

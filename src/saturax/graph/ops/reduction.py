@@ -83,6 +83,11 @@ def _infer_reduce(attributes: Any, operands: Sequence[Any]) -> Type:
     return TensorType(tuple(n for d, n in enumerate(x.shape) if d not in dimensions), x.dtype)
 
 
+# XLA computes a window as long as its dimension (a cumulative sum) in blocks of this size, and what
+# the blocks add to each other likewise (its pass ReduceWindowRewriter).
+_BLOCK = 16
+
+
 def _infer_reduce_window(attributes: Any, operands: Sequence[Any]) -> Type:
     (_, window), (x,) = attributes, operands
     w = ReduceWindow(*window)
@@ -106,7 +111,12 @@ def _reduce_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
 
 
 def _reduce_window_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
-    return int(result.size) * prod(ReduceWindow(*attributes[1]).size)
+    window = ReduceWindow(*attributes[1])
+    work = (
+        min(size, _BLOCK + 2) if size == operands[0].shape[d] and sum(window.padding[d]) else size
+        for d, size in enumerate(window.size)
+    )
+    return int(result.size) * prod(work)
 
 
 def _reduces_nothing(attributes: Any, operands: Sequence[Any]) -> bool:
