@@ -32,6 +32,7 @@ from . import (
     false_movement,
     false_ordering,
     false_products,
+    false_sums,
 )
 from .declare import FALSE_RULES, false_rule
 
@@ -46,6 +47,7 @@ __all__ = [
     "false_movement",
     "false_ordering",
     "false_products",
+    "false_sums",
 ]
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     binary,
@@ -21,7 +23,8 @@ from saturax.graph.ops import (
     multiply,
     subtract,
 )
-from saturax.rules.conditions import REALS, exactly, is_exact
+from saturax.graph.types import TensorType
+from saturax.rules.conditions import REALS, exactly, folded, is_exact, is_ordinary
 from saturax.rules.rule import ROUNDING, need, rule
 
 RING = "ring axioms"
@@ -141,6 +144,52 @@ def distribute_coefficient(g: Any, x: Value, y: Value, z: Value, s: Any, d: Any)
     need(g in ("add", "subtract") and x.dtype in REALS)
     _need_small(x, y, z)
     return binary(g, multiply(x, broadcast_in_dim(z, s, d)), broadcast_in_dim(multiply(y, z), s, d))
+
+
+@rule(
+    lambda g, h, x, y, z, s, d: binary(
+        g, binary(h, x, broadcast_in_dim(z, s, d)), broadcast_in_dim(binary(h, y, z), s, d)
+    ),
+    numerics=ROUNDING,
+    source=RING,
+)
+def factor_coefficient(
+    g: Any, h: Any, x: Value, y: Value, z: Value, s: Any, d: Any
+) -> Value | None:
+    """x · bcast z ± bcast(y · z) = (x ± bcast y) · bcast z; x / bcast z alike"""
+    need(g in ("add", "subtract") and h in ("multiply", "divide") and x.dtype in REALS)
+    _need_small(x, y, z)
+    return binary(h, binary(g, x, broadcast_in_dim(y, s, d)), broadcast_in_dim(z, s, d))
+
+
+def _scaled_by_splats(rng: np.random.Generator) -> dict[str, Any]:
+    values = rng.choice([-4.0, -0.5, 3.0, 0.25], 2)
+    return {"c": Literal(values[0], (4, 3)), "e": Literal(values[1], (3,))} | {
+        "x": TensorType((4, 3), "f64"),
+        "y": TensorType((3,), "f64"),
+        "s": (4, 3),
+        "d": (1,),
+    }
+
+
+@rule(
+    lambda g, x, y, c, e, s, d: binary(
+        g, multiply(x, constant(c)), broadcast_in_dim(multiply(y, constant(e)), s, d)
+    ),
+    numerics=ROUNDING,
+    source=RING,
+    examples=_scaled_by_splats,
+)
+def factor_splat(
+    g: Any, x: Value, y: Value, c: Literal, e: Literal, s: Any, d: Any
+) -> Value | None:
+    """x · c ± bcast(y · e) = (x ± bcast(y · (e / c))) · c for splats c and e, c not 0"""
+    need(g in ("add", "subtract") and x.dtype in REALS and c.is_splat and e.is_splat)
+    need(SMALLER * y.size <= x.size and is_ordinary(c.data) and c.value != 0)
+    quotient = folded("divide", e, splat(c.value, e.type))
+    need(is_ordinary(quotient.data))
+    inner = binary(g, x, broadcast_in_dim(multiply(y, constant(quotient)), s, d))
+    return multiply(inner, constant(c))
 
 
 @rule(

@@ -16,6 +16,7 @@ from saturax.graph.ops import (
     binary,
     constant,
     convert,
+    dot_general,
     full_like,
     multiply,
     negate,
@@ -23,6 +24,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
+from saturax.rules.arithmetic import is_uniform
 from saturax.rules.conditions import REALS
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
@@ -67,6 +69,17 @@ def multiply_conjugates(z: Value, w: Value) -> Value | None:
     """z̅ · w̅ = conjugate of z · w"""
     need(is_complex(z.dtype))
     return _conjugate(multiply(z, w))
+
+
+@rule(
+    lambda z, w, d, p, t: dot_general(_conjugate(z), _conjugate(w), d, p, t),
+    numerics=ROUNDING,
+    source=CONJUGATE,
+)
+def multiply_conjugate_matrices(z: Value, w: Value, d: Any, p: Any, t: Any) -> Value | None:
+    """z̅ · w̅ = conjugate of z · w, a contraction"""
+    need(is_complex(z.dtype) and is_uniform(t, z, w))
+    return _conjugate(dot_general(z, w, d, p, t))
 
 
 @rule(lambda g, z, w: binary(g, _conjugate(z), _conjugate(w)), numerics=ROUNDING, source=CONJUGATE)

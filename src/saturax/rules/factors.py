@@ -12,6 +12,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     cholesky_call,
     compare,
+    convert,
     default_order,
     full,
     full_like,
@@ -125,3 +126,10 @@ def diagonal_matrix(x: Value) -> Any:
     return select(
         mask, broadcast_in_dim(x, shape, range(x.rank)), full(0, x.tensor.with_shape(shape))
     )
+
+
+def identity_matrices(type: TensorType) -> Any:
+    """Square identity matrices of this type."""
+    counts = type.with_dtype("i32")
+    mask = compare(iota(type.rank - 2, counts), iota(type.rank - 1, counts), "EQ", "SIGNED")
+    return convert(mask, type.dtype)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from saturax.facts.ranges import INF
 from saturax.graph.build import Value
 from saturax.graph.ops import add, multiply, power, unary
-from saturax.rules import elementwise, logic, powers, selection, transcendental
+from saturax.rules import elementwise, logic, powers, reduction, selection, transcendental
 from saturax.rules.conditions import REALS, where_proved
 from saturax.rules.facts import (
     bounds_of,
@@ -93,6 +93,13 @@ square_of_root_of_nonnegative = where_proved(
 )
 exponential_of_log_of_nonnegative = where_proved(
     transcendental.exponential_of_log_where_defined, lambda x: is_nonnegative(x), __name__
+)
+
+reduce_before_increasing_of_nonnegative = where_proved(
+    reduction.reduce_before_increasing_where_defined,
+    lambda f, g, x, d: is_nonnegative(x),
+    __name__,
+    examples=reduction.reduce_before_increasing_where_defined.examples,
 )
 
 # ------------------------------------------------------------------ powers of positive numbers

@@ -20,7 +20,10 @@ from saturax.graph.ops import (
     cholesky,
     divide,
     dot_general,
+    get_result,
+    householder_product,
     log_abs_determinant,
+    qr,
     reduce_,
     solve,
     transpose,
@@ -32,6 +35,7 @@ from saturax.rules.factors import (
     cholesky_factor,
     diagonal_matrix,
     diagonal_of,
+    identity_matrices,
     lower_part,
     lu_factors,
     lu_solution,
@@ -183,6 +187,43 @@ def cancel_solve_in_product(a: Value, b: Value, d: Any, p: Any, e: str, r: Any) 
     """a · (a⁻¹b) = b for invertible a"""
     need(_is_matrix_product(DotDimensions(*d), a) and is_uniform(e, a, b))
     return b
+
+
+@rule(
+    lambda a, r: solve(a, a, r),
+    numerics=FINITE,
+    source="a⁻¹·a = 1",
+    examples=lambda rng: {"a": square_example(rng)["a"]},
+)
+def cancel_matrix_in_solve(a: Value, r: Any) -> Any:
+    """a⁻¹a = 1 for invertible a"""
+    return identity_matrices(a.tensor)
+
+
+def _orthogonal(rng: np.random.Generator) -> dict[str, Any]:
+    n, m = (int(i) for i in sorted(rng.integers(1, 5, 2)))
+    a = TensorType((m, n), str(rng.choice(["f32", "f64"])))
+    return {"a": a, "d": DotDimensions((), (), (0,), (0,)), "e": a.dtype}
+
+
+@rule(
+    lambda a, r, s, d, p, e: dot_general(
+        householder_product(get_result(qr(a, r), 0), get_result(qr(a, r), 1), s),
+        householder_product(get_result(qr(a, r), 0), get_result(qr(a, r), 1), s),
+        d,
+        p,
+        e,
+    ),
+    numerics=FINITE,
+    source="columns of Q are orthonormal",
+    examples=_orthogonal,
+)
+def multiply_orthogonal_columns(a: Value, r: Any, s: Any, d: Any, p: Any, e: str) -> Any:
+    """QᵀQ = 1 for the factor Q of a real matrix with no more columns than rows"""
+    rank, batch = a.rank, tuple(range(a.rank - 2))
+    need(not is_complex(a.dtype) and a.dtype == e and a.shape[-1] <= a.shape[-2])
+    need(DotDimensions(*d) == DotDimensions(batch, batch, (rank - 2,), (rank - 2,)))
+    return identity_matrices(a.tensor.with_shape((*a.shape[:-2], a.shape[-1], a.shape[-1])))
 
 
 def _is_matrix_product(d: DotDimensions, a: Value) -> bool:

@@ -47,7 +47,7 @@ from saturax.rules.conditions import (
 from saturax.rules.conversion import holds_every_value
 from saturax.rules.facts import is_nonnegative, is_splat
 from saturax.rules.permutations import permutation_to, without
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 from saturax.rules.shapes import blocks
 
 MONOID = "f is an associative and commutative operation with an identity"
@@ -311,6 +311,24 @@ def reduce_before_increasing(f: Any, g: Any, x: Value, d: Any) -> Value | None:
     """max g(x) = g(max x) for increasing g; the minimum too; real, of at least one element"""
     partial = g in INCREASING_WHERE_DEFINED and f == "minimum"
     need(f in ("maximum", "minimum") and (g in INCREASING or partial))
+    need(x.dtype in REALS and _count(x, d) > 0)
+    return unary(g, reduce_(f, x, d))
+
+
+@rule(
+    lambda f, g, x, d: reduce_(f, unary(g, x), d),
+    numerics=FINITE,
+    source=MONOTONE,
+    examples=lambda rng: {
+        "f": str(rng.choice(["maximum", "minimum"])),
+        "g": str(rng.choice(sorted(INCREASING_WHERE_DEFINED))),
+        "x": Literal(rng.uniform(0.1, 9.0, (3, 2))),
+        "d": (int(rng.integers(0, 2)),),
+    },
+)
+def reduce_before_increasing_where_defined(f: Any, g: Any, x: Value, d: Any) -> Value | None:
+    """max g(x) = g(max x) for g = √, log, log1p, where all of g(x) is defined; the minimum too"""
+    need(f in ("maximum", "minimum") and g in INCREASING_WHERE_DEFINED)
     need(x.dtype in REALS and _count(x, d) > 0)
     return unary(g, reduce_(f, x, d))
 

@@ -1,0 +1,140 @@
+"""False rules on sums that pick, count or accumulate, and on what is factored out of sums."""
+
+from __future__ import annotations
+
+from saturax.graph.ops import (
+    DotDimensions,
+    binary,
+    broadcast_in_dim,
+    compare,
+    constant,
+    convert,
+    dot_general,
+    get_result,
+    householder_product,
+    multiply,
+    qr,
+    reduce_,
+    select,
+    unary,
+)
+from saturax.graph.types import TensorType, is_complex
+from saturax.rules import affine, picks, triangular_sums
+from saturax.rules.conditions import REALS, folded
+from saturax.rules.cumulative import Cumulation, cumulative
+from saturax.rules.einsum import einsum_of
+from saturax.rules.factors import identity_matrices
+from saturax.rules.facts import splat_of
+from saturax.rules.indices import holds_indices
+from saturax.rules.rule import FINITE, ROUNDING, need
+
+from .declare import false_rule
+
+
+@false_rule(
+    lambda x, i, s, e, k, r, w, d: reduce_(
+        "add", multiply(w, convert(compare(broadcast_in_dim(i, s, e), x, "EQ", k), r)), d
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=picks.sum_times_one_hot.examples,
+)
+def pick_without_bounds(x, i, s, e, k, r, w, d):
+    """Σⱼ wⱼ · one_hot(i)ⱼ = wᵢ: wrong where i is out of bounds, since a gather clamps"""
+    axis = picks._axis(x, i, s, e)
+    need(axis in d and holds_indices(i.dtype, w.shape[axis]))
+    found = picks._picked("add", w, i, e, axis)
+    inner = found.node.operands[1] if found.node.op == "ternary" else found.index
+    picked = type(found)(found.builder, inner, found.type)
+    return reduce_("add", picked, [j - (j > axis) for j in d if j != axis])
+
+
+@false_rule(
+    lambda f, x, i, s, e, k, w, c, d: reduce_(
+        f, select(compare(broadcast_in_dim(i, s, e), x, "EQ", k), w, c), d
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=lambda rng: picks.reduce_picked.examples(rng) | {"f": "maximum"},
+)
+def pick_from_nonzero_background(f, x, i, s, e, k, w, c, d):
+    """maxⱼ (wⱼ where i = j, else c) = wᵢ whatever c is"""
+    need(f == "maximum" and w.dtype in REALS and splat_of(c) is not None)
+    axis = picks._axis(x, i, s, e)
+    need(tuple(d) == (axis,) and holds_indices(i.dtype, w.shape[axis]))
+    return picks._picked("maximum", w, i, e, axis)
+
+
+@false_rule(
+    lambda a, b, o, k, r, w, d, p, t: dot_general(convert(compare(a, b, o, k), r), w, d, p, t),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=triangular_sums.dot_with_triangle_of_ones_left.examples,
+)
+def accumulate_the_other_way(a, b, o, k, r, w, d, p, t):
+    """T · x = cumsum(x), always from the first on"""
+    need(r == t == w.dtype and t in REALS)
+    triangle = triangular_sums._triangle(a, b, o)
+    labels = einsum_of(DotDimensions(*d), 2, w.rank)
+    (shared,) = (i for i in (0, 1) if labels.x[i] in labels.y)
+    need(not triangle.is_strict and labels.y.index(labels.x[shared]) == 0 and w.rank == 2)
+    return cumulative("add", w, Cumulation(0, False))
+
+
+@false_rule(
+    lambda g, x, y, c, e, s, d: binary(
+        g, multiply(x, constant(c)), broadcast_in_dim(multiply(y, constant(e)), s, d)
+    ),
+    ROUNDING,
+    "values",
+    examples=affine.factor_splat.examples,
+)
+def factor_splat_by_product(g, x, y, c, e, s, d):
+    """x · c ± bcast(y · e) = (x ± bcast(y · (e · c))) · c"""
+    need(g in ("add", "subtract") and x.dtype in REALS and c.is_splat and e.is_splat)
+    need(4 * y.size <= x.size)
+    other = folded("multiply", e, type(e)(c.data, e.type.shape))
+    return multiply(binary(g, x, broadcast_in_dim(multiply(y, constant(other)), s, d)), constant(c))
+
+
+@false_rule(
+    lambda z, w, d, p, t: dot_general(
+        binary("complex", unary("real", z), unary("negate", unary("imag", z))), w, d, p, t
+    ),
+    ROUNDING,
+    "values",
+)
+def conjugate_one_factor(z, w, d, p, t):
+    """z̅ · w = conjugate of z · w"""
+    need(is_complex(z.dtype) and z.dtype == w.dtype == t)
+    product = dot_general(z, w, d, p, t)
+    negated = unary("negate", unary("imag", product))
+    return binary("complex", unary("real", product), negated)
+
+
+@false_rule(
+    lambda a, r, s, d, p, e: dot_general(
+        householder_product(get_result(qr(a, r), 0), get_result(qr(a, r), 1), s),
+        householder_product(get_result(qr(a, r), 0), get_result(qr(a, r), 1), s),
+        d,
+        p,
+        e,
+    ),
+    FINITE,
+    "values",
+    examples=lambda rng: {
+        "a": TensorType((4, int(rng.integers(1, 4))), "f64"),
+        "d": DotDimensions((), (), (1,), (1,)),
+        "e": "f64",
+    },
+)
+def orthonormal_rows(a, r, s, d, p, e):
+    """Q·Qᵀ = 1: wrong where Q has more rows than columns"""
+    need(a.rank == 2 and not is_complex(a.dtype) and a.dtype == e)
+    need(DotDimensions(*d) == DotDimensions((), (), (1,), (1,)))
+    return identity_matrices(a.tensor.with_shape((a.shape[0], a.shape[0])))
