@@ -11,6 +11,7 @@ from typing import Any
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import constant, divide, full_like, multiply, power, unary
+from saturax.graph.types import is_complex
 from saturax.rules.conditions import REALS, is_all
 from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
 
@@ -24,6 +25,20 @@ def _sqrt(x: Any) -> Any:
 
 def _rsqrt(x: Any) -> Any:
     return unary("rsqrt", x)
+
+
+@rule(lambda x: unary("chlo.square", x), numerics=BITWISE, source="CHLO, `square`")
+def expand_square(x: Value) -> Value | None:
+    """square x = x · x, real"""
+    need(x.dtype in REALS)
+    return multiply(x, x)
+
+
+@rule(lambda x: unary("chlo.square", x), numerics=ROUNDING, source="CHLO, `square`")
+def expand_complex_square(x: Value) -> Value | None:
+    """square z = z · z, complex"""
+    need(is_complex(x.dtype))
+    return multiply(x, x)
 
 
 @rule(lambda x, c: power(constant(c), x), numerics=BITWISE, source="IEEE 754-2019, pow")
