@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from saturax.graph.ops import (
     DotDimensions,
+    ReduceWindow,
     binary,
     broadcast_in_dim,
     compare,
     constant,
     convert,
     dot_general,
+    fft,
+    full_like,
     get_result,
     householder_product,
     multiply,
     qr,
     reduce_,
+    reduce_window,
+    reshape,
     select,
+    slice_,
+    subtract,
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
-from saturax.rules import affine, picks, triangular_sums
+from saturax.rules import affine, interleaving, moments, picks, triangular_sums
 from saturax.rules.conditions import REALS, folded
 from saturax.rules.cumulative import Cumulation, cumulative
 from saturax.rules.einsum import einsum_of
 from saturax.rules.factors import identity_matrices
 from saturax.rules.facts import splat_of
 from saturax.rules.indices import holds_indices
-from saturax.rules.rule import FINITE, ROUNDING, need
+from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need
 
 from .declare import false_rule
 
@@ -138,3 +145,71 @@ def orthonormal_rows(a, r, s, d, p, e):
     need(a.rank == 2 and not is_complex(a.dtype) and a.dtype == e)
     need(DotDimensions(*d) == DotDimensions((), (), (1,), (1,)))
     return identity_matrices(a.tensor.with_shape((a.shape[0], a.shape[0])))
+
+
+@false_rule(
+    lambda x, y, s, e, d: reduce_(
+        "add",
+        multiply(subtract(x, broadcast_in_dim(y, s, e)), subtract(x, broadcast_in_dim(y, s, e))),
+        d,
+    ),
+    APPROXIMATE,
+    "values",
+    examples=moments.expand_squared_deviation.examples,
+)
+def forget_number_of_terms(x, y, s, e, d):
+    """Σ(x - y)² = Σx² - y·(2Σx - y)"""
+    need(x.dtype in REALS and tuple(e) == tuple(k for k in range(x.rank) if k not in d))
+    need(x.size > 0 and y.shape == tuple(s[k] for k in e))
+    total = reduce_("add", x, d)
+    inner = subtract(multiply(total, full_like(total, 2)), y)
+    return subtract(reduce_("add", multiply(x, x), d), multiply(y, inner))
+
+
+@false_rule(
+    lambda f, x, w, v: reduce_window(f, reduce_window(f, x, w), v),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {
+        "f": "add",
+        "x": TensorType((int(rng.integers(6, 9)),), "f64"),
+        "w": ReduceWindow((3,), (1,), (1,), (1,), ((0, 0),)),
+        "v": ReduceWindow((2,), (1,), (1,), (1,), ((0, 0),)),
+    },
+)
+def merge_overlapping_windows(f, x, w, v):
+    """A sum over windows that overlap is the sum over their union"""
+    inner, outer = ReduceWindow(*w), ReduceWindow(*v)
+    need(x.rank == 1 and f == "add" and inner.size == (3,) and outer.size == (2,))
+    return reduce_window(f, x, inner._replace(size=(4,)))
+
+
+@false_rule(
+    lambda x, a, b, c: slice_(x, a, b, c),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=interleaving.strided_slice_as_column.examples,
+)
+def strided_slice_as_row(x, a, b, c):
+    """x[i::k] = reshape(x, (k, n/k))[i]"""
+    need(x.rank == 2 and a[0] == 0 and c[0] == 1 and b[0] == x.shape[0] and c[1] > 1)
+    n, stride = x.shape[1], c[1]
+    need(n % stride == 0 and a[1] < stride and b[1] == n)
+    rows = reshape(x, (x.shape[0], stride, n // stride))
+    found = slice_(rows, (0, a[1], 0), (x.shape[0], a[1] + 1, n // stride), (1, 1, 1))
+    return reshape(found, (x.shape[0], n // stride))
+
+
+@false_rule(
+    lambda x, k, n: fft(x, k, n),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {"x": TensorType((3,), "complex<f64>"), "k": "FFT", "n": (3,)},
+)
+def inverse_is_conjugate_transform(x, k, n):
+    """F(x) = n·F⁻¹(x): wrong, the inputs would have to be conjugated"""
+    need(k == "FFT" and n == (3,))
+    result = fft(x, "IFFT", n)
+    return multiply(result, full_like(result, 3))

@@ -106,6 +106,20 @@ def cancel_common_broadcast(x: Value, y: Value, z: Value, s: Any, d: Any) -> Val
 
 
 @rule(
+    lambda x, y, z, s, d: subtract(
+        subtract(x, broadcast_in_dim(z, s, d)), broadcast_in_dim(subtract(y, z), s, d)
+    ),
+    numerics=FINITE,
+    source=RING,
+)
+def cancel_common_broadcast_subtrahend(
+    x: Value, y: Value, z: Value, s: Any, d: Any
+) -> Value | None:
+    """(x - bcast z) - bcast(y - z) = x - bcast y"""
+    return subtract(x, broadcast_in_dim(y, s, d))
+
+
+@rule(
     lambda x, y, c, e, s, d: subtract(
         add(x, constant(c)), broadcast_in_dim(add(y, constant(e)), s, d)
     ),

@@ -65,6 +65,21 @@ def merge_adjoining_slices_at_the_end(
     return concatenate(w, _joined(x, a, b, c, d, e, f, i), i)
 
 
+@rule(
+    lambda w, x, a, b, c, d, e, f, i: concatenate(
+        slice_(x, a, b, c), concatenate(slice_(x, d, e, f), w, i), i
+    ),
+    numerics=BITWISE,
+    source=SPEC,
+)
+def merge_adjoining_slices_at_the_start(
+    w: Value, x: Value, a: Dimensions, b: Dimensions, c: Dimensions,
+    d: Dimensions, e: Dimensions, f: Dimensions, i: int,
+) -> Any:  # fmt: skip
+    """[x[a:b], [x[b:e], w]] = [x[a:e], w]"""
+    return concatenate(_joined(x, a, b, c, d, e, f, i), w, i)
+
+
 def _joined(
     x: Value, a: Dimensions, b: Dimensions, c: Dimensions,
     d: Dimensions, e: Dimensions, f: Dimensions, i: int,

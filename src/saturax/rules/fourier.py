@@ -319,3 +319,75 @@ def _parseval(rng: Any) -> dict[str, Any]:
         "n": shape[len(shape) - count :],
         "e": tuple(range(first, len(shape))),
     }
+
+
+# What a transform has at frequency 0, and its conjugate.
+
+
+@rule(
+    lambda x, k, n, a, b, c: slice_(fft(x, k, n), a, b, c),
+    numerics=ROUNDING,
+    source="F(x)₀ = Σx",
+    examples=lambda rng: _first_frequency(rng),
+)
+def transform_at_zero(x: Value, k: str, n: Lengths, a: Any, b: Any, c: Any) -> Value | None:
+    """F(x)[0] = Σx and F⁻¹(x)[0] = Σx / n, along one dimension"""
+    last = x.rank - 1
+    need(k in ("FFT", "IFFT", "RFFT") and len(n) == 1 and n[0] > 1 and b[last] == 1)
+    need(a[last] == 0)
+    part = slice_(x, a, (*b[:last], x.shape[last]), (*c[:last], 1))
+    total = reduce_("add", part, (last,))
+    if k == "IFFT":
+        total = multiply(total, full_like(total, 1 / n[0]))
+    if k == "RFFT":
+        total = binary("complex", total, full_like(total, 0))
+    return reshape(total, (*total.shape, 1))
+
+
+def _first_frequency(rng: Any) -> dict[str, Any]:
+    m, n = int(rng.integers(1, 4)), int(rng.integers(2, 6))
+    k = str(rng.choice(["FFT", "IFFT", "RFFT"]))
+    x = TensorType((m, n), "f64" if k == "RFFT" else "complex<f64>")
+    return {"x": x, "k": k, "n": (n,), "a": (0, 0), "b": (m, 1), "c": (1, 1)}
+
+
+@rule(
+    lambda x, k, n, d: reduce_("add", fft(x, k, n), d),
+    numerics=ROUNDING,
+    source="the sum of all frequencies is the first point",
+    examples=lambda rng: {
+        "x": TensorType((2, 3), "complex<f64>"),
+        "k": str(rng.choice(["FFT", "IFFT"])),
+        "n": (3,),
+        "d": (1,),
+    },
+)
+def sum_of_transform(x: Value, k: str, n: Lengths, d: Any) -> Value | None:
+    """ΣF(x) = n·x[0] and ΣF⁻¹(x) = x[0], along one dimension"""
+    last = x.rank - 1
+    need(k in ("FFT", "IFFT") and len(n) == 1 and n[0] > 0 and last in d)
+    first = reshape(slice_dimension(x, last, 0, 1), x.shape[:last])
+    if k == "FFT":
+        first = multiply(first, full_like(first, n[0]))
+    return reduce_("add", first, [i for i in d if i != last])
+
+
+def _conjugate(z: Any) -> Any:
+    return binary("complex", unary("real", z), unary("negate", unary("imag", z)))
+
+
+@rule(
+    lambda x, k, n: _conjugate(fft(_conjugate(x), k, n)),
+    numerics=ROUNDING,
+    source="conjugation exchanges the transforms",
+    examples=lambda rng: {
+        "x": TensorType((2, 3), "complex<f64>"),
+        "k": str(rng.choice(["FFT", "IFFT"])),
+        "n": (3,),
+    },
+)
+def transform_of_conjugate(x: Value, k: str, n: Lengths) -> Value | None:
+    """conj F(conj x) = n·F⁻¹(x), and F(x) / n the other way round"""
+    need(k in ("FFT", "IFFT") and prod(n) > 0)
+    result = fft(x, "IFFT" if k == "FFT" else "FFT", n)
+    return multiply(result, full_like(result, prod(n) if k == "FFT" else 1 / prod(n)))

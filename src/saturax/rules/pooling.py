@@ -201,3 +201,44 @@ def window_before_scale(x: Value, c: Literal, w: Any) -> Value | None:
     need(c.is_splat and x.dtype in REALS and bool(np.isfinite(c.value)))
     result = reduce_window("add", x, w)
     return multiply(result, constant(Literal(c.data, result.shape)))
+
+
+def _windows_of_windows(rng: np.random.Generator) -> dict[str, Any]:
+    """Two windows over a vector; of a sum, the first one without overlap."""
+    size, other = (int(n) for n in rng.integers(1, 4, 2))
+    f = str(rng.choice(["add", "maximum"]))
+    step = size if f == "add" else int(rng.integers(1, size + 1))
+    x = TensorType((int(rng.integers(8, 13)),), str(rng.choice(["f32", "i32"])))
+    one, none = (1,), ((0, 0),)
+    w = ReduceWindow((size,), (step,), one, one, none)
+    v = ReduceWindow((other,), (int(rng.integers(1, 4)),), one, one, none)
+    return {"f": f, "x": x, "w": w, "v": v}
+
+
+@rule(
+    lambda f, x, w, v: reduce_window(f, reduce_window(f, x, w), v),
+    numerics=ROUNDING,
+    source="windows of windows",
+    examples=_windows_of_windows,
+)
+def merge_windows(f: Any, x: Value, w: Any, v: Any) -> Value | None:
+    """A window over windows is a larger one, if those do not overlap (extrema: leave no gap)"""
+    inner, outer = ReduceWindow(*w), ReduceWindow(*v)
+    need(all(_is_plain(inner, i) and _is_plain(outer, i) for i in range(x.rank)))
+    for k, s, m in zip(inner.size, inner.strides, outer.size, strict=True):
+        need(m == 1 or s == k or (s < k and f in ("maximum", "minimum", "and", "or")))
+    pairs = list(zip(inner.size, inner.strides, outer.size, outer.strides, strict=True))
+    ones = (1,) * x.rank
+    merged = ReduceWindow(
+        tuple((m - 1) * s + k for k, s, m, _ in pairs),
+        tuple(s * t for _, s, _, t in pairs),
+        ones,
+        ones,
+        ((0, 0),) * x.rank,
+    )
+    return reduce_window(f, x, merged)
+
+
+merge_windows_exactly = exactly(
+    merge_windows, _is_exact, lambda rng: {**_windows_of_windows(rng), "f": "maximum"}
+)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import constant, divide, full_like, multiply, power, unary
@@ -109,6 +111,20 @@ def reciprocal_root_of_exponential(x: Value) -> Value | None:
     """rsqrt(exp x) = exp(-x / 2), x real"""
     need(x.dtype in REALS)
     return unary("exponential", multiply(x, full_like(x, -0.5)))
+
+
+@rule(
+    lambda x, c: power(constant(c), x),
+    numerics=ROUNDING,
+    source="cˣ = exp(x · log c)",
+    examples=lambda rng: {"c": Literal(np.asarray(rng.uniform(0.5, 4.0)), (3,))},
+)
+def power_of_constant(x: Value, c: Literal) -> Value | None:
+    """cˣ = exp(x · log c) for a splat c > 0, real"""
+    need(x.dtype in REALS and c.is_splat and 0 < float(c.value) < float("inf"))
+    exponent = np.log(c.data.astype(np.float64))
+    need(exponent != 0)
+    return unary("exponential", multiply(x, full_like(x, float(exponent))))
 
 
 # ------------------------------------------------------------------ quotients that cancel

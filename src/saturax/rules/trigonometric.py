@@ -128,3 +128,16 @@ def add_angles_of_cosine(g: Any, x: Value, y: Value) -> Value | None:
     """cos x · cos y ∓ sin x · sin y = cos(x ± y), real"""
     need(g in ("add", "subtract") and x.dtype in REALS)
     return _cos(subtract(x, y) if g == "add" else add(x, y))
+
+
+@rule(
+    lambda x, y, c, e: binary("atan2", multiply(x, constant(c)), multiply(y, constant(e))),
+    numerics=ROUNDING,
+    source="an angle does not depend on the radius",
+    examples=lambda rng: dict.fromkeys("ce", Literal(np.asarray(rng.uniform(0.5, 3.0)), (2,))),
+)
+def scale_of_angle(x: Value, y: Value, c: Literal, e: Literal) -> Value | None:
+    """atan2(c·x, c·y) = atan2(x, y) for a splat c > 0"""
+    need(x.dtype in REALS and c.is_splat and e.is_splat and c.value == e.value)
+    need(0 < float(c.value) < float("inf"))
+    return binary("atan2", x, y)

@@ -1,0 +1,105 @@
+"""Squared deviations and distances, expanded: one pass over the data, or a matrix product.
+
+    Σ(x - y)² = Σx² - 2Σxy + Σy²
+
+The sums on the right cancel where x and y are close beside their size, so all that is here is
+APPROXIMATE. The results stay at least 0, as sums of squares are: a root of them is a number.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.ops import (
+    Precision,
+    add,
+    broadcast_in_dim,
+    full_like,
+    maximum,
+    multiply,
+    reduce_,
+    subtract,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.arithmetic import accumulation_dtype
+from saturax.rules.conditions import REALS
+from saturax.rules.einsum import Einsum, along, contract
+from saturax.rules.permutations import without
+from saturax.rules.rule import APPROXIMATE, need, rule
+
+SOURCE = "Σ(x - y)² = Σx² - 2Σxy + Σy²"
+HIGHEST = Precision(("HIGHEST", "HIGHEST"))
+Dimensions = tuple[int, ...]
+
+
+def _at_least_zero(x: Value) -> Any:
+    return maximum(x, full_like(x, 0))
+
+
+def _square(x: Any) -> Any:
+    return multiply(x, x)
+
+
+def _deviation_example(rng: np.random.Generator) -> dict[str, Any]:
+    rank = int(rng.integers(1, 4))
+    shape = tuple(int(n) for n in rng.integers(1, 5, rank))
+    d = tuple(sorted(rng.permutation(rank)[: int(rng.integers(1, rank + 1))].tolist()))
+    e = without(range(rank), d)
+    y = TensorType(tuple(shape[k] for k in e), "f64")
+    return {"x": TensorType(shape, "f64"), "y": y, "s": shape, "e": e, "d": d}
+
+
+@rule(
+    lambda x, y, s, e, d: reduce_("add", _square(subtract(x, broadcast_in_dim(y, s, e))), d),
+    numerics=APPROXIMATE,
+    source=SOURCE,
+    examples=_deviation_example,
+)
+def expand_squared_deviation(x: Value, y: Value, s: Any, e: Any, d: Any) -> Value | None:
+    """Σ(x - bcast y)² = max(Σx² - y·(2Σx - n·y), 0), n terms in each sum, y the same in all"""
+    need(x.dtype in REALS and accumulation_dtype(x.dtype) == x.dtype and x.size > 0)
+    need(tuple(e) == without(range(x.rank), d) and y.shape == tuple(s[k] for k in e))
+    count = prod(x.shape[k] for k in d)
+    need(count > 1)
+    total = reduce_("add", x, d)
+    inner = subtract(multiply(total, full_like(total, 2)), multiply(y, full_like(y, count)))
+    return _at_least_zero(subtract(reduce_("add", _square(x), d), multiply(y, inner)))
+
+
+def _distance_example(rng: np.random.Generator) -> dict[str, Any]:
+    shape = tuple(int(n) for n in rng.integers(2, 5, 3))
+    d = int(rng.integers(0, 3))
+    first, second = sorted(rng.permutation([k for k in range(3) if k != d]).tolist())
+    b, e = tuple(sorted((first, d))), tuple(sorted((second, d)))
+    x, y = (TensorType(tuple(shape[k] for k in own), "f64") for own in (b, e))
+    return {"x": x, "b": b, "y": y, "e": e, "s": shape, "d": (d,)}
+
+
+@rule(
+    lambda x, b, y, e, s, d: reduce_(
+        "add", _square(subtract(broadcast_in_dim(x, s, b), broadcast_in_dim(y, s, e))), d
+    ),
+    numerics=APPROXIMATE,
+    source=SOURCE,
+    examples=_distance_example,
+)
+def expand_squared_distance(x: Value, b: Any, y: Value, e: Any, s: Any, d: Any) -> Value | None:
+    """Σ(bcast x - bcast y)² = max(Σx² + Σy² - 2 x·y, 0) along what both have"""
+    need(x.dtype in REALS and accumulation_dtype(x.dtype) == x.dtype and 0 not in s)
+    need(all(k in b and k in e for k in d) and set(b) | set(e) == set(range(len(s))))
+    need(x.shape == tuple(s[k] for k in b) and y.shape == tuple(s[k] for k in e))
+    kept = without(range(len(s)), d)
+    need(x.size < prod(s) and y.size < prod(s) and prod(s[k] for k in d) > 1)
+    size = dict(enumerate(s))
+    product = contract(x, y, Einsum(tuple(b), tuple(e), kept), HIGHEST, x.dtype)
+
+    def squares(z: Value, own: Dimensions) -> Any:
+        total = reduce_("add", _square(z), tuple(own.index(k) for k in d))
+        return along(total, tuple(k for k in own if k not in d), kept, size)
+
+    both = add(squares(x, tuple(b)), squares(y, tuple(e)))
+    return _at_least_zero(subtract(both, multiply(product, full_like(product, 2))))
