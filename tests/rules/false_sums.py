@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saturax.graph.ops import (
+    Cumulation,
     DotDimensions,
     ReduceWindow,
     binary,
@@ -28,7 +29,7 @@ from saturax.graph.ops import (
 from saturax.graph.types import TensorType, is_complex
 from saturax.rules import affine, interleaving, moments, picks, triangular_sums
 from saturax.rules.conditions import REALS, folded
-from saturax.rules.cumulative import Cumulation, cumulative
+from saturax.rules.cumulative import cumulative
 from saturax.rules.einsum import einsum_of
 from saturax.rules.factors import identity_matrices
 from saturax.rules.facts import splat_of

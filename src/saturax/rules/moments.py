@@ -8,6 +8,7 @@ APPROXIMATE. The results stay at least 0, as sums of squares are: a root of them
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from math import prod
 from typing import Any
 
@@ -94,7 +95,7 @@ def expand_squared_distance(x: Value, b: Any, y: Value, e: Any, s: Any, d: Any) 
     need(x.shape == tuple(s[k] for k in b) and y.shape == tuple(s[k] for k in e))
     kept = without(range(len(s)), d)
     need(x.size < prod(s) and y.size < prod(s) and prod(s[k] for k in d) > 1)
-    size = dict(enumerate(s))
+    size: dict[Hashable, int] = dict(enumerate(s))
     product = contract(x, y, Einsum(tuple(b), tuple(e), kept), HIGHEST, x.dtype)
 
     def squares(z: Value, own: Dimensions) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ops import (
+    Cumulation,
     DotDimensions,
     Precision,
     compare,
@@ -23,7 +24,7 @@ from saturax.graph.ops import (
 from saturax.graph.types import TensorType
 from saturax.rules.arithmetic import accumulation_dtype, is_uniform
 from saturax.rules.conditions import INTEGERS, REALS
-from saturax.rules.cumulative import Cumulation, cumulative
+from saturax.rules.cumulative import cumulative
 from saturax.rules.einsum import Einsum, einsum_of
 from saturax.rules.facts import iota_of
 from saturax.rules.moves import transposed
