@@ -21,6 +21,10 @@ def _conv(x: jax.Array, k: jax.Array, stride: int = 1, padding: str = "SAME", la
     )
 
 
+def _pooled(x: jax.Array) -> jax.Array:
+    return lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
 def _point(x: jax.Array, k: jax.Array) -> jax.Array:
     rows = x.reshape(-1, x.shape[-1]) @ k.reshape(k.shape[-2:])
     return rows.reshape(*x.shape[:-1], k.shape[-1])
@@ -171,5 +175,11 @@ ROWS = (
             "nwgi,igo->nwgo", x.reshape(4, 128, 8, 8), k.reshape(8, 8, 8)
         ).reshape(4, 128, 64),
         (normal(4, 128, 64), weights(1, 8, 64)),
+    ),
+    Identity(
+        "windows_of_windows",
+        lambda x: _pooled(_pooled(x)),
+        lambda x: jnp.sum(x.reshape(1, 7, 4, 7, 4, 64), (2, 4)),
+        (IMAGE,),
     ),
 )

@@ -59,4 +59,12 @@ ROWS = (
         lambda x: jnp.sum(x * x),
         (X,),
     ),
+    Identity("mean_frequency", lambda z: jnp.fft.fft(z)[:, 0], lambda z: jnp.sum(z, 1), (Z,)),
+    Identity("sum_of_inverse", lambda z: jnp.sum(jnp.fft.ifft(z), 1), lambda z: z[:, 0], (Z,)),
+    Identity(
+        "transform_of_conjugate",
+        lambda z: jnp.conj(jnp.fft.fft(jnp.conj(z))) / N,
+        lambda z: jnp.fft.ifft(z),
+        (Z,),
+    ),
 )

@@ -129,4 +129,22 @@ ROWS = (
         lambda a, b: jnp.broadcast_to(jnp.sum(a), (N,)),
         (V, V),
     ),
+    Identity(
+        "interleaved_halves",
+        lambda x: jnp.stack([x[:, ::2], x[:, 1::2]], -1).reshape(N, N),
+        lambda x: x,
+        (X,),
+    ),
+    Identity(
+        "strided_slice_of_interior_padding",
+        lambda x: jax.lax.pad(x, 0.0, [(0, 0, 0), (0, 0, 2)])[:, ::3],
+        lambda x: x,
+        (X,),
+    ),
+    Identity(
+        "rolled_further",
+        lambda x: jnp.roll(jnp.roll(x, 10, 1), 20, 1),
+        lambda x: jnp.roll(x, 30, 1),
+        (X,),
+    ),
 )

@@ -128,4 +128,18 @@ ROWS = (
         lambda x, y: jnp.linalg.solve(x.T @ x, x.T @ y),
         (normal(512, 32), normal(512)),
     ),
+    Identity(
+        "trace_of_cancelled_inverse",
+        lambda a: jnp.trace(jnp.linalg.inv(a) @ a),
+        lambda a: jnp.float32(N),
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "orthogonal_factor_and_back",
+        lambda a, x: (lambda q: q.T @ (q @ x))(jnp.linalg.qr(a)[0]),
+        lambda a, x: x,
+        (A, V),
+        numerics="finite",
+    ),
 )

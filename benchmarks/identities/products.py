@@ -308,4 +308,52 @@ ROWS = (
         lambda a: jnp.linalg.matrix_power(a, 8),
         (A,),
     ),
+    Identity(
+        "bilinear_form_of_batch",
+        lambda x, w, y: jnp.einsum("bi,ij,bj->b", x, w, y, optimize=False),
+        lambda x, w, y: jnp.sum((x @ w) * y, 1),
+        (normal(32, N), A, normal(32, N)),
+    ),
+    Identity(
+        "trace_of_three",
+        lambda a, b, c: jnp.trace(a @ b @ c),
+        lambda a, b, c: jnp.sum((a @ b) * c.T),
+        (A, B, C),
+    ),
+    Identity(
+        "chain_of_outer_products",
+        lambda u, v, w, z: jnp.outer(u, v) @ jnp.outer(w, z),
+        lambda u, v, w, z: jnp.outer(u * (v @ w), z),
+        (V, V, V, V),
+    ),
+    Identity(
+        "associate_bfloat16",
+        lambda a, b, x: (a @ b) @ x,
+        lambda a, b, x: a @ (b @ x),
+        (
+            normal(N, N, dtype="bfloat16"),
+            normal(N, N, dtype="bfloat16"),
+            normal(N, dtype="bfloat16"),
+        ),
+    ),
+    Identity(
+        "common_factor_float64",
+        lambda a, b, c: a @ b + c @ b,
+        lambda a, b, c: (a + c) @ b,
+        tuple(normal(N, N, dtype="float64") for _ in range(3)),
+    ),
+    Identity(
+        "product_of_conjugates",
+        lambda a, b: jnp.conj(jnp.conj(a) @ jnp.conj(b)),
+        lambda a, b: a @ b,
+        (normal(64, 64, dtype="complex64"), normal(64, 64, dtype="complex64")),
+    ),
+    Identity(
+        "pairwise_distances",
+        lambda x, y: jnp.sum((x[:, None] - y[None]) ** 2, -1),
+        lambda x, y: jnp.sum(x * x, 1)[:, None] + jnp.sum(y * y, 1) - 2 * x @ y.T,
+        (normal(N, 64), normal(N, 64)),
+        numerics="approximate",
+        note="the sums cancel where points are close beside their size",
+    ),
 )

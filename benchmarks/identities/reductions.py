@@ -265,4 +265,24 @@ ROWS = (
         lambda x: jnp.minimum(jnp.max(x, 0), 2.0),
         (X,),
     ),
+    Identity(
+        "variance_of_scaled_rows",
+        lambda x, s: jnp.var(x * s[:, None], 1),
+        lambda x, s: s * s * jnp.var(x, 1),
+        (X, V),
+    ),
+    Identity(
+        "pooled_twice",
+        lambda x: jnp.sum(jnp.sum(x.reshape(N, 64, 4), -1).reshape(N, 16, 4), -1),
+        lambda x: jnp.sum(x.reshape(N, 16, 16), -1),
+        (X,),
+    ),
+    Identity(
+        "greatest_of_roots",
+        lambda x: jnp.max(jnp.sqrt(x), 1),
+        lambda x: jnp.sqrt(jnp.max(x, 1)),
+        (positive(N, N),),
+        numerics="finite",
+        note="a root of a negative number would be NaN in the given form only",
+    ),
 )

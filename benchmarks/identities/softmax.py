@@ -92,7 +92,8 @@ ROWS = (
         lambda x: jnp.argmax(jax.nn.softmax(x), -1),
         lambda x: jnp.argmax(x, -1),
         (X,),
-        note="argmax of rounded probabilities may see ties that the logits do not have",
+        numerics="finite",
+        note="probabilities beside an infinite logit are NaN; rounded ones may have new ties",
     ),
     Identity(
         "cross_entropy_one_hot",

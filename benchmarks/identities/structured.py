@@ -165,4 +165,40 @@ ROWS = (
         (V,),
         note="a cumulative sum is slower here than the product with a triangle of ones",
     ),
+    Identity(
+        "kronecker_times_kronecker",
+        lambda a, b, c, d: jnp.kron(a, b) @ jnp.kron(c, d),
+        lambda a, b, c, d: jnp.kron(a @ c, b @ d),
+        tuple(normal(16, 16) for _ in range(4)),
+    ),
+    Identity(
+        "triangle_of_ones",
+        lambda x: jnp.tril(jnp.ones((N, N))) @ x,
+        lambda x: jnp.cumsum(x),
+        (V,),
+    ),
+    Identity(
+        "shift_matrix",
+        lambda a: jnp.eye(N, k=1) @ a,
+        lambda a: jnp.concatenate([a[1:], jnp.zeros((1, N))]),
+        (A,),
+    ),
+    Identity(
+        "histogram_by_one_hot",
+        lambda i: jnp.sum(jax.nn.one_hot(i, 64), 0),
+        lambda i: jnp.zeros(64).at[i].add(1.0),
+        (integers(4096, low=0, below=64),),
+    ),
+    Identity(
+        "segment_sum_by_one_hot",
+        lambda i, x: jax.nn.one_hot(i, 64).T @ x,
+        lambda i, x: jnp.zeros((64, 64)).at[i].add(x),
+        (integers(1024, low=0, below=64), normal(1024, 64)),
+    ),
+    Identity(
+        "picked_by_mask",
+        lambda x, i: jnp.sum(jnp.where(jnp.arange(N) == i[:, None], x, 0.0), -1),
+        lambda x, i: jnp.take_along_axis(x, i[:, None], 1, mode="clip")[:, 0],
+        (normal(64, N), integers(64, low=0, below=N)),
+    ),
 )

@@ -334,4 +334,16 @@ ROWS = (
         lambda x, m: -0.5 * (x - m) ** 2 - 0.9189385332046727,
         (X, X),
     ),
+    Identity(
+        "angle_of_scaled",
+        lambda a, b: jnp.arctan2(2.0 * a, 2.0 * b),
+        lambda a, b: jnp.arctan2(a, b),
+        (X, Y),
+    ),
+    Identity(
+        "power_of_constant",
+        lambda a: jnp.power(3.0, a),
+        lambda a: jnp.exp(a * jnp.log(3.0)),
+        (X,),
+    ),
 )
