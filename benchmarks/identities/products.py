@@ -327,14 +327,10 @@ ROWS = (
         (V, V, V, V),
     ),
     Identity(
-        "associate_bfloat16",
+        "associate_integers",
         lambda a, b, x: (a @ b) @ x,
         lambda a, b, x: a @ (b @ x),
-        (
-            normal(N, N, dtype="bfloat16"),
-            normal(N, N, dtype="bfloat16"),
-            normal(N, dtype="bfloat16"),
-        ),
+        (integers(N, N), integers(N, N), integers(N)),
     ),
     Identity(
         "common_factor_float64",
