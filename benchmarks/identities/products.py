@@ -339,7 +339,7 @@ ROWS = (
         tuple(normal(N, N, dtype="float64") for _ in range(3)),
     ),
     Identity(
-        "product_of_conjugates",
+        "matrix_product_of_conjugates",
         lambda a, b: jnp.conj(jnp.conj(a) @ jnp.conj(b)),
         lambda a, b: a @ b,
         (normal(64, 64, dtype="complex64"), normal(64, 64, dtype="complex64")),
