@@ -26,6 +26,7 @@ from saturax.options import NUMERICS, Options
 from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
+from saturax.ranking import Ranking, without_frozen
 from saturax.report.model import KernelReport
 from saturax.represent import Represented, represent
 from saturax.rules.rule import Numerics, Rule
@@ -39,6 +40,8 @@ _LEAST_PROGRESS = 0.01
 _CLOSE_ENOUGH = 0.005
 # E-nodes that every program is entitled to.
 _NODES = 3_000
+# Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
+_CONSIDERED = 3
 # Cheaper kernels do not appear in the report.
 _LEAST_SHOWN_US = 0.05
 # Small programs may take many steps to fold and cancel; the limit on nodes is what bounds them.
@@ -151,6 +154,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     """
     left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
     is_greedy = run.options.extraction == "greedy"
+    count = run.options.candidates * (1 if is_greedy else _CONSIDERED)
     with run.stage("extract") as notes:
         for again in range(_EXTRACTION_ROUNDS, 0, -1):
             started = time.monotonic()
@@ -158,7 +162,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
                 found.formulation.problem,
                 time_limit_s=0.0 if is_greedy else left_s / again,
                 initial=found.best,
-                count=run.options.candidates,
+                count=count,
                 close_enough=_CLOSE_ENOUGH,
                 seed=run.options.seed,
             )
@@ -174,7 +178,22 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             "stopped by": extraction.stop_reason,
             "solver": [f"{each.name}: {each.note}" for each in extraction.stages if each.note],
         }
+    if not is_greedy:
+        with run.stage("rank") as notes:
+            extraction = _ranked(found, extraction, pricing, run.options.candidates)
+            notes["considered"] = count
     return found, extraction
+
+
+def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
+    """The `count` programs that are cheapest as wholes."""
+    programs = [read_program(found.formulation, each) for each in extraction.selections]
+    order = Ranking(pricing).order([without_frozen(program) for program in programs])[:count]
+    return replace(
+        extraction,
+        selections=tuple(extraction.selections[number] for number in order),
+        costs_us=tuple(extraction.costs_us[number] for number in order),
+    )
 
 
 def _limits(run: Run, graph: Graph) -> Limits:

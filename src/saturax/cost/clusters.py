@@ -150,12 +150,20 @@ class _Fusion:
                 continue
             inside.add(index)
             for operand in self.nodes[index].operands:
-                if self._is_inside(operand):
+                if self._is_inside(operand) or self._is_filled_by(index, operand):
                     stack.append(operand)
                 else:
                     inputs[operand] = None
         ordered, leaves = tuple(sorted(inside)), tuple(sorted(inputs))
         return Cluster(root, ordered, leaves, _graph(self.nodes, ordered, leaves, root))
+
+    def _is_filled_by(self, index: int, operand: int) -> bool:
+        """Whether a loop repeats a scalar by itself, even if the repetition is in memory too."""
+        node = self.nodes[operand]
+        if node.op != "broadcast_in_dim" or not _is_loop(self.nodes[index]):
+            return False
+        scalar = self.nodes[node.operands[0]].type
+        return isinstance(scalar, TensorType) and scalar.size == 1
 
     def _is_inside(self, index: int) -> bool:
         """Whether a value is computed by the kernel that uses it."""

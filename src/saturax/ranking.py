@@ -1,0 +1,81 @@
+"""Stage `price`, of whole programs: candidates are put in the order of their kernels' prices.
+
+The sum that extraction minimises sees one operation at a time. Of the few programs that it returns,
+each is priced as the kernels that XLA would make of it, every distinct one measured once.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from saturax.cost.database import Price
+from saturax.cost.formulate import Extracted
+from saturax.cost.measure import measure_modules
+from saturax.cost.program import ClusterKernel, program_us, unmeasured
+from saturax.graph.build import prune
+from saturax.graph.ir import Graph, Node
+from saturax.pricing import Pricing, companion, module_of_cluster
+
+# Share of the time limit that measuring kernels of whole programs may take.
+_SHARE = 0.1
+
+
+def without_frozen(extracted: Extracted) -> Graph:
+    """The program with what is computed ahead of time as further inputs."""
+    graph = extracted.graph
+    nodes, inputs = list(graph.nodes), list(graph.inputs)
+    for index in extracted.frozen:
+        nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
+        inputs.append(nodes[index].type)
+    return prune(Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects))
+
+
+@dataclass
+class Ranking:
+    """Prices of whole programs; `measured` maps their kernels' keys to microseconds."""
+
+    pricing: Pricing
+    measured: dict[str, float] = field(default_factory=dict)
+
+    def order(self, programs: Sequence[Graph]) -> list[int]:
+        """The numbers of the programs, cheapest first; equal ones as they were.
+
+        What kernels XLA makes is known for CPUs only: elsewhere the order stays.
+        """
+        if self.pricing.device.platform != "cpu":
+            return list(range(len(programs)))
+        self._complete(programs)
+        times = [program_us(graph, self.pricing.model, self.measured) for graph in programs]
+        return sorted(range(len(programs)), key=lambda number: times[number])
+
+    def _complete(self, programs: Sequence[Graph]) -> None:
+        """Look up or measure the kernels, those first that matter most."""
+        pricing, model = self.pricing, self.pricing.model
+        missing = unmeasured(programs, model, self.measured)
+        known = pricing.database.get_many(pricing.device.key, [k.key for k in missing])
+        self.measured |= {key: price.time_us for key, price in known.items()}
+        wanted = [k for k in missing if k.key not in known and k.is_measurable]
+        left_s = min(pricing.run.share_s(_SHARE), pricing.run.remaining_s)
+        if wanted and left_s > 0:
+            self._measure(wanted, left_s)
+
+    def _measure(self, kernels: Sequence[ClusterKernel], limit_s: float) -> None:
+        pricing = self.pricing
+        pricing.run.on_progress("price", f"measuring {len(kernels)} kernels of whole programs")
+        started = time.monotonic()
+        results = measure_modules(
+            [module_of_cluster(kernel) for kernel in kernels],
+            time_budget_s=limit_s,
+            beside=companion,
+        )
+        found = {
+            kernel.key: Price(result.time_us, result.spread, result.repetitions)
+            for kernel, result in zip(kernels, results, strict=True)
+            if result is not None and math.isfinite(result.time_us)
+        }
+        pricing.database.put_many(pricing.device.key, found)
+        self.measured |= {key: price.time_us for key, price in found.items()}
+        pricing.spent_s += time.monotonic() - started

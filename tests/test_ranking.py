@@ -1,0 +1,63 @@
+"""Candidates are put in the order of the prices of the kernels that the compiler makes of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import saturax
+from saturax.cost.database import Price, PriceDatabase
+from saturax.cost.device import default_calibration, identify
+from saturax.cost.formulate import Extracted
+from saturax.cost.model import PriceModel
+from saturax.cost.program import kernels_of_program
+from saturax.graph.ir import Graph
+from saturax.jaxlib_compat import default_device
+from saturax.pricing import Pricing
+from saturax.ranking import Ranking, without_frozen
+from saturax.run import Run
+from saturax.stablehlo import import_module
+
+ON_CPU = pytest.mark.skipif(default_device().platform != "cpu", reason="a model of XLA:CPU")
+
+
+def graph_of(function: Any) -> Graph:
+    x = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+    module: Any = jax.jit(function).lower(x, x).compiler_ir("stablehlo")
+    return import_module(module).graph
+
+
+def ranking(path: Any) -> Ranking:
+    options = saturax.Options(time_limit_s=0.0, cache=False)
+    run = Run(options, saturax.Report("test"), lambda stage, detail: None)
+    database = PriceDatabase(path / "prices.sqlite")
+    return Ranking(Pricing(run, identify(), database, PriceModel(default_calibration())))
+
+
+@ON_CPU
+def test_recorded_prices_of_kernels_decide(tmp_path: Any) -> None:
+    one, two = graph_of(lambda x, y: jnp.tanh(x @ y)), graph_of(lambda x, y: jnp.exp(x @ x) @ y)
+    for cheap, dear in ((one, two), (two, one)):
+        rank = ranking(tmp_path)
+        prices = {k.key: Price(1e3) for k in kernels_of_program(dear)}
+        prices |= {k.key: Price(1.0) for k in kernels_of_program(cheap)}
+        rank.pricing.database.put_many(rank.pricing.device.key, prices)
+        assert [(dear, cheap)[i] for i in rank.order([dear, cheap])] == [cheap, dear]
+
+
+@ON_CPU
+def test_equal_programs_stay_in_order(tmp_path: Any) -> None:
+    graph = graph_of(lambda x, y: x + y)
+    assert ranking(tmp_path).order([graph, graph, graph]) == [0, 1, 2]
+
+
+def test_what_is_computed_ahead_of_time_costs_nothing() -> None:
+    graph = graph_of(lambda x, y: jnp.tanh(x) @ y)
+    (tanh,) = (i for i, node in enumerate(graph.nodes) if node.attributes[:1] == ("tanh",))
+    rest = without_frozen(Extracted(graph, (), (tanh,)))
+    assert len(kernels_of_program(graph)) == 2
+    assert len(kernels_of_program(rest)) == 1
+    assert len(rest.inputs) == 3
