@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from saturax.cost.database import Price
 from saturax.cost.formulate import Extracted
 from saturax.cost.measure import measure_modules
-from saturax.cost.program import ClusterKernel, program_us, unmeasured
+from saturax.cost.program import ClusterKernel, predict_us, program_us, unmeasured
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node
 from saturax.pricing import Pricing, companion, module_of_cluster
 
 # Share of the time limit that measuring kernels of whole programs may take.
 _SHARE = 0.1
+# A kernel that takes longer by prediction (a loop, say) is not run for its price.
+_LONGEST_KERNEL_SHARE = 0.005
 
 
 def without_frozen(extracted: Extracted) -> Graph:
@@ -43,9 +45,9 @@ class Ranking:
     def order(self, programs: Sequence[Graph]) -> list[int]:
         """The numbers of the programs, cheapest first; equal ones as they were.
 
-        What kernels XLA makes is known for CPUs only: elsewhere the order stays.
+        What kernels XLA makes is known for one CPU only: elsewhere the order stays.
         """
-        if self.pricing.device.platform != "cpu":
+        if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
             return list(range(len(programs)))
         self._complete(programs)
         times = [program_us(graph, self.pricing.model, self.measured) for graph in programs]
@@ -57,7 +59,14 @@ class Ranking:
         missing = unmeasured(programs, model, self.measured)
         known = pricing.database.get_many(pricing.device.key, [k.key for k in missing])
         self.measured |= {key: price.time_us for key, price in known.items()}
-        wanted = [k for k in missing if k.key not in known and k.is_measurable]
+        longest_us = 1e6 * _LONGEST_KERNEL_SHARE * pricing.run.options.time_limit_s
+        wanted = [
+            kernel
+            for kernel in missing
+            if kernel.key not in known
+            and kernel.is_measurable
+            and predict_us(kernel, model) <= longest_us
+        ]
         left_s = min(pricing.run.share_s(_SHARE), pricing.run.remaining_s)
         if wanted and left_s > 0:
             self._measure(wanted, left_s)

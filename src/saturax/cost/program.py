@@ -67,7 +67,7 @@ def program_us(graph: Graph, model: PriceModel, measured: Mapping[str, float]) -
     total = 0.0
     for kernel in kernels_of_program(graph):
         known = measured.get(kernel.key)
-        total += _predict_us(kernel, model) if known is None else known
+        total += predict_us(kernel, model) if known is None else known
     return total
 
 
@@ -77,10 +77,11 @@ def unmeasured(
     """The distinct kernels without a price, those first that are predicted to take longest."""
     found = {k.key: k for graph in programs for k in kernels_of_program(graph)}
     missing = [kernel for key, kernel in found.items() if key not in measured]
-    return sorted(missing, key=lambda kernel: -_predict_us(kernel, model))
+    return sorted(missing, key=lambda kernel: -predict_us(kernel, model))
 
 
-def _predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
+def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
+    """A kernel that was not measured: the sum of its operations, as far as they do not fuse."""
     formulation = formulate(represent(kernel.graph), model)
     return dag_cost(formulation.problem, formulation.original())
 
