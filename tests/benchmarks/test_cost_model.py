@@ -23,7 +23,7 @@ def test_wrong_order_costs_what_its_choice_takes():
 
 
 def test_equal_predictions_are_not_right():
-    assert score(ROUNDS, dict.fromkeys("abc", 1.0), GROUPS).right == 0.0
+    assert score(ROUNDS, {"a": 1.0, "b": 1.0, "c": 0.5}, GROUPS).right == 0.5
 
 
 def test_ratio_is_taken_round_by_round():
