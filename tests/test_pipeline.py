@@ -172,11 +172,11 @@ def _fail_after(monkeypatch, count, error):
     """Let compilations fail after the first `count`: the original's and the reference's."""
     compile_module, calls = contest.compile_module, []
 
-    def compile_or_fail(module):
+    def compile_or_fail(module, **options):
         calls.append(module)
         if len(calls) > count:
             raise error
-        return compile_module(module)
+        return compile_module(module, **options)
 
     monkeypatch.setattr(contest, "compile_module", compile_or_fail)
 
