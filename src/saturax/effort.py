@@ -33,7 +33,7 @@ class Effort:
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "low": Effort(1, 1.0, 2, 3, 0.2, 0.5, 1),
-        "medium": Effort(4, 4.0, 3, 6, 0.5, 2.0, 5),
+        "medium": Effort(4, 4.0, 3, 6, 0.5, 4.0, 5),
         "high": Effort(8, 15.0, 5, 12, 4.0, 15.0, 15),
     }
 )

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.kernel import CONTROL_FLOW
@@ -150,13 +151,15 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     """The best program by a thorough search, and others to measure beside it.
 
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
-    it searches again, because predictions are optimistic.
+    it searches again, because predictions are optimistic. Once all prices are known it searches
+    for as long as is left.
     """
     left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
     is_greedy = run.options.extraction == "greedy"
     count = run.options.candidates * (1 if is_greedy else _CONSIDERED)
     with run.stage("extract") as notes:
-        for again in range(_EXTRACTION_ROUNDS, 0, -1):
+        again = _EXTRACTION_ROUNDS
+        while again:
             started = time.monotonic()
             extraction = extract(
                 found.formulation.problem,
@@ -168,10 +171,18 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
             kernels = found.formulation.used_kernels(extraction.selections)
-            if again == 1 or not pricing.complete(kernels):
+            is_last = again == 1
+            again -= 1
+            if not is_last and pricing.complete(kernels):
+                represented = found.formulation.represented
+                found = replace(found, formulation=formulate(represented, pricing.model))
+            elif extraction.stop_reason == "time limit":
+                again = min(again, 1)
+            else:
                 break
-            represented = found.formulation.represented
-            found = replace(found, formulation=formulate(represented, pricing.model))
+            problem = found.formulation.problem
+            begun = min(found.best, extraction.selections[0], key=partial(dag_cost, problem))
+            found = replace(found, best=begun)
         notes |= {
             "predicted_us": extraction.cost_us,
             "bound_us": extraction.lower_bound_us,
