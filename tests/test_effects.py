@@ -3,6 +3,8 @@ checks and times."""
 
 from __future__ import annotations
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -259,3 +261,28 @@ def test_a_loop_that_an_effect_stops_is_one_effect():
 
     graph = isolate(program_of(function, normal(3))).graph
     assert all(node.op == "parameter" for node in graph.nodes)
+
+
+def test_branches_beside_effects_are_optimised_without_running_them():
+    """Which branch is taken would be asked of a program whose callbacks must not run."""
+    seen = []
+
+    def record(x):
+        seen.append(x)
+        return x.sum().astype(np.float32)
+
+    def function(x, v):
+        def ask():
+            shape = jax.ShapeDtypeStruct((), np.float32)
+            return io_callback(record, shape, v, ordered=True)
+
+        return (x @ x) @ v + jax.lax.cond(v[3] > 10, ask, lambda: v.sum())
+
+    x, v = normal(64, 64), normal(64, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast = saturax.jit(function, options=_OPTIONS)
+        result = fast(x, v)
+    assert not seen
+    assert_equal([result], [(x @ x) @ v + v.sum()], 1e-3)
+    assert "internal error" not in str(fast.report.warnings)

@@ -78,6 +78,7 @@ class Installation:
     _inside: threading.local = field(default_factory=threading.local)
     _jobs: queue.Queue[tuple[int, Program, Devices]] = field(default_factory=queue.Queue)
     _ready: dict[Program, bytes] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         """Begin to see what JAX compiles."""
@@ -114,7 +115,7 @@ class Installation:
                 program = import_module(module_bytecode(module))
             except Exception as error:  # whatever cannot be represented runs as it is
                 logger.info("%s runs as under jax.jit: %s", name, error)
-                self.decisions.append(Decision(name, 0, reason=str(error)))
+                self._noted(Decision(name, 0, reason=str(error)))
                 return module
             ready = self._ready.get(program)
             if ready is not None:
@@ -123,12 +124,23 @@ class Installation:
             if size < self.minimum_operations:
                 return module
             if self.background:
-                self.decisions.append(Decision(name, size, is_pending=True))
-                self._jobs.put((len(self.decisions) - 1, program, devices))
+                index = self._noted(Decision(name, size, is_pending=True))
+                self._jobs.put((index, program, devices))
                 return module
-            result = self._optimize(program, name, devices)
-            self.decisions.append(Decision(name, size, result.report))
-            return _emitted(result, module)
+            try:
+                result = self._optimize(program, name, devices)
+                optimized = _emitted(result, module)
+            except Exception as error:  # the promise: whatever happens, the original runs
+                self._noted(Decision(name, size, reason=_internal(name, error)))
+                return module
+            self._noted(Decision(name, size, result.report))
+            return optimized
+
+    def _noted(self, decision: Decision) -> int:
+        """Note a decision; its place in the list, whatever other threads note."""
+        with self._lock:
+            self.decisions.append(decision)
+            return len(self.decisions) - 1
 
     def _optimize(self, program: Program, name: str, devices: Devices) -> Optimized:
         named = replace(program, module_name=name)
@@ -154,13 +166,23 @@ class Installation:
         while True:
             index, program, devices = self._jobs.get()
             decision = self.decisions[index]
-            with self._guard():
-                result = self._optimize(program, decision.program, devices)
-                if result.report.outcome == "optimized":
-                    self._ready[program] = module_bytecode(emit_module(result.program))
-            self.decisions[index] = replace(decision, report=result.report, is_pending=False)
+            try:
+                with self._guard():
+                    result = self._optimize(program, decision.program, devices)
+                    if result.report.outcome == "optimized":
+                        self._ready[program] = module_bytecode(emit_module(result.program))
+                decision = replace(decision, report=result.report, is_pending=False)
+            except Exception as error:  # those that wait behind it still get their turn
+                reason = _internal(decision.program, error)
+                decision = replace(decision, reason=reason, is_pending=False)
+            self.decisions[index] = decision
             if self._jobs.empty() and self._ready:
                 jax.clear_caches()
+
+
+def _internal(name: str, error: Exception) -> str:
+    logger.error("optimising %s failed", name, exc_info=error)
+    return f"internal error, please report it: {error!r}"
 
 
 def _emitted(result: Optimized, module: Any) -> Any:

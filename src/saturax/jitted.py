@@ -140,6 +140,9 @@ class Jitted:
             is_ours = isinstance(error, SaturaxError)
             self._decline(str(error) if is_ours else f"{type(error).__name__}: {error}")
             return
+        except BaseException:  # Ctrl-C: the module is JAX's and must stay whole
+            replace_contents(module, original)
+            raise
         self._record(result)
 
     def _optimize(

@@ -21,7 +21,7 @@ from saturax.cost.database import PriceDatabase
 from saturax.cost.device import identify, load_or_calibrate
 from saturax.cost.model import PriceModel
 from saturax.errors import SaturaxError
-from saturax.graph.ir import Program
+from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.isolate import outside_calls
 from saturax.options import NUMERICS, Options, is_disabled
@@ -114,9 +114,17 @@ def optimize_program(
                 run.older = memory.find_older()
                 result = _optimize_safely(run, program, examples)
                 if run.is_complete:
-                    memory.keep(run.best, run.split, report)
+                    _keep(run, memory)
                 return result
     return _recalled(run, program, found, time.monotonic() - start)
+
+
+def _keep(run: Run, memory: Memory) -> None:
+    """Remember what was found; a result is not lost because it cannot be stored."""
+    try:
+        memory.keep(run.best, run.split, run.report)
+    except Exception as error:  # an operation that has no portable form, say
+        run.report.warnings.append(f"the result was not kept in the cache: {error}")
 
 
 def _recalled(run: Run, program: Program, found: Remembered, seconds: float) -> Optimized:
@@ -252,8 +260,7 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
             return
         contest = prepare(run, program, examples) if run.options.measure else None
         if contest is not None:
-            taken = branches_taken(program.graph, contest.evaluate_on_examples)
-            pricing.model.taken.update(taken)
+            pricing.model.taken.update(_branches_taken(run, program, contest))
         elif run.options.measure:
             return
         rules = active_rules(run.options)
@@ -273,6 +280,20 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
             select_assembled(run, program, contest, assembled)
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
+
+
+def _branches_taken(run: Run, program: Program, contest: Contest) -> dict[tuple[Graph, ...], int]:
+    """Which branches the examples take, as far as that can be told: only prices depend on it.
+
+    Parts of programs with effects are not run, since what they are given is not the program's own.
+    """
+    if len(run.devices) > 1 or outside_calls(program.graph):
+        return {}
+    try:
+        return branches_taken(program.graph, contest.evaluate_on_examples)
+    except Exception as error:  # whatever a compiler may raise
+        logger.info("the branches that %s takes are not known: %s", program.name, error)
+        return {}
 
 
 def _calibrated(run: Run, database: PriceDatabase) -> PriceModel:
@@ -313,7 +334,9 @@ def _assembled(
         *,
         frozen: Sequence[int] | None,
     ) -> Optimized:
-        result = optimize_program(segment, options, examples, run.on_progress, frozen)
+        result = optimize_program(
+            segment, options, examples, run.on_progress, frozen, devices=run.devices
+        )
         run.count_running(result.report.xla_seconds)
         run.is_interrupted |= result.is_interrupted
         size = segment.graph.size()

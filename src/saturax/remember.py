@@ -37,7 +37,7 @@ from saturax.versions import versions
 # Options that say where things are, not what is done.
 _LOCATIONS = ("database", "cache")
 # Packages whose sources decide what is found.
-_SOURCES = ("saturax.rules", "saturax.proposals", "saturax.cost", "saturax.extract")
+_SOURCES = ("rules", "proposals", "facts", "egraph", "graph", "cost", "extract", "stablehlo")
 # Packages whose versions make a program be checked again.
 _PACKAGES = ("saturax", "jax", "jaxlib")
 # Another process that optimises the same program is waited for so many times its limit.
@@ -146,10 +146,10 @@ def _is_on(options: Options) -> bool:
 def rules_version() -> str:
     """A digest of the sources that decide what is found; users' own rules are options."""
     digest = hashlib.blake2b(digest_size=16)
-    for package in _SOURCES:
-        for source in sorted(files(package).iterdir(), key=lambda each: each.name):
-            if source.name.endswith(".py"):
-                digest.update(source.name.encode() + source.read_bytes())
+    folder = Path(str(files("saturax")))
+    inner = (source for package in _SOURCES for source in (folder / package).rglob("*.py"))
+    for source in sorted([*folder.glob("*.py"), *inner]):
+        digest.update(source.relative_to(folder).as_posix().encode() + source.read_bytes())
     return digest.hexdigest()
 
 

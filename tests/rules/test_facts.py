@@ -225,7 +225,7 @@ def test_false_transfer_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) ->
     ranges.binary_range.cache_clear()
     try:
         with pytest.raises((AssertionError, TypeError, IndexError)):
-            _check_random_programs(range(1500))
+            _check_random_programs(range(6000))
     finally:
         ranges.unary_range.cache_clear()
         ranges.binary_range.cache_clear()

@@ -125,7 +125,7 @@ def binary(
         (),
         _zeros(f, x, y, zeros_absorb),
         fitting_band(_band(f, x, y, zeros_absorb), type.shape),
-        _full(f, x.known.full, y.known.full),
+        _full(f, x.known.full, y.known.full, type.dtype == "i1"),
     )
 
 
@@ -176,12 +176,12 @@ def _band(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> Band | None:
     return None
 
 
-def _full(f: str, x: Band | None, y: Band | None) -> Band | None:
+def _full(f: str, x: Band | None, y: Band | None, is_predicate: bool) -> Band | None:
     """Diagonals on which f(x, y) is 1."""
     if x is not None and y is not None and f in ("and", "multiply", "minimum", "maximum", "or"):
         both = common(x, y)
         return both if both != EMPTY else None
-    return (x or y) if f == "or" else None
+    return (x or y) if f == "or" and is_predicate else None
 
 
 def _zeros(f: str, x: Facts, y: Facts, zeros_absorb: bool) -> tuple[Box, ...]:

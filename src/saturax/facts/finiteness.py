@@ -36,8 +36,11 @@ def stays_finite(
         return False
     if op in _OF_NOTHING and _takes_nothing(op, attributes, children):
         return False
-    # Functions of constants are proved to be finite, or nothing is assumed: log 0 = -∞.
-    if op in ("unary", "binary") and all(child.constant is not None for child in children):
+    # What is computed of constants alone is proved to be finite, or nothing is assumed: log 0 = -∞.
+    # Whether these are folded yet does not matter; frozen inputs count as constants here.
+    if op not in _MOVES and all(child.is_frozen for child in children):
+        return False
+    if op == "binary" and attributes[0] == "divide" and _is_zero(children[1]):
         return False
     return not any(map(_has_special_constant, attributes))
 
@@ -54,6 +57,18 @@ def _is_proved(type: TensorType, known: Known) -> bool:
     if not (is_float(type.dtype) or is_complex(type.dtype)):
         return True
     return type.dtype in REALS and known.range is not None and is_finite_range(known.range)
+
+
+_MOVES = frozenset(
+    {"broadcast_in_dim", "reshape", "transpose", "reverse", "slice", "pad", "concatenate"}
+    | {"dynamic_slice", "dynamic_update_slice", "gather", "get_result"}
+)
+"""Operations whose elements are those of their operands."""
+
+
+def _is_zero(facts: Facts) -> bool:
+    """Whether some element of a constant is 0."""
+    return facts.constant is not None and not facts.constant.data.all()
 
 
 _OF_NOTHING = frozenset({"reduce", "reduce_window", "arg_reduce"})

@@ -123,6 +123,8 @@ def join(a: Facts, b: Facts) -> Facts:
         count += known != a.known
     constant, is_frozen = a.constant or b.constant, a.is_frozen or b.is_frozen
     finite = a.assumed_finite or b.assumed_finite
+    if constant is not None:  # it tells whether it is finite, whatever was assumed before
+        finite = (b if a.constant is None else a).assumed_finite
     if (constant, is_frozen, finite) == (a.constant, a.is_frozen, a.assumed_finite):
         if known == a.known:
             return a

@@ -115,7 +115,9 @@ def _product_structure(d: DotDimensions, x: Facts, y: Facts) -> tuple[int, Band 
 def triangular_solve(attributes: Any, children: Sequence[Facts], type: TensorType) -> Known:
     """What is known of op(A)⁻¹·B or B·op(A)⁻¹: the inverse is triangular as op(A) is."""
     triangle, (a, b) = Triangle(*attributes[0]), children
-    if not (is_absorbed(a, True) and is_absorbed(b, True)) or type.rank < 2:
+    # An element 0 on the diagonal would make 0 / 0 of what lies outside the band.
+    has_inverse = triangle.is_unit or bool(a.known.matrix & UNIT)
+    if not (has_inverse and is_absorbed(a, True) and is_absorbed(b, True)) or type.rank < 2:
         return NOTHING
     n = tensor_type(a).shape[-1]
     lower = triangle.is_lower == (triangle.transpose == "NO_TRANSPOSE")

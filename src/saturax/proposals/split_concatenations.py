@@ -14,7 +14,9 @@ from typing import Any
 
 from saturax.graph.build import building
 from saturax.graph.ops import DotDimensions, add, dot_general, slice_dimension
+from saturax.graph.types import TensorType
 from saturax.proposals.equality import Equalities
+from saturax.rules.arithmetic import accumulation_dtype
 
 _MOST_PARTS = 8
 
@@ -22,7 +24,10 @@ _MOST_PARTS = 8
 def split_concatenations(equalities: Equalities) -> None:
     """Propose the sum over parts for each `dot_general` that contracts what is concatenated."""
     for index, node in enumerate(equalities.graph.nodes):
-        if node.op != "dot_general" or not equalities.may_round(node.type.dtype):  # type: ignore[union-attr]
+        if node.op != "dot_general" or not isinstance(node.type, TensorType):
+            continue
+        dtype = node.type.dtype
+        if not equalities.may_round(dtype) or accumulation_dtype(dtype) != dtype:
             continue
         for side in (0, 1):
             with building(equalities.builder):

@@ -220,7 +220,8 @@ class _Functions:
         for member in members:
             shifts[member.part.start : member.part.limit] = member.chain.shift
         core = self._whole(first.chain.core, shape)
-        if shifts.any():
+        # Adding -0.0 changes nothing, adding 0.0 changes -0.0.
+        if shifts.any() or not np.signbit(shifts).all():
             core = add(core, broadcast_in_dim(constant(Literal(shifts)), shape, (d,)))
         joined = self._applied(first, core)
         for member in members:

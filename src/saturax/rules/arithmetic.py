@@ -19,6 +19,10 @@ def is_real(dtype: str) -> bool:
     return is_float(dtype) or is_complex(dtype)
 
 
+COUNTED_EXACTLY = {"f32": 1 << 24, "f64": 1 << 53}
+"""Floats that hold every count up to this one exactly; a sum of ones in others sticks early."""
+
+
 def accumulation_dtype(dtype: str) -> str:
     """The type in which XLA sums products for results of `dtype`: f32 for narrow floats."""
     narrow = is_float(dtype) and numpy_dtype(dtype).itemsize < 4

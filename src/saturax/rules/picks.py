@@ -35,10 +35,10 @@ from saturax.graph.ops import (
     select,
 )
 from saturax.graph.types import TensorType, is_unsigned
-from saturax.rules.arithmetic import accumulation_dtype, is_uniform
+from saturax.rules.arithmetic import COUNTED_EXACTLY, accumulation_dtype, is_uniform
 from saturax.rules.conditions import INTEGERS, REALS, exactly, is_exact
 from saturax.rules.einsum import Einsum, einsum_of
-from saturax.rules.facts import bounds_of, iota_of, splat_of
+from saturax.rules.facts import bounds_of, has_numbers, iota_of, splat_of
 from saturax.rules.indices import holds_indices
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to, without
@@ -59,10 +59,11 @@ def _is_hot(x: Any, i: Any, s: Any, e: Any, k: Any, *, is_index_first: bool) -> 
 def _axis(x: Value, i: Value, s: Dimensions, e: Dimensions) -> int:
     """The dimension along which x counts 0, 1, 2, …, if i is the same along it."""
     counted = iota_of(x)
-    need(counted is not None and counted.offset == 0 and sorted(counted.strides)[-1:] == [1])
+    need(counted is not None and counted.offset == 0)
     assert counted is not None
+    need(sorted(counted.strides) == [0] * (len(counted.strides) - 1) + [1])
     axis = counted.strides.index(1)
-    need(sum(counted.strides) == 1 and axis not in e and i.dtype in INTEGERS)
+    need(axis not in e and i.dtype in INTEGERS)
     need(list(e) == sorted(e) and i.shape == tuple(s[d] for d in e))
     return axis
 
@@ -199,7 +200,7 @@ def _product_rule(*, is_index_first: bool) -> Rule:
         return reduce_("add", multiply(w, convert(hot, r)), d)
 
     def right(x: Value, i: Value, s: Any, e: Any, k: Any, r: Any, w: Value, d: Any) -> Any:
-        need(w.dtype in REALS or w.dtype in INTEGERS)
+        need((w.dtype in REALS or w.dtype in INTEGERS) and has_numbers(w))
         return _reduced("add", w, i, e, _axis(x, i, s, e), d)
 
     right.__name__ = "sum_times_one_hot" + ("" if is_index_first else "_turned")
@@ -235,7 +236,7 @@ def _count_rule(*, is_index_first: bool) -> Rule:
         axis = _axis(x, i, s, e)
         need(tuple(d) == tuple(e) == without(range(len(s)), (axis,)) and i.size > 1)
         need(holds_indices(i.dtype, s[axis]))
-        need(r in REALS or r in INTEGERS)
+        need(r in INTEGERS or i.size <= COUNTED_EXACTLY.get(r, 0))
         return _added(s[axis], i, full(1, TensorType(i.shape, r)))
 
     right.__name__ = "count_indices" + ("" if is_index_first else "_turned")
@@ -253,7 +254,7 @@ def _rows_added(x: Value, i: Value, s: Any, e: Any, w: Value, labels: Einsum, t:
     """The product of the one-hot matrix, whose dimensions `labels.x` names, with w."""
     axis = _axis(x, i, s, e)
     need(sorted((*e, axis)) == list(range(len(s))) and labels.x[axis] not in labels.y)
-    need(is_uniform(t, w) and accumulation_dtype(t) == t and i.size > 1)
+    need(is_uniform(t, w) and accumulation_dtype(t) == t and i.size > 1 and has_numbers(w))
     need(holds_indices(i.dtype, s[axis]))
     own = [labels.x[k] for k in e]
     need(all(label in labels.y and label not in labels.result for label in own))

@@ -14,6 +14,7 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import constant, divide, full_like, multiply, power, unary
 from saturax.graph.types import is_complex
+from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.conditions import REALS, is_all
 from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
 
@@ -122,6 +123,7 @@ def reciprocal_root_of_exponential(x: Value) -> Value | None:
 def power_of_constant(x: Value, c: Literal) -> Value | None:
     """cˣ = exp(x · log c) for a splat c > 0, real"""
     need(x.dtype in REALS and c.is_splat and 0 < float(c.value) < float("inf"))
+    need(accumulation_dtype(x.dtype) == x.dtype)  # a rounded x · log c is a wrong power
     exponent = np.log(c.data.astype(np.float64))
     need(exponent != 0)
     return unary("exponential", multiply(x, full_like(x, float(exponent))))

@@ -15,18 +15,19 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.rule import APPROXIMATE, need, rule
 
 
 @rule(
     lambda x, y: binary("remainder", x, y),
-    numerics=ROUNDING,
+    numerics=APPROXIMATE,
     source="x rem y = x - y·trunc(x / y); XLA:CPU calls fmod for each element, 5 times slower",
 )
 def remainder_by_quotient(x: Value, y: Value) -> Value | None:
     """x rem y = ±(a - b·⌊a / b⌋) with a = |x|, b = |y| and x's sign; moved into [0, b)"""
     # The quotient may round up to an integer, or below one: the remainder is then off by b, and
-    # moved back. What remains is an error as of x rounded once more.
+    # moved back. What remains is an error as of x rounded once more, which for quotients above
+    # 2²⁴ (2⁵³) is larger than b: not a matter of rounding.
     need(x.dtype in ("f32", "f64"))
     a, b, zero = unary("abs", x), unary("abs", y), full_like(x, 0)
     r = subtract(a, multiply(b, unary("floor", divide(a, b))))

@@ -33,6 +33,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.ops.scatter import window_sizes
 from saturax.graph.types import TensorType
+from saturax.rules.arithmetic import COUNTED_EXACTLY
 from saturax.rules.einsum import Einsum, Labels, contract, einsum_of, is_swappable, swapped
 from saturax.rules.gather_rows import row_axis, take
 from saturax.rules.moves import transposed
@@ -41,8 +42,6 @@ from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 _NODES = "message passing: what depends on one node alone is computed once a node"
 _LINEAR = "a sum of products with one matrix is the product of the sum"
-# Floats up to this power of two hold every count below it exactly.
-_COUNTED_EXACTLY = {"f32": 1 << 24, "f64": 1 << 53}
 
 
 # ------------------------------------------------------------------ rows that a gather repeats
@@ -188,7 +187,7 @@ def count_equal_rows_of_scatter(
 ) -> Any:
     """x + Σ (u + bcast c) at i = x + Σ u at i + k·c, k the number of rows, 0 where there is none"""
     axis, added = _added_rows(x, i, u, ScatterDimensions(*g))
-    need(added not in e and u.shape[added] < _COUNTED_EXACTLY.get(x.dtype, 0))
+    need(added not in e and u.shape[added] <= COUNTED_EXACTLY.get(x.dtype, 0))
     rows = x.shape[axis]
     ones = full(1, TensorType((u.shape[added],), x.dtype))
     count = _sums_of_rows(ones, 0, i, rows, b, q)

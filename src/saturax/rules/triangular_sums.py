@@ -26,7 +26,7 @@ from saturax.rules.arithmetic import accumulation_dtype, is_uniform
 from saturax.rules.conditions import INTEGERS, REALS
 from saturax.rules.cumulative import cumulative
 from saturax.rules.einsum import Einsum, einsum_of
-from saturax.rules.facts import iota_of
+from saturax.rules.facts import has_numbers, iota_of
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to
 from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
@@ -103,6 +103,7 @@ def _rule(*, is_left: bool) -> Rule:
         a: Value, b: Value, o: Any, k: Any, r: Any, w: Value, d: Any, p: Precision, t: str
     ) -> Any:
         need(is_uniform(t, w) and r == t and accumulation_dtype(t) == t and w.size > 0)
+        need(has_numbers(w))
         need(t in REALS or t in INTEGERS)
         triangle, d = _triangle(a, b, o), DotDimensions(*d)
         if is_left:

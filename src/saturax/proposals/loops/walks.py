@@ -27,6 +27,7 @@ from saturax.graph.types import TensorType
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops.batched import move_from_front, move_to_front
 from saturax.proposals.loops.emit import INDEX, count_below, emit_while
+from saturax.rules.arithmetic import accumulation_dtype
 
 
 def walk_cumulations(equalities: Equalities) -> None:
@@ -56,7 +57,8 @@ def _cumulation(equalities: Equalities, node: Node) -> Cumulation | None:
     assert isinstance(f, str)
     if identity_value(f, type.dtype) is None:
         return None
-    if f in ("add", "multiply") and not equalities.may_round(type.dtype):
+    rounds = not equalities.may_round(type.dtype) or accumulation_dtype(type.dtype) != type.dtype
+    if f in ("add", "multiply") and rounds:
         return None
     shape = equalities.value(node.operands[0]).shape
     return cumulation_of(shape, ReduceWindow(*window))  # type: ignore[misc]
