@@ -293,6 +293,17 @@ def test_tuples_and_tokens_pass_through():
     assert import_module(emit_module(program)) == program
 
 
+def _set_dimension_size(size, value="3"):
+    """A program that sets the second of two dimensions, of size 3, to a size."""
+    return _main(
+        f"%c = stablehlo.constant dense<{value}> : tensor<i32> "
+        f"%0 = stablehlo.set_dimension_size %x, {size}, dim = 1 : "
+        f"(tensor<3x3xf32>, tensor<i32>) -> tensor<3x3xf32> return %0 : tensor<3x3xf32>",
+        "%x: tensor<3x3xf32>, %s: tensor<i32>",
+        "tensor<3x3xf32>",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -308,11 +319,18 @@ def test_tuples_and_tokens_pass_through():
             ),
             "stablehlo.dynamic_iota",
         ),
+        (_set_dimension_size("%s"), "stablehlo.set_dimension_size"),
+        (_set_dimension_size("%c", "2"), "stablehlo.set_dimension_size"),
     ],
 )
 def test_dynamic_shapes(text, message):
     with pytest.raises(DynamicShapeError, match=message):
         import_module(text)
+
+
+def test_a_dimension_set_to_the_size_that_it_has_is_unchanged():
+    graph = import_module(_set_dimension_size("%c")).graph
+    assert graph.outputs == (0,)
 
 
 def test_symbolic_export_is_dynamic():

@@ -161,6 +161,17 @@ def _read_dot(site: Site, operation: ir.Operation, operands: Any, type: TensorTy
     return _add(site, "dot_general", attributes, operands, type)
 
 
+def _read_set_dimension_size(
+    site: Site, operation: ir.Operation, operands: Any, type: TensorType
+) -> int | None:
+    """A dimension set to the size that it has, as TensorFlow writes after `top_k`: no change."""
+    index: int = operands[0]
+    if site.node_at(index).type != type:
+        return None
+    size = np.asarray(type.shape[int(operation.attributes["dimension"])], np.int32)
+    return index if starts_at(site, operands[1], Literal(size)) else None
+
+
 def _read_reduction(
     op: str, site: Site, operation: ir.Operation, operands: Any, type: TensorType
 ) -> int | None:
@@ -224,5 +235,6 @@ READERS: dict[str, Reader] = {
     "stablehlo.concatenate": _read_concatenate,
     "stablehlo.dot": _read_dot,
     "stablehlo.reduce_precision": _read_reduce_precision,
+    "stablehlo.set_dimension_size": _read_set_dimension_size,
 }
 """Readers by MLIR operation."""
