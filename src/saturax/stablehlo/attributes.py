@@ -361,6 +361,9 @@ REGION_CODECS: dict[str, Codec] = {
 PRECISIONS = (_PRECISION,)
 """Attributes of the older `dot`."""
 
+SET_DIMENSION_SIZE = (_integer("dimension"),)
+"""Attributes of `set_dimension_size`."""
+
 RESULT_ACCURACY = (Field("result_accuracy", _decode_accuracy, _encode_text),)
 """The attribute of transcendental functions, empty where it is the default."""
 

@@ -29,6 +29,7 @@ from saturax.stablehlo.attributes import (
     PRECISIONS,
     REDUCE_PRECISION,
     RESULT_ACCURACY,
+    SET_DIMENSION_SIZE,
     UNARY,
     Field,
     default_comparison,
@@ -166,9 +167,10 @@ def _read_set_dimension_size(
 ) -> int | None:
     """A dimension set to the size that it has, as TensorFlow writes after `top_k`: no change."""
     index: int = operands[0]
-    if site.node_at(index).type != type:
+    values = site.fields(operation, SET_DIMENSION_SIZE)
+    if values is None or site.node_at(index).type != type:
         return None
-    size = np.asarray(type.shape[int(operation.attributes["dimension"])], np.int32)
+    size = np.asarray(type.shape[values[0]], np.int32)
     return index if starts_at(site, operands[1], Literal(size)) else None
 
 
