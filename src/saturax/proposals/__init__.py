@@ -22,6 +22,7 @@ from saturax.proposals.merge_convolutions import merge_convolutions
 from saturax.proposals.merge_solves import merge_solves
 from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
+from saturax.proposals.reductions import start_at_identity
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
@@ -29,6 +30,7 @@ from saturax.proposals.whole import apply_to_whole
 from saturax.rules.rule import ROUNDING, Numerics
 
 PROPOSALS: dict[str, Callable[[Equalities], None]] = {
+    "start_at_identity": start_at_identity,
     "recognize_notions": recognize_notions,
     "merge_solves": merge_solves,
     "order_contractions": order_contractions,
