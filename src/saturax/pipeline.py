@@ -104,7 +104,7 @@ def optimize_program(
         report.reason = reason
         return _result(run, program)
     start = time.monotonic()
-    memory = Memory.of(program, options, run.frozen)
+    memory = Memory.of(program, options, run.frozen, run.devices)
     if memory is None:
         return _optimize_safely(run, program, examples)
     if (found := memory.find()) is None:

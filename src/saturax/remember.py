@@ -20,6 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from saturax.cache import Entry, ProgramCache
@@ -69,12 +70,16 @@ class Memory:
         program: Program,
         options: Options,
         frozen: Sequence[int] | None,
+        devices: Sequence[jax.Device] = (),
     ) -> Memory | None:
-        """The place of a program under these options; None if it is not to be kept."""
+        """The place of a program under these options, on `devices` (none: the default one); None if
+        it is not to be kept.
+        """
         if not _is_on(options):
             return None
-        device = asdict(identify())
+        device = asdict(identify(devices[0] if devices else None))
         device.pop("jaxlib_version")
+        device["count"] = max(1, len(devices))
         names = [each.name for each in fields(options) if each.name not in _LOCATIONS]
         settings = {name: str(getattr(options, name)) for name in names}
         identity = [

@@ -208,7 +208,7 @@ def test_interleaving_finds_the_ratio():
     times = interleave(calls, budget_s=0.1)
     ratio, (low, high) = ratio_of_medians(times["slow"], times["fast"])
     assert low <= ratio <= high
-    assert 1.5 < ratio < 2.5
+    assert 1.3 < ratio < 3.5  # machines are shared, and sleep late
 
 
 def test_errors_of_outputs():

@@ -23,8 +23,8 @@ FAMILIES = ("known_masks", "constants", "layout", "indexing", "selection")
 tril, triu = jnp.tril, jnp.triu
 
 
-def _solve(a: Any, b: Any, *, lower: bool, left: bool = True) -> Any:
-    return lax.linalg.triangular_solve(a, b, left_side=left, lower=lower)
+def _solve(a: Any, b: Any, *, lower: bool, left: bool = True, unit: bool = True) -> Any:
+    return lax.linalg.triangular_solve(a, b, left_side=left, lower=lower, unit_diagonal=unit)
 
 
 CASES: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
@@ -47,6 +47,7 @@ NEEDED: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
     "strict of lower": (lambda x: tril(x, -1), lambda a, b: tril(a) @ tril(b)),
     "too narrow": (lambda x: tril(x, 1), lambda a, b: tril(a, 1) @ tril(b, 1)),
     "inverse of the other kind": (tril, lambda a, b: _solve(a, tril(b), lower=False)),
+    "perhaps no inverse": (tril, lambda a, b: _solve(a, tril(b), lower=True, unit=False)),
 }
 
 
