@@ -20,6 +20,7 @@ import jax.export
 import numpy as np
 
 import saturax
+from saturax.bench import relative_difference as output_difference
 from saturax.interleave import interleave, ratio_of_medians
 from saturax.jaxlib_compat import compile_module
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact, widen
@@ -133,21 +134,7 @@ def _error(exact: list[np.ndarray], outputs: Any) -> float:
 
 def relative_difference(expected: np.ndarray, found: np.ndarray) -> float:
     """Largest distance relative to the largest magnitude; infinite where kinds of values differ."""
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return np.inf
-    if not expected.size:
-        return 0.0
-    if not jax.numpy.issubdtype(expected.dtype, np.inexact):
-        return float(np.mean(expected != found))
-    wide = np.complex128 if np.iscomplexobj(expected) else np.float64
-    a, b = expected.astype(wide), found.astype(wide)
-    finite = np.isfinite(a)
-    if not np.array_equal(finite, np.isfinite(b)):
-        return np.inf
-    if not finite.any():
-        return 0.0
-    scale = float(np.abs(a[finite]).max()) or 1.0
-    return float(np.abs(a - b)[finite].max()) / scale
+    return np.inf if expected.dtype != found.dtype else output_difference(expected, found)
 
 
 def main(arguments: list[str]) -> None:

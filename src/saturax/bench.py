@@ -215,7 +215,7 @@ def bench(
     measured = []
     for name, call in programs.items():
         ratio, interval = ratio_of_medians(times["XLA"], times[name])
-        difference = max(map(_difference, expected, _arrays(call())), default=0.0)
+        difference = max(map(relative_difference, expected, _arrays(call())), default=0.0)
         time_us = 1e6 * float(np.median(times[name]))
         measured.append(Measured(name, time_us, ratio, interval, difference))
     return BenchResult(subject.name, tuple(measured), failed, len(times["XLA"]), result.report)
@@ -257,8 +257,11 @@ def _arrays(outputs: Any) -> list[Array]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(outputs)]
 
 
-def _difference(expected: Array, found: Array) -> float:
-    """The largest difference relative to the largest magnitude; of integers, the share."""
+def relative_difference(expected: Array, found: Array) -> float:
+    """The largest difference, relative to the largest magnitude of what is expected.
+
+    Of integers, the share that differs. Infinite where shapes or the finite elements differ.
+    """
     if expected.shape != found.shape:
         return float("inf")
     if not expected.size:

@@ -41,19 +41,23 @@ SOURCE = "a one-hot row chooses a row"
 Sizes = Sequence[int]
 
 
-def _example(is_left: bool) -> Examples:
-    """Examples of one-hot rows on the left or the right of a matrix."""
+def hot_rows_example(is_left: bool, *, sums_rows: bool = False) -> Examples:
+    """Examples of one-hot rows on the left or the right of a matrix.
+
+    The product is over what a row counts, or, with `sums_rows`, over the (two or more) rows.
+    """
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
-        count, n, m = (int(k) for k in rng.integers(1, 5, 3))
+        count, n, m = (int(k) for k in rng.integers(2 if sums_rows else 1, 5, 3))
         axis, place = int(rng.integers(0, 2)), int(rng.integers(0, 2))
         shape = (n, count) if axis == 0 else (count, n)
         builder = GraphBuilder()
         with building(builder):
             counted = builder.finish([iota(axis, TensorType(shape, "i32"))])
-        w = TensorType((n, m) if place == 0 else (m, n), "f64")
-        d = DotDimensions((), (), (axis,), (place,))
-        d = d if is_left else DotDimensions((), (), (place,), (axis,))
+        summed, size = (1 - axis, count) if sums_rows else (axis, n)
+        w = TensorType((size, m) if place == 0 else (m, size), "f64")
+        d = DotDimensions((), (), (summed,), (place,))
+        d = d if is_left else DotDimensions((), (), (place,), (summed,))
         dense = {"x": counted, "i": TensorType((count,), "i32"), "w": w}
         return dense | {"s": shape, "e": (1 - axis,), "d": d, "r": "f64", "t": "f64", "k": "SIGNED"}
 
@@ -114,7 +118,7 @@ def _rule(is_left: bool, is_index_first: bool) -> Rule:
     product = "one_hot(i) · w" if is_left else "w · one_hot(i)"
     right.__doc__ = f"{product} = the rows of w at i, 0 where i is out of bounds"
     return rule(
-        left, numerics=ROUNDING, source=SOURCE, uses_facts=True, examples=_example(is_left)
+        left, numerics=ROUNDING, source=SOURCE, uses_facts=True, examples=hot_rows_example(is_left)
     )(right)
 
 
@@ -131,7 +135,7 @@ def _identity_example(is_left: bool) -> Examples:
     """Examples of rows or columns of an identity matrix, times a matrix."""
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
-        drawn = _example(is_left)(rng)
+        drawn = hot_rows_example(is_left)(rng)
         w, d = drawn["w"], drawn["d"]
         n = w.shape[(d.rhs_contract if is_left else d.lhs_contract)[0]]
         axis = int(rng.integers(0, 2))

@@ -40,9 +40,10 @@ from saturax.rules.conditions import INTEGERS, REALS, exactly, is_exact
 from saturax.rules.einsum import Einsum, einsum_of
 from saturax.rules.facts import bounds_of, has_numbers, iota_of, splat_of
 from saturax.rules.indices import holds_indices
+from saturax.rules.known_hot import hot_rows_example
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to, without
-from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
+from saturax.rules.rule import ROUNDING, Rule, need, rule
 
 ONE_HOT = "a one-hot row has a single term"
 HISTOGRAM = "a sum over one-hot rows adds to what each of them names"
@@ -139,25 +140,6 @@ def _count_example(rng: np.random.Generator) -> dict[str, Any]:
     e = tuple(d for d in range(len(shape)) if d != axis)
     i = TensorType(tuple(shape[d] for d in e), "i32")
     return drawn | {"e": e, "i": i, "d": e, "r": str(rng.choice(["f32", "i32"]))}
-
-
-def _scatter_example(is_left: bool) -> Examples:
-    """Examples of a matrix that one-hot rows add up, with the rows on the left or right."""
-
-    def draw(rng: np.random.Generator) -> dict[str, Any]:
-        count, n, m = (int(k) for k in rng.integers(2, 5, 3))
-        axis, place = int(rng.integers(0, 2)), int(rng.integers(0, 2))
-        shape = (n, count) if axis == 0 else (count, n)
-        builder = GraphBuilder()
-        with building(builder):
-            counted = builder.finish([iota(axis, TensorType(shape, "i32"))])
-        w = TensorType((count, m) if place == 0 else (m, count), "f64")
-        d = DotDimensions((), (), (1 - axis,), (place,))
-        d = d if is_left else DotDimensions((), (), (place,), (1 - axis,))
-        found = {"x": counted, "i": TensorType((count,), "i32"), "w": w, "s": shape, "d": d}
-        return found | {"e": (1 - axis,), "k": "SIGNED", "r": "f64", "t": "f64"}
-
-    return draw
 
 
 # ------------------------------------------------------------------ what an index picks
@@ -286,7 +268,7 @@ def _scatter_rule(*, is_left: bool, is_index_first: bool) -> Rule:
         numerics=ROUNDING,
         source=HISTOGRAM,
         uses_facts=True,
-        examples=_scatter_example(is_left),
+        examples=hot_rows_example(is_left, sums_rows=True),
     )(right)
 
 
