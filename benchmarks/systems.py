@@ -56,7 +56,7 @@ Builder = Callable[[Case, saturax.Options], System | None]
 
 def xla(case: Case, options: saturax.Options) -> System:
     """Plain `jax.jit` of the case."""
-    return System(jax.jit(case.function))
+    return System(_jit_anew(case.function))
 
 
 def xla_arguments(case: Case, options: saturax.Options) -> System | None:
@@ -64,7 +64,7 @@ def xla_arguments(case: Case, options: saturax.Options) -> System | None:
     if not case.is_frozen or case.open is None:
         return None
     function, parameters = case.open
-    return System(jax.jit(function), (parameters,))
+    return System(_jit_anew(function), (parameters,))
 
 
 def xla_constants(case: Case, options: saturax.Options) -> System | None:
@@ -199,10 +199,15 @@ def _optimised(case: Case, options: saturax.Options) -> System:
     known = (), spent, result.report, clock.compile_s
     if result.report.outcome != "optimized":
         # The same program, compiled once more: its ratio shows how well this measures.
-        return System(jax.jit(lambda *args: case.function(*args)), *known)
+        return System(_jit_anew(case.function), *known)
     exported = jax.export.export(jitted)(*arguments)
     module = to_portable_artifact(emit_module(result.program))
     return System(_callable(exported, module), *known)
+
+
+def _jit_anew(function: Callable[..., Any]) -> Any:
+    """`jax.jit`, but compiled for this system: JAX shares what it compiled of one function."""
+    return jax.jit(lambda *arguments: function(*arguments))
 
 
 def _callable(exported: jax.export.Exported, module: bytes) -> Any:
