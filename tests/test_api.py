@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from running import PREDICTED, QUICK, assert_equal, matrix_chain, normal, run
 
 import saturax
 from saturax import DynamicShapeError, ImportFailure, OptionsError
-from saturax.api import _examples
 from saturax.stablehlo import to_bytecode, to_portable_artifact, to_text
 
 _FUNCTION, _ARGUMENTS = matrix_chain(128)
@@ -71,18 +69,28 @@ def test_numpy_doubles_are_taken_as_jax_takes_them():
     assert {t.dtype for t in result.program.graph.inputs} == {"f32"}
 
 
-def test_examples_are_taken_only_where_they_fit():
-    types = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=PREDICTED).program.graph.inputs
-    assert len(_examples(_ARGUMENTS, types)) == 3
-    assert _examples(_ARGUMENTS[:2], types) is None
-    assert _examples([x[:1] for x in _ARGUMENTS], types) is None
-    assert _examples([jax.ShapeDtypeStruct((1,), jnp.float32)] * 3, types) is None
+def test_wide_numbers_are_examples():
+    def chosen(indices, x):
+        return (x @ x)[indices]
+
+    indices = np.arange(3, dtype=np.int64)
+    result = saturax.optimize(chosen, indices, np.eye(8, dtype=np.float64), options=QUICK)
+    assert result.report.candidates  # those of a search that broke off are none
+
+
+def test_static_arguments_and_examples():
+    power = jax.jit(lambda x, times, unused: x**times, static_argnums=1)
+    twos = np.full((4,), 2.0, np.float32)
+    result = saturax.optimize(power, twos, 3, np.ones(2), options=QUICK)
+    assert len(result.program.graph.inputs) == 1
+    assert_equal(run(result.program, [twos]), [twos**3])
 
 
 @pytest.mark.parametrize(
     ("examples", "message"),
     [
         (_ARGUMENTS[:2], "expected one array for each of the program's 3 inputs, got 2"),
+        ([1j * x for x in _ARGUMENTS], "expected f32 for input 0, got complex64"),
         (_ARGUMENTS[::-1], r"expected shape \(128, 128\) for input 0, got \(128,\)"),
     ],
 )

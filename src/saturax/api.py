@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from saturax.inputs import Array, check_examples
+from saturax.jax_internals import devices_of, examples_of
 from saturax.jitted import Jitted
 from saturax.options import Options, with_rules
 from saturax.pipeline import Optimized, optimize_program
@@ -44,10 +43,12 @@ def optimize(
     lowered = jitted.lower(*args, **kwargs)
     program = import_module(lowered.compiler_ir("stablehlo"))
     name = getattr(function, "__name__", "function")
-    leaves = jax.tree.leaves((args, kwargs))
-    examples = _examples(leaves, program.graph.inputs)
+    examples = examples_of(lowered, jitted, args, kwargs)
     program = dataclasses.replace(program, module_name=name)
-    return optimize_program(program, with_rules(options, rules), examples, on_progress)
+    devices = devices_of(lowered)
+    return optimize_program(
+        program, with_rules(options, rules), examples, on_progress, devices=devices
+    )
 
 
 def optimize_module(
@@ -71,17 +72,3 @@ def optimize_module(
     if examples is not None:
         examples = check_examples(examples, program.graph.inputs)  # type: ignore[arg-type]
     return optimize_program(program, with_rules(options, rules), examples, on_progress)
-
-
-def _examples(leaves: Sequence[Any], inputs: Sequence[Any]) -> list[Array] | None:
-    """Arguments as arrays, PRNG keys by their data, if they are just what the module takes."""
-    if len(leaves) != len(inputs) or any(isinstance(x, jax.ShapeDtypeStruct) for x in leaves):
-        return None
-    arrays = [_as_array(leaf) for leaf in leaves]
-    fits = all(a.shape == t.shape for a, t in zip(arrays, inputs, strict=True))
-    return arrays if fits else None
-
-
-def _as_array(leaf: Any) -> Array:
-    is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)

@@ -26,6 +26,7 @@ from saturax.graph.ir import Program
 from saturax.graph.types import TensorType, numpy_dtype
 from saturax.inputs import Array, check_examples, draw
 from saturax.interleave import Call, interleave, ratio_of_medians
+from saturax.jax_internals import examples_of
 from saturax.jaxlib_compat import compile_module, without_donation
 from saturax.options import Options
 from saturax.pipeline import optimize_program
@@ -133,12 +134,12 @@ def read_subject(
 
 
 def _traced(target: str, function: Callable[..., Any], given: tuple[Any, ...]) -> Subject:
-    lowered = jax.jit(function, keep_unused=True).lower(*given)
+    jitted = jax.jit(function, keep_unused=True)
+    lowered = jitted.lower(*given)
     module: Any = lowered.compiler_ir("stablehlo")
     program = import_module(module)
-    leaves, structure = jax.tree.flatten(given)
-    is_known = not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
-    values = [np.asarray(leaf) for leaf in leaves] if is_known else None
+    structure = jax.tree.structure(given)
+    values = examples_of(lowered, jitted, given, {})
     named = replace(program, module_name=target.rpartition(":")[2])
     return Subject(target, named, values, (function, structure))
 

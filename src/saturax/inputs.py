@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from saturax.errors import OptionsError
@@ -51,10 +52,12 @@ def draw(
 
 
 def check_examples(examples: Sequence[Array], types: Sequence[TensorType]) -> list[Array]:
-    """Examples as arrays, if there is one of the right shape for each type.
+    """Examples as arrays of the types, if there is one of the right shape for each.
+
+    A number may become one of fewer bits, as in JAX, but not one of a smaller kind.
 
     Raises:
-        OptionsError: one is missing, superfluous, or has another shape.
+        OptionsError: one is missing, superfluous, or has another shape or a greater kind.
     """
     arrays = [np.asarray(example) for example in examples]
     if len(arrays) != len(types):
@@ -67,7 +70,17 @@ def check_examples(examples: Sequence[Array], types: Sequence[TensorType]) -> li
             raise OptionsError(
                 f"examples: expected shape {type.shape} for input {index}, got {array.shape}"
             )
-    return arrays
+        if _kind(array.dtype) > _kind(numpy_dtype(type.dtype)):
+            raise OptionsError(
+                f"examples: expected {type.dtype} for input {index}, got {array.dtype}"
+            )
+    return [a.astype(numpy_dtype(t.dtype)) for a, t in zip(arrays, types, strict=True)]
+
+
+def _kind(dtype: np.dtype[Any]) -> int:
+    """The place of an element type's kind in the order of kinds: each holds those before it."""
+    kinds = (jnp.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
+    return next((n for n, kind in enumerate(kinds) if jnp.issubdtype(dtype, kind)), len(kinds))
 
 
 def _integers(generator: np.random.Generator, type: TensorType, example: Array | None) -> Array:

@@ -113,6 +113,16 @@ def is_tracing() -> bool:
     return not _trace_state_clean()
 
 
+def examples_of(
+    lowered: jax.stages.Lowered, jitted: Any, args: Any, kwargs: Any
+) -> list[Any] | None:
+    """`arguments_of`, or None: some are abstract, or other processes have parts of them."""
+    try:
+        return arguments_of(lowered, jitted, args, kwargs)
+    except Exception:  # whatever becomes of JAX's internals, examples can be done without
+        return None
+
+
 def arguments_of(lowered: jax.stages.Lowered, jitted: Any, args: Any, kwargs: Any) -> list[Any]:
     """The values of `jitted(*args, **kwargs)` in the order in which its lowered module takes them.
 

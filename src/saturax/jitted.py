@@ -24,7 +24,7 @@ from typing import Any
 import jax
 
 from saturax.errors import SaturaxError
-from saturax.jax_internals import arguments_of, clear_calls, devices_of, fast_calls, is_tracing
+from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
 from saturax.jaxlib_compat import module_bytecode
 from saturax.options import Options, is_disabled, with_rules
 from saturax.pipeline import Optimized, optimize_program
@@ -149,10 +149,7 @@ class Jitted:
         self, lowered: jax.stages.Lowered, module: Any, args: Any, kwargs: dict[str, Any]
     ) -> Optimized:
         program = import_module(module)
-        try:
-            examples = arguments_of(lowered, self._optimized, args, kwargs)
-        except Exception:  # abstract arguments, or some of which other processes have parts
-            examples = None
+        examples = examples_of(lowered, self._optimized, args, kwargs)
         result = optimize_program(
             dataclasses.replace(program, module_name=self._name),
             self._options,
