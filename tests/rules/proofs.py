@@ -21,6 +21,10 @@ def tensor(*shape: int, dtype: str = "f32") -> TensorType:
     return TensorType(shape, dtype)
 
 
+class _ProvedError(Exception):
+    """The two programs are equal: no need to grow the e-graph further."""
+
+
 def proves(
     start: Program,
     goal: Program,
@@ -37,7 +41,17 @@ def proves(
     for node in builder.nodes:
         operands = tuple(classes[operand] for operand in node.operands)
         classes.append(egraph.add(node.op, node.attributes, operands, node.type))
+
+    def stop_once_equal(*_: object) -> None:
+        first, second = (egraph.find(classes[end.index]) for end in ends)
+        if first == second:
+            raise _ProvedError
+
     rules = [rule for rule in rules_within(numerics) if not only or rule.family in only]
-    saturate(egraph, rules, Limits(time_limit_s=20.0, node_limit=20_000))
-    first, second = (egraph.find(classes[end.index]) for end in ends)
-    return first == second
+    limits = Limits(time_limit_s=20.0, node_limit=20_000)
+    try:
+        saturate(egraph, rules, limits, on_iteration=stop_once_equal)
+        stop_once_equal()
+    except _ProvedError:
+        return True
+    return False

@@ -11,10 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saturax.egraph import EGraph, Limits, saturate
-from saturax.facts import FactAnalysis
-from saturax.graph.build import GraphBuilder, building
-from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     GatherDimensions,
@@ -43,10 +39,10 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.ops.elementwise import is_commutative
 from saturax.graph.types import TensorType
-from saturax.rules import rules_within
-from saturax.rules.rule import BITWISE, FINITE, ROUNDING, Numerics
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING
+
+from .proofs import proves
 
 F = TensorType((4, 6), "f32")
 I = TensorType((6,), "i32")  # noqa: E741
@@ -55,31 +51,6 @@ H = TensorType((4, 6), "bf16")
 ROWS = GatherDimensions((1,), (0,), (), (), (0,), 1)
 
 Build = Callable[..., Any]
-
-
-def proves(start: Build, goal: Build, *types: TensorType, numerics: Numerics = ROUNDING) -> bool:
-    """Whether saturation with the rules of this class finds start = goal."""
-    egraph = EGraph(FactAnalysis(numerics=numerics), is_commutative)
-    root = _add(egraph, _graph(start, types))
-    limits = Limits(time_limit_s=20.0, node_limit=3000, iteration_limit=12)
-    saturate(egraph, rules_within(numerics), limits)
-    end = _add(egraph, _graph(goal, types))
-    egraph.rebuild()
-    return egraph.find(root) == egraph.find(end)
-
-
-def _graph(build: Build, types: tuple[TensorType, ...]) -> Graph:
-    builder = GraphBuilder(types, exact=True)
-    with building(builder):
-        return builder.finish([build(*builder.parameters)])
-
-
-def _add(egraph: EGraph, graph: Graph) -> int:
-    classes: list[int] = []
-    for node in graph.nodes:
-        operands = tuple(classes[operand] for operand in node.operands)
-        classes.append(egraph.add(node.op, node.attributes, operands, node.type))
-    return classes[graph.outputs[0]]
 
 
 def exp(x: Any) -> Any:
