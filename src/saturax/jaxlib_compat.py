@@ -27,7 +27,7 @@ ModuleSource = str | bytes | ir.Module
 _PORTABLE_ARTIFACT_MARK = b"StableHLO_v"
 _BYTECODE_MAGIC = b"ML\xefR"
 # How a function argument says that its buffer may be reused for a result.
-_DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
+DONATION_ATTRIBUTES = ("tf.aliasing_output", "jax.buffer_donor")
 # How an argument or a result says how it lies on several devices.
 _SHARDING_ATTRIBUTES = ("sdy.sharding", "mhlo.sharding")
 
@@ -50,12 +50,25 @@ class Signature:
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes that a compiled program needs while it runs, as XLA's buffer assignment plans them."""
+    """Bytes that a compiled program needs while it runs, as XLA's buffer assignment plans them.
+
+    `aliased_bytes` are both arguments and results: those of donated arguments. Constants are in the
+    program itself.
+    """
 
     argument_bytes: int
     output_bytes: int
     temporary_bytes: int
     aliased_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """All that is there at the same time.
+
+        >>> MemoryUse(8, 4, 2, 4).peak_bytes
+        10
+        """
+        return self.argument_bytes + self.output_bytes + self.temporary_bytes - self.aliased_bytes
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ def module_signature(module: ir.Module) -> Signature:
     donated = tuple(
         index
         for index, attributes in enumerate(_argument_attributes(function))
-        if any(name in attributes for name in _DONATION_ATTRIBUTES)
+        if any(name in attributes for name in DONATION_ATTRIBUTES)
     )
     return Signature(
         tuple(_array_type(kind) for kind in signature.inputs),
@@ -188,7 +201,7 @@ def without_donation(module: ir.Module) -> bytes:
                         {
                             named.name: named.attr
                             for named in _named_attributes(each)
-                            if named.name not in _DONATION_ATTRIBUTES
+                            if named.name not in DONATION_ATTRIBUTES
                         }
                     )
                     for each in attributes

@@ -22,6 +22,12 @@ from saturax.stablehlo import emit_module, import_module, to_bytecode
 
 D, W, V = (64, 256), (256, 512), (512, 256)
 
+
+def _convolution(x: Any, k: Any) -> Any:
+    order = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, k, (1, 1), "VALID", dimension_numbers=order)
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "product": (lambda x, w: x @ w, (D, W)),
     "bias after a product": (lambda x, w, b: jax.nn.relu(x @ w + b), (D, W, (512,))),
@@ -45,6 +51,29 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "concatenation": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)), (D, D)),
     "slices of one array": (lambda x: jnp.tanh(x[:, :64] * x[:, 64:128]), (D,)),
     "slice before a product": (lambda x, w: x[:, :128] @ w, (D, (128, 64))),
+    "a small reduction is a loop": (lambda x: 2 * jnp.tanh(x).sum(1), ((64, 32),)),
+    "a small reduction, then broadcast": (lambda x: x - x.max(1, keepdims=True), ((64, 32),)),
+    "a small one takes no product in": (lambda x, w: (x @ w).sum(1), ((64, 32), (32, 32))),
+    "zeros around a convolution's operand": (
+        lambda x, k: _convolution(jnp.pad(jnp.tanh(x), ((0, 0), (1, 1), (1, 1), (0, 0))), k),
+        ((1, 16, 16, 8), (3, 3, 8, 32)),
+    ),
+    "other numbers around it": (
+        lambda x, k: _convolution(
+            jnp.pad(jnp.tanh(x), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0), k
+        ),
+        ((1, 16, 16, 8), (3, 3, 8, 32)),
+    ),
+    "pooling before a reduction": (
+        lambda x: jax.lax.reduce_window(
+            x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+        ).sum((1, 2)),
+        ((1, 32, 32, 64),),
+    ),
+    "product without contraction": (
+        lambda x, y: jnp.einsum("bi,bj->bij", x, y) + 1,
+        ((8, 64), (8, 32)),
+    ),
     "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
 }
 

@@ -6,9 +6,13 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
   computed again in each of them, unless it is expensive or one of its users cannot take it in.
 * An expensive one does not fuse where its value would be computed again for every element of a
   broadcast.
-* A reduction of floats takes in the arithmetic before it that nobody else uses, and the product or
-  convolution before that: the library runs all of it as one.
-* A transposed operand of a product is read in place. A concatenation is a copy by itself.
+* Sums, maxima and minima of 4,096 floats or more are the library's. It takes in the arithmetic
+  before them that nobody else uses, pooling and products and convolutions before that, and runs
+  all of it as one.
+* Other reductions are loops like elementwise operations, expensive ones; those over more than 32
+  elements in a dimension go in steps, the first of which takes nothing in.
+* A transposed operand of a product is read in place, zeros around that of a convolution are not
+  written. A product without contraction is elementwise. A concatenation is a copy by itself.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ _MOVEMENT = frozenset(
 _LIBRARY = frozenset({"dot_general", "convolution"})
 # The library's reductions do not take these in.
 _NOT_IN_LIBRARY = frozenset({"compare", "select"})
+_LIBRARY_REDUCTIONS = frozenset({"add", "maximum", "minimum"})
+_LEAST_LIBRARY_ELEMENTS = 4096
+# Longer dimensions are reduced in steps.
+_LONGEST_REDUCED = 32
 
 
 @dataclass(frozen=True)
@@ -70,10 +78,12 @@ class _Fusion:
         self.is_view = [
             bool(node.operands) and kernel_at(graph, node).is_bitcast for node in graph.nodes
         ]
+        self.is_loop = [is_loop(graph, node) for node in graph.nodes]
         self.is_root = [False] * len(graph.nodes)
         self.in_library = [False] * len(graph.nodes)
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
+        self.is_padding = [False] * len(graph.nodes)  # of a convolution's operand
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
 
@@ -89,12 +99,16 @@ class _Fusion:
         )
         if self.is_view[index]:
             return
+        if not is_output and self._is_padding(index, users):
+            self.is_padding[index] = True
+            return
         in_library = len(users) == 1 and not is_output and self._library_takes(index, users[0])
-        if in_library or _is_library_reduce(node):
+        if in_library or self._is_library_reduce(node):
             self.in_library[index] = True
         if in_library:
             return
-        fuses = _is_loop(node) and all(self._loop_takes(index, user) for user in users)
+        is_loop = self.is_loop[index] or (node.op == "reduce" and not self.in_library[index])
+        fuses = is_loop and all(self._loop_takes(index, user) for user in users)
         is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
         self.is_root[index] = is_output or not fuses or is_repeated
 
@@ -122,10 +136,39 @@ class _Fusion:
 
     def _loop_takes(self, index: int, user: int) -> bool:
         node, is_transpose = self.nodes[user], self.nodes[index].op == "transpose"
-        if node.op == "dot_general" or self.is_folded[user]:
+        is_product = node.op == "dot_general" and not self.is_loop[user]
+        if is_product or self.is_folded[user]:
             self.is_folded[index] |= is_transpose
             return is_transpose
-        return _is_loop(node) and not self.in_library[user]
+        if self.in_library[user] or self.is_padding[user]:
+            return False
+        return self.is_loop[user] or (node.op == "reduce" and not self._goes_in_steps(node))
+
+    def _is_padding(self, index: int, users: Sequence[int]) -> bool:
+        """Whether zeros around a value are read by convolutions alone, which need not see them."""
+        node = self.nodes[index]
+        if node.op != "pad" or any(map(any, node.attributes[2:3])) or not users:  # type: ignore[arg-type]
+            return False
+        return (
+            is_zero(self.nodes, node.operands[1])
+            and all(self.nodes[user].op == "convolution" for user in users)
+            and all(self.nodes[user].operands[0] == index for user in users)
+        )
+
+    def _is_library_reduce(self, node: Node) -> bool:
+        type = self.nodes[node.operands[0]].type
+        return (
+            node.op == "reduce"
+            and _is_float(node)
+            and isinstance(type, TensorType)
+            and type.size >= _LEAST_LIBRARY_ELEMENTS
+            and node.attributes[0] in _LIBRARY_REDUCTIONS
+        )
+
+    def _goes_in_steps(self, node: Node) -> bool:
+        shape: tuple[int, ...] = self.nodes[node.operands[0]].type.shape  # type: ignore[union-attr]
+        reduced: tuple[int, ...] = node.attributes[1]  # type: ignore[assignment]
+        return any(shape[d] > _LONGEST_REDUCED for d in reduced)
 
     def _library_takes(self, index: int, user: int) -> bool:
         node = self.nodes[index]
@@ -135,6 +178,8 @@ class _Fusion:
             return False  # through a view: the library does not look through those
         if node.op in _LIBRARY:
             return _is_float(node)
+        if node.op == "reduce_window":
+            return _is_float(node) and node.attributes[0] in _LIBRARY_REDUCTIONS
         is_elementwise = node.op in TABLE and TABLE[node.op].kind == "elementwise"
         name = function_name(node.attributes[0]) if is_elementwise else ""
         return node.op == "broadcast_in_dim" or (is_elementwise and name not in _NOT_IN_LIBRARY)
@@ -160,7 +205,7 @@ class _Fusion:
     def _is_filled_by(self, index: int, operand: int) -> bool:
         """Whether a loop repeats a scalar by itself, even if the repetition is in memory too."""
         node = self.nodes[operand]
-        if node.op != "broadcast_in_dim" or not _is_loop(self.nodes[index]):
+        if node.op != "broadcast_in_dim" or not self.is_loop[index]:
             return False
         scalar = self.nodes[node.operands[0]].type
         return isinstance(scalar, TensorType) and scalar.size == 1
@@ -201,18 +246,31 @@ def _follows(nodes: Sequence[Node], is_wanted: Callable[[Literal], bool]) -> lis
     return found
 
 
-def _is_loop(node: Node) -> bool:
+def is_zero(nodes: Sequence[Node], index: int) -> bool:
+    """Whether a value is a constant 0, converted or repeated or not."""
+    node = nodes[index]
+    if node.op == "constant":
+        literal: Any = node.attributes[0]
+        return bool(literal.is_splat and literal.value == 0)
+    is_same = node.op == "unary" and function_name(node.attributes[0]) == "convert"
+    return (is_same or node.op == "broadcast_in_dim") and is_zero(nodes, node.operands[0])
+
+
+def is_loop(graph: Graph, node: Node) -> bool:
+    """Whether an operation computes or moves element by element."""
+    if node.op == "dot_general":
+        operand: Any = graph.nodes[node.operands[0]].type
+        dimensions: Any = node.attributes[0]
+        return all(operand.shape[d] == 1 for d in dimensions.lhs_contract)
     return node.op in _MOVEMENT or (node.op in TABLE and TABLE[node.op].kind == "elementwise")
 
 
 def _is_expensive(node: Node) -> bool:
     is_elementwise = node.op in ("unary", "binary", "ternary")
-    return is_elementwise and function_name(node.attributes[0]) in EXPENSIVE
+    return node.op == "reduce" or (
+        is_elementwise and function_name(node.attributes[0]) in EXPENSIVE
+    )
 
 
 def _is_float(node: Node) -> bool:
     return isinstance(node.type, TensorType) and is_float(node.type.dtype)
-
-
-def _is_library_reduce(node: Node) -> bool:
-    return node.op == "reduce" and _is_float(node)

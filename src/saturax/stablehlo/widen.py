@@ -18,8 +18,8 @@ from saturax.graph.ir import Attributes, Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.ops import Generic, Precision, generic_of
 from saturax.graph.types import TensorType, TupleType, Type, is_complex, is_float, numpy_dtype
+from saturax.jaxlib_compat import DONATION_ATTRIBUTES
 
-_DONATION = ("tf.aliasing_output", "jax.buffer_donor")
 # Functions whose results are about the representation of a value, not about its value.
 _OF_BITS = frozenset({"bitcast_convert", "reduce_precision", "chlo.next_after"})
 _NARROW = frozenset(
@@ -50,7 +50,7 @@ def widen(program: Program) -> Program:
     builder = _Builder(graph.inputs)
     outputs = builder.copy(graph, entry=True)
     donors = tuple(
-        tuple(pair for pair in pairs if pair[0] not in _DONATION)
+        tuple(pair for pair in pairs if pair[0] not in DONATION_ATTRIBUTES)
         for pairs in program.argument_attributes
     )
     return replace(program, graph=builder.finish(outputs), argument_attributes=donors)
