@@ -18,10 +18,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from saturax.effort import EFFORTS
+from saturax.command_options import add_options, options_of
 from saturax.errors import SaturaxError
 from saturax.graph.ir import Program
-from saturax.options import NUMERICS, Options
+from saturax.options import NUMERICS
 from saturax.pipeline import Optimized
 from saturax.report.text import explain, summary
 from saturax.run import OnProgress
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="where to write the same kind of file (default: standard output)",
     )
-    _add_options(sub)
+    add_options(sub)
     sub = add("explain", _explain, "Optimise a StableHLO file and tell what was done and why.")
     sub.add_argument("input", type=Path, help="as for optimize")
     sub.add_argument(
@@ -86,10 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a page with drawings as well",
     )
-    _add_options(sub)
+    add_options(sub)
     _add_bench(add("bench", _bench, "Time a program, its optimised form and other optimisers."))
     sub = add("demo", _demo, "Optimise MobileNet-v2 on this machine.")
-    _add_options(sub)
+    add_options(sub)
     _add_run(add("run", _run, "Run a script with every program that JAX compiles optimised."))
     sub = add("rules", _rules, "List the rewrite rules.")
     sub.add_argument("--family", action="append", help="only rules of this family (repeatable)")
@@ -122,7 +122,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     add("--inputs", type=Path, metavar="FILE.npz", help="values of the inputs, in their order")
     add("--arguments", metavar="NAME", help="function of the module that returns the arguments")
     add("--budget", type=float, default=6.0, metavar="SECONDS", help="of timing (%(default)s)")
-    _add_options(parser)
+    add_options(parser)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         subject = read_subject(
             arguments.target, arguments.shape, arguments.inputs, arguments.arguments
         )
-        result = bench(subject, _options(arguments), arguments.budget, on_progress)
+        result = bench(subject, options_of(arguments), arguments.budget, on_progress)
     if arguments.json:
         report = json.loads(result.report.to_json())
         print(json.dumps(asdict(result) | {"report": report}, indent=2))
@@ -162,7 +162,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN",
         help=f"no programs named so (default: {' '.join(PRIVATE)})",
     )
-    _add_options(parser)
+    add_options(parser)
     parser.add_argument("script", metavar="SCRIPT")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS")
 
@@ -173,7 +173,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from saturax.script import decisions_json, run_script
 
     installation = install(
-        options=_options(arguments),
+        options=options_of(arguments),
         minimum_operations=arguments.minimum_operations,
         allow=arguments.allow,
         deny=PRIVATE if arguments.deny is None else arguments.deny,
@@ -185,42 +185,6 @@ def _run(arguments: argparse.Namespace) -> int:
         done = decisions_json(installation) if arguments.json else installation.summary()
         print(done, file=sys.stderr)
     return 0
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    default = Options()
-    parser.add_argument(
-        "--numerics",
-        choices=NUMERICS,
-        default=default.numerics,
-        help="least strict class of rules to use (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--time-limit",
-        type=float,
-        default=default.time_limit_s,
-        metavar="SECONDS",
-        help="for everything but XLA's compilations (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--effort",
-        choices=list(EFFORTS),
-        default=default.effort,
-        help="what the stages may take within the time limit (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--candidates",
-        type=int,
-        default=default.candidates,
-        help="programs to time in the first race (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--no-measure", action="store_true", help="run nothing: choose by predicted time"
-    )
-    parser.add_argument("--database", type=Path, help="file of measured prices")
-    parser.add_argument(
-        "--no-cache", action="store_true", help="optimise anew, also what was optimised before"
-    )
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
@@ -249,18 +213,6 @@ def _cache(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _options(arguments: argparse.Namespace) -> Options:
-    return Options(
-        numerics=arguments.numerics,
-        time_limit_s=arguments.time_limit,
-        effort=arguments.effort,
-        candidates=arguments.candidates,
-        measure=not arguments.no_measure,
-        database=arguments.database,
-        cache=not arguments.no_cache,
-    )
-
-
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
     """A status line on standard error, where that is a terminal."""
@@ -283,7 +235,7 @@ def _run_on_file(
     stored = read(sys.stdin.buffer.read() if is_standard else arguments.input.read_bytes())
     with _progress() as on_progress:
         original = import_module(stored.module)
-        result = optimize_program(original, _options(arguments), on_progress=on_progress)
+        result = optimize_program(original, options_of(arguments), on_progress=on_progress)
     return result, lambda: write(emit_module(result.program), stored), original
 
 
@@ -365,7 +317,7 @@ def _demo(arguments: argparse.Namespace) -> int:
             mobilenet_v2,
             parameters(),
             image(),
-            options=_options(arguments),
+            options=options_of(arguments),
             on_progress=on_progress,
         )
     print(result.report.to_json() if arguments.json else explain(result.report))

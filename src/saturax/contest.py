@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from saturax.errors import SaturaxError
+from saturax.footprint import Footprint, measure
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
 from saturax.inputs import Array, draw
@@ -50,6 +51,7 @@ class Contest:
     Programs run on `devices` (none: the default device), without their effects (`isolate`).
     `on_compiled` is told how long XLA compiled: the time limit does not include it; `on_ran` how
     long programs ran, to check or to time them.
+    Candidates that need more memory than `memory_limit_bytes` do not take part.
     `sampling_limit_s` bounds the search for inputs to compare programs on.
     """
 
@@ -62,6 +64,7 @@ class Contest:
     devices: tuple[jax.Device, ...] = ()
     on_ran: Callable[[float], None] = lambda seconds: None
     sampling_limit_s: float = math.inf
+    memory_limit_bytes: int | None = None
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -151,6 +154,8 @@ class Contest:
     def _enter(self, report: CandidateReport, build: Callable[[], tuple[Candidate, Run]]) -> None:
         try:
             candidate, runner = build()
+            if not self._admits(candidate):
+                return
             if self.verifies:
                 _judge(report, verify(runner, self.samples))
         except Exception as error:  # whatever a compiler may raise: this candidate is out
@@ -158,6 +163,26 @@ class Contest:
             return
         if report.verified is not False:
             self.candidates.append(candidate)
+
+    def footprint(self, candidate: Candidate) -> Footprint:
+        """The memory that a candidate needs."""
+        parts = candidate.split
+        constants = parts.bytes_after if parts is not None and parts.constants else 0
+        return measure(isolate(candidate.program), candidate.executable, constants)
+
+    def original_footprint(self) -> Footprint:
+        """The memory that the original needs."""
+        return measure(isolate(self.program), self.original)
+
+    def _admits(self, candidate: Candidate) -> bool:
+        """Note the memory that a candidate needs; whether that is within the limit."""
+        found, report = self.footprint(candidate), candidate.report
+        report.predicted_bytes, report.planned_bytes = found.predicted_bytes, found.planned_bytes
+        if not found.exceeds(self.memory_limit_bytes):
+            return True
+        report.outcome = "rejected"
+        report.reason = f"it needs {found.known_bytes:,} bytes of memory, more than the limit"
+        return False
 
     def _build(
         self, graph: Graph, frozen: Sequence[int], report: CandidateReport

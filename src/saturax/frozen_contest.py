@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from saturax.contest import Candidate, Contest
+from saturax.footprint import Footprint
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.jaxlib_compat import Executable
@@ -126,6 +127,10 @@ class FrozenContest(Contest):
 
     def _timed_original(self) -> Callable[[], object]:
         return self._timed(self._base)
+
+    def original_footprint(self) -> Footprint:
+        """The memory that the original needs in the form that takes part."""
+        return self.footprint(self._base)
 
     def _original_work(self) -> Work | None:
         return self._work(self._base.executable)

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 NUMERICS = ("bitwise", "rounding", "finite", "approximate")
 EXTRACTIONS = ("global", "greedy")
+OBJECTIVES = ("time", "memory")
 
-_LEAST = {"time_limit_s": 0, "candidates": 1, "node_limit": 1, "frozen_growth": 1}
+_LEAST = {
+    "time_limit_s": 0, "candidates": 1, "node_limit": 1, "frozen_growth": 1,
+    "memory_limit_bytes": 1,
+}  # fmt: skip
 _REAL = ("time_limit_s", "frozen_growth")
 
 _logger = logging.getLogger("saturax")
@@ -57,6 +61,10 @@ class Options:
     from them may take. `user_rules`: your own rules (`saturax.rule`), used besides those of
     `rules`. `extraction`: "global" chooses the program as a whole and varies it by measuring;
     "greedy" takes the cheapest e-node of each e-class on its own, for comparison.
+    `memory_limit_bytes` bounds the peak memory of the program (arguments, results, temporary values
+    and constants, as the compiler plans them): no other program over it is chosen, and one within
+    it replaces an original over it even if that is faster. `objective`: "memory" chooses the
+    candidate that needs least memory, however long it takes, instead of the fastest.
     """
 
     numerics: str = "rounding"
@@ -73,9 +81,15 @@ class Options:
     frozen_growth: float = 2.0
     user_rules: tuple[UserRule, ...] = ()
     extraction: str = "global"
+    memory_limit_bytes: int | None = None
+    objective: str = "time"
 
     def __post_init__(self) -> None:
-        choices: dict[str, tuple[str, ...]] = {"numerics": NUMERICS, "extraction": EXTRACTIONS}
+        choices: dict[str, tuple[str, ...]] = {
+            "numerics": NUMERICS,
+            "extraction": EXTRACTIONS,
+            "objective": OBJECTIVES,
+        }
         for option, allowed in choices.items():
             if getattr(self, option) not in allowed:
                 raise OptionsError(
@@ -85,6 +99,8 @@ class Options:
             raise OptionsError(f"effort: expected one of {', '.join(EFFORTS)}, got {self.effort!r}")
         for name, least in _LEAST.items():
             value = getattr(self, name)
+            if value is None and name == "memory_limit_bytes":
+                continue
             kind = numbers.Real if name in _REAL else numbers.Integral
             if not isinstance(value, kind) or not float(value) >= least:
                 what = "a number of" if kind is numbers.Real else "an integer of"

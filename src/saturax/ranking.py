@@ -15,8 +15,9 @@ from saturax.cost.database import Price
 from saturax.cost.formulate import Extracted
 from saturax.cost.measure import measure_modules
 from saturax.cost.program import ClusterKernel, predict_us, program_us, unmeasured
+from saturax.footprint import predict
 from saturax.graph.build import prune
-from saturax.graph.ir import Graph, Node
+from saturax.graph.ir import Graph, Node, Program
 from saturax.pricing import Pricing, companion, module_of_cluster
 
 # Share of the time limit that measuring kernels of whole programs may take.
@@ -45,13 +46,27 @@ class Ranking:
     def order(self, programs: Sequence[Graph]) -> list[int]:
         """The numbers of the programs, cheapest first; equal ones as they were.
 
+        Those that need more memory than allowed come last, and where memory is the objective, it
+        decides before time.
+
         What kernels XLA makes is known for one CPU only: elsewhere the order stays.
         """
         if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
             return list(range(len(programs)))
         self._complete(programs)
         times = [program_us(graph, self.pricing.model, self.measured) for graph in programs]
-        return sorted(range(len(programs)), key=lambda number: times[number])
+        first = [self._memory_key(graph) for graph in programs]
+        return sorted(range(len(programs)), key=lambda number: (first[number], times[number]))
+
+    def _memory_key(self, graph: Graph) -> float:
+        """What goes before time: memory where it is the objective, else what is over the limit."""
+        options = self.pricing.run.options
+        if options.objective == "time" and options.memory_limit_bytes is None:
+            return 0.0
+        needed = predict(Program(graph)).known_bytes or 0
+        if options.objective == "memory":
+            return float(needed)
+        return max(0.0, needed - (options.memory_limit_bytes or 0))
 
     def _complete(self, programs: Sequence[Graph]) -> None:
         """Look up or measure the kernels, those first that matter most."""

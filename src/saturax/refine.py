@@ -29,7 +29,7 @@ _TIE = 0.02
 
 
 @dataclass
-class _Entry:
+class Entry:
     """A candidate in the contest and the selection that it came from, if it can be varied."""
 
     candidate: Candidate
@@ -54,11 +54,11 @@ class MeasuredSearch:
     remaining_s: Callable[[], float]
     patience: int
     on_progress: Callable[[str], None]
-    champion: _Entry | None = None
-    entries: list[_Entry] = field(default_factory=list)
+    champion: Entry | None = None
+    entries: list[Entry] = field(default_factory=list)
     rejected: list[Selection] = field(default_factory=list)
 
-    def enter(self, name: str, selection: Selection) -> _Entry | None:
+    def enter(self, name: str, selection: Selection) -> Entry | None:
         """Compile and check the program of a selection; None if it is not fit to race."""
         extracted = read_program(self.formulation, selection)
         predicted_us = dag_cost(self.formulation.problem, selection)
@@ -71,7 +71,7 @@ class MeasuredSearch:
         predicted_us: float | None,
         selection: Selection | None = None,
         rules: Counter[str] | None = None,
-    ) -> _Entry | None:
+    ) -> Entry | None:
         """Compile and check a program; without its selection it cannot be varied later.
 
         `rules` made it of the original, where they are not those of the search.
@@ -91,7 +91,7 @@ class MeasuredSearch:
             if selection is not None:
                 self.rejected.append(selection)
             return None
-        entry = _Entry(self.contest.candidates[-1], selection)
+        entry = Entry(self.contest.candidates[-1], selection)
         self.entries.append(entry)
         return entry
 
@@ -154,7 +154,7 @@ class MeasuredSearch:
         ranked = [e.selection for e in (self.champion, *self.entries) if e is not None]
         return next((s for s in [*ranked, *self.rejected] if s), None)
 
-    def _beats_champion(self, entry: _Entry) -> bool:
+    def _beats_champion(self, entry: Entry) -> bool:
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
         reference = None if self.champion is None else self.champion.candidate
         result = self.contest.race([entry.candidate], limit_s, against=reference)

@@ -10,10 +10,12 @@ from typing import Any
 from saturax.contest import Candidate, Contest
 from saturax.cost.formulate import Extracted, read_program
 from saturax.extract import Extraction
+from saturax.footprint import Footprint, predict
 from saturax.frozen_contest import FrozenContest
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
-from saturax.refine import MeasuredSearch
+from saturax.refine import Entry, MeasuredSearch
+from saturax.report.model import MemoryReport
 from saturax.run import Run
 from saturax.search import Found, rules_of
 from saturax.segments import Assembled
@@ -28,21 +30,64 @@ _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
 _SAMPLING_SHARE = 0.1
 _IN_SEGMENTS = "in segments"
+# A program needs less memory if it needs so many times as much.
+_LESS_MEMORY = 0.99
 
 
 def select_by_prediction(run: Run, program: Program, found: Found) -> None:
     """Take the program with the lowest predicted time, unmeasured and unchecked."""
     run.report.predicted_optimized_us = found.best_us
-    if found.best_us >= found.original_us:
-        return
-    run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
+    original = predict(program)
+    _note_original(run, original)
     extracted = read_program(found.formulation, found.best)
     rules = found.rules + rules_of(found.formulation, extracted)
     chosen, parts = program.with_graph(extracted.graph), None
     if run.frozen is not None:
         parts = split(chosen, run.frozen, extracted.frozen, _largest_bytes(run, program))
         chosen = parts.main
+    footprint = predict(chosen)
+    is_faster = found.best_us < found.original_us
+    if footprint.exceeds(run.options.memory_limit_bytes):
+        run.report.reason = "the program with the lowest predicted time needs too much memory"
+        return
+    if not (is_faster or _wins_by_memory(run, footprint, original)):
+        return
+    if run.options.objective == "memory" and original.is_less_than(footprint):
+        run.report.reason = "the program with the lowest predicted time needs more memory"
+        return
+    run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
+    _note_chosen(run, footprint)
     _accept(run, program, chosen, rules, parts)
+
+
+def _note_original(run: Run, footprint: Footprint) -> None:
+    """Report the memory that the original needs."""
+    limit = run.options.memory_limit_bytes
+    run.report.memory = MemoryReport(
+        footprint.predicted_bytes, footprint.planned_bytes, limit=limit
+    )
+    if footprint.exceeds(limit):
+        run.report.warnings.append(
+            f"the original needs {footprint.known_bytes:,} bytes of memory, more than the limit of "
+            f"{limit:,}"
+        )
+
+
+def _note_chosen(run: Run, footprint: Footprint) -> None:
+    if run.report.memory is not None:
+        run.report.memory.predicted_optimized = footprint.predicted_bytes
+        run.report.memory.planned_optimized = footprint.planned_bytes
+
+
+def _wins_by_memory(run: Run, footprint: Footprint, original: Footprint) -> str:
+    """Why a program is better than the original whatever it takes; empty if it is not."""
+    limit = run.options.memory_limit_bytes
+    if original.exceeds(limit) and not footprint.exceeds(limit):
+        return "the original needs more memory than the limit"
+    is_wanted = run.options.objective == "memory"
+    if is_wanted and footprint.is_less_than(original, _LESS_MEMORY):
+        return "it needs less memory than the original"
+    return ""
 
 
 def _largest_bytes(run: Run, program: Program) -> float:
@@ -101,13 +146,33 @@ def select_by_measuring(
                     break
                 enter()
             measured.race()
+            _prefer_memory(run, contest, measured)
             notes["candidates"] = len(run.report.candidates)
-        if run.options.extraction == "global":
+        if run.options.extraction == "global" and run.options.objective == "time":
             with run.stage("refine") as notes:
                 notes["tried"] = measured.refine()
     finally:
         if measured.champion is not None:
             confirm(run, program, contest, measured.champion.candidate)
+
+
+def _prefer_memory(run: Run, contest: Contest, measured: MeasuredSearch) -> None:
+    """Where memory decides, the champion is what needs least of it, the fastest of equals."""
+    original = contest.original_footprint()
+    is_sought = run.options.objective == "memory" or (
+        original.exceeds(run.options.memory_limit_bytes) and measured.champion is None
+    )
+    if not is_sought or not measured.entries:
+        return
+
+    def key(entry: Entry) -> tuple[float, float]:
+        bytes = contest.footprint(entry.candidate).known_bytes
+        needed = 0 if bytes is None or run.options.objective == "time" else bytes
+        return needed, -(entry.candidate.report.ratio or 0.0)
+
+    best = min(measured.entries, key=key)
+    if _wins_by_memory(run, contest.footprint(best.candidate), original):
+        measured.champion = best
 
 
 def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> Contest:
@@ -123,12 +188,15 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "devices": run.devices,
         "on_ran": run.count_running,
         "sampling_limit_s": _SAMPLING_SHARE * options.time_limit_s,
+        "memory_limit_bytes": options.memory_limit_bytes,
     }
     if run.frozen is None:
-        return Contest(**common)
-    largest_bytes = _largest_bytes(run, program)
-    contest = FrozenContest(**common, frozen=run.frozen, largest_bytes=largest_bytes)
-    run.split = contest.original_split
+        contest = Contest(**common)
+    else:
+        largest_bytes = _largest_bytes(run, program)
+        contest = FrozenContest(**common, frozen=run.frozen, largest_bytes=largest_bytes)
+        run.split = contest.original_split
+    _note_original(run, contest.original_footprint())
     return contest
 
 
@@ -159,12 +227,18 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     entry, report = result.entries[0], champion.report
     report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
     run.report.original_us = result.original_us
-    if result.winner is None and not contest.wins_tie(champion, entry):
+    footprint, original = contest.footprint(champion), contest.original_footprint()
+    memory = _wins_by_memory(run, footprint, original)
+    if run.options.objective == "memory" and original.is_less_than(footprint):
+        report.outcome, report.reason = "rejected", "it needs more memory than the original"
+        return
+    if result.winner is None and not memory and not contest.wins_tie(champion, entry):
         report.outcome, report.reason = "slower", entry.reason
         return
     report.outcome = "chosen"
     if result.winner is None:
-        report.reason = "as fast as the original, with less work"
+        report.reason = memory or "as fast as the original, with less work"
+    _note_chosen(run, footprint)
     run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
     run.report.predicted_optimized_us = report.predicted_us
     _accept(run, program, champion.program, Counter(report.rules), champion.split)

@@ -37,6 +37,12 @@ def memory_of(program: Program) -> MemoryUse:
     )
 
 
+def aliased_bytes(program: Program) -> int:
+    """Bytes of the results that come in the places of donated arguments."""
+    outputs = [byte_size(type) for type in program.graph.output_types]
+    return sum(outputs[number] for number in _aliases(program, outputs))
+
+
 def _aliases(program: Program, output_bytes: Sequence[int]) -> set[int]:
     """Numbers of the results that come in the places of donated arguments."""
     found: set[int] = set()

@@ -14,7 +14,7 @@ from importlib.resources import files
 from saturax.graph.ir import Graph
 from saturax.report.drawing import Drawing, draw_both
 from saturax.report.model import CandidateReport, Report, StageReport
-from saturax.report.text import summary, time_text
+from saturax.report.text import bytes_text, memory_lines, summary, time_text
 
 _MOST_RULES, _MOST_KERNELS, _LONGEST_KERNEL = 40, 20, 110
 _BAR_WIDTH, _BAR_HEIGHT = 420, 18
@@ -106,6 +106,8 @@ def _result(report: Report) -> str:
             f"frozen: {frozen.operations} operations are computed once, "
             f"{frozen.bytes_before / 1e6:.1f} MB become {frozen.bytes_after / 1e6:.1f} MB"
         )
+    if report.memory is not None:
+        facts += memory_lines(report.memory)
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     warnings = "".join(f'<p class="warning">{escape(each)}</p>' for each in report.warnings)
     return "".join(parts) + f"<ul>{items}</ul>" + warnings
@@ -212,6 +214,8 @@ def _candidates(candidates: Sequence[CandidateReport]) -> str:
         interval = "–" if each.interval is None else "{:.3f}–{:.3f}".format(*each.interval)
         predicted = "–" if each.predicted_us is None else time_text(each.predicted_us)
         measured = "–" if each.time_us is None else time_text(each.time_us)
+        planned = each.planned_bytes
+        memory = "–" if planned is None else bytes_text(planned)
         outcome = (
             f'<span class="outcome {each.outcome}">{escape(each.outcome or "not raced")}</span>'
         )
@@ -220,11 +224,11 @@ def _candidates(candidates: Sequence[CandidateReport]) -> str:
                 escape(each.name),
                 outcome,
                 escape(each.reason),
-                *(str(each.operations), predicted, measured, ratio, interval, error),
+                *(str(each.operations), memory, predicted, measured, ratio, interval, error),
             )
         )
-    header = ("program", "outcome", "why", "operations", "predicted", "measured", "speed-up")
-    return _table((*header, "95 % interval", "error"), rows, numbers=6)
+    header = ("program", "outcome", "why", "operations", "memory", "predicted", "measured")
+    return _table((*header, "speed-up", "95 % interval", "error"), rows, numbers=7)
 
 
 def _growth(stages: Sequence[StageReport]) -> str:

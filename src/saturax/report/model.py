@@ -28,7 +28,8 @@ class CandidateReport:
     """One program that was tried: predicted time, checked, measured, and what became of it.
 
     `time_us` is the measured median, `ratio` the original's time over this one's (> 1 is faster),
-    `interval` its 95 % confidence interval. `outcome` is "chosen", "slower", "rejected" or
+    `interval` its 95 % confidence interval. Its peak memory is `predicted_bytes`, and
+    `planned_bytes` by the compiler. `outcome` is "chosen", "slower", "rejected" or
     "failed".
     """
 
@@ -45,6 +46,8 @@ class CandidateReport:
     interval: tuple[float, float] | None = None
     outcome: str = ""
     reason: str = ""
+    predicted_bytes: int | None = None
+    planned_bytes: int | None = None
 
 
 @dataclass
@@ -58,6 +61,19 @@ class KernelReport:
     is_measured: bool
     before: int
     after: int
+
+
+@dataclass
+class MemoryReport:
+    """Peak memory in bytes (arguments, results, temporary values, constants) of the original and
+    of the chosen program: predicted, and as the compiler plans it; None where nobody tells.
+    """
+
+    predicted_original: int | None = None
+    planned_original: int | None = None
+    predicted_optimized: int | None = None
+    planned_optimized: int | None = None
+    limit: int | None = None
 
 
 @dataclass
@@ -105,6 +121,7 @@ class Report:
     kernels: list[KernelReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     frozen: FrozenReport | None = None
+    memory: MemoryReport | None = None
     cached: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     device: str = ""
@@ -128,6 +145,7 @@ class Report:
             data["candidates"] = [CandidateReport(**row) for row in data["candidates"]]
             data["kernels"] = [KernelReport(**row) for row in data.get("kernels", ())]
             data["frozen"] = data["frozen"] and FrozenReport(**data["frozen"])
+            data["memory"] = data.get("memory") and MemoryReport(**data["memory"])
             data["changes"] = [tuple(row) for row in data["changes"]]
             return cls(**data)
         except (KeyError, TypeError, ValueError) as error:

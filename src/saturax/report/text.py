@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saturax.report.model import CandidateReport, FrozenReport, Report, StageReport
+from saturax.report.model import CandidateReport, FrozenReport, MemoryReport, Report, StageReport
 
 
 def summary(report: Report) -> str:
@@ -30,6 +30,8 @@ def explain(report: Report) -> str:
         parts += _evidence(chosen)
     if report.frozen is not None:
         parts += [_frozen(report.frozen)]
+    if report.memory is not None:
+        parts += [f"  {line}" for line in memory_lines(report.memory)]
     if report.changes:
         parts += ["", f"operations: {report.operations_before} → {report.operations_after}"]
         parts += [f"  {op:<28} {before:>6} → {after}" for op, before, after in report.changes[:20]]
@@ -68,6 +70,35 @@ def _frozen(frozen: FrozenReport) -> str:
         f"  frozen: {frozen.operations} operations computed beforehand, {before} → {after}, "
         f"passed as {frozen.form}"
     )
+
+
+def memory_lines(memory: MemoryReport) -> list[str]:
+    """Peak memory of the original and of the chosen program, as far as it is known."""
+    lines = []
+    for title, planned, predicted in (
+        ("original", memory.planned_original, memory.predicted_original),
+        ("result", memory.planned_optimized, memory.predicted_optimized),
+    ):
+        known = [f"{bytes_text(planned)} as the compiler plans it"] if planned is not None else []
+        known += [f"predicted {bytes_text(predicted)}"] if predicted is not None else []
+        if known:
+            lines.append(f"peak memory of the {title}: {', '.join(known)}")
+    if memory.limit is not None:
+        lines.append(f"limit of memory: {bytes_text(memory.limit)}")
+    return lines
+
+
+def bytes_text(count: float) -> str:
+    """Bytes in the unit that fits, a thousand of one being one of the next.
+
+    >>> bytes_text(1536)
+    '1.5 kB'
+    """
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
 
 
 def _candidate(candidate: CandidateReport) -> str:
