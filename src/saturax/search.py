@@ -45,8 +45,9 @@ _NODES = 3_000
 _CONSIDERED = 3
 # Cheaper kernels do not appear in the report.
 _LEAST_SHOWN_US = 0.05
-# Small programs may take many steps to fold and cancel; the limit on nodes is what bounds them.
-_SMALL_PROGRAM, _ITERATIONS_IF_SMALL = 64, 10
+# Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
+# many operations, whose limit on nodes is what bounds them, and others while they have not grown.
+_SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 10
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,9 @@ def _limits(run: Run, graph: Graph) -> Limits:
     return Limits(
         time_limit_s=min(effort.saturation_s, run.share_s(_SATURATION_SHARE)),
         node_limit=min(run.options.node_limit, nodes),
-        iteration_limit=_ITERATIONS_IF_SMALL if is_small else effort.iterations,
+        iteration_limit=effort.iterations,
+        small_nodes=nodes if is_small else _SMALL_NODES,
+        iteration_limit_if_small=_ITERATIONS_IF_SMALL,
     )
 
 

@@ -128,8 +128,7 @@ def test_rows_are_optimised(name):
     assert result.report.operations_after <= ideal.report.operations_before
 
 
-def test_record_and_crash(monkeypatch, tmp_path):
-    monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path))
+def test_record_and_crash():
     rows = identities(names=["scaled_thrice", "negated_difference"])
     records = records_of(rows, [], OPTIONS, row_limit_s=120)
     for record in records:

@@ -117,6 +117,19 @@ def test_stop_reasons(limits: Limits, reason: StopReason) -> None:
     assert report.nodes <= limits.node_limit + 2
 
 
+def test_small_egraphs_may_take_more_iterations() -> None:
+    def iterations(terms: int, **more: int) -> int:
+        egraph = make_egraph()
+        insert(egraph, summed(terms))
+        return saturate(egraph, [ASSOCIATE], Limits(iteration_limit=1, **more)).iterations
+
+    if_small = {"small_nodes": 200, "iteration_limit_if_small": 4}
+    assert iterations(20) == 1
+    assert iterations(5, **if_small) == 4
+    assert iterations(20, **if_small) == 2  # then it has grown
+    assert iterations(40, **if_small) == 1
+
+
 def test_no_time_means_no_work() -> None:
     egraph = make_egraph()
     insert(egraph, summed(5))

@@ -1,6 +1,6 @@
 """Limits of a saturation run, and the report of what it did."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 
 
@@ -19,25 +19,34 @@ class Limits:
     """When to stop growing an e-graph.
 
     A rule with more than `matches_per_rule` matches in an iteration is banned for `ban_length`
-    iterations, and both numbers double with each ban (egg's back-off). At the end of time,
-    `rebuild_grace_s` is left for a last rebuild. Raises ValueError on a negative limit.
+    iterations, and both numbers double with each ban (egg's back-off). While the e-graph holds
+    fewer than `small_nodes` e-nodes, the limit on iterations is `iteration_limit_if_small` if that
+    is higher. At the end of time, `rebuild_grace_s` is left for a last rebuild. Raises ValueError
+    on a negative limit.
     """
 
     time_limit_s: float = 10.0
     node_limit: int = 100_000
     iteration_limit: int = 1_000
+    small_nodes: int = 0
+    iteration_limit_if_small: int = 0
     matches_per_rule: int = 10_000
     ban_length: int = 3
     rebuild_grace_s: float = 0.03
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("time_limit_s", "node_limit", "iteration_limit", "rebuild_grace_s"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        for name in ("matches_per_rule", "ban_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        positive = ("matches_per_rule", "ban_length")
+        for name in (field.name for field in fields(self)):
+            least = int(name in positive)
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+
+    def iterations(self, nodes: int) -> int:
+        """How many iterations an e-graph may take that holds so many e-nodes."""
+        if nodes < self.small_nodes:
+            return max(self.iteration_limit, self.iteration_limit_if_small)
+        return self.iteration_limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ class _Run:
         return StopReason.SATURATED
 
     def _limit_reached(self) -> StopReason | None:
-        if self.iteration >= self.limits.iteration_limit:
+        if self.iteration >= self.limits.iterations(self.egraph.node_count):
             return StopReason.ITERATION_LIMIT
         if self.egraph.node_count >= self.limits.node_limit:
             return StopReason.NODE_LIMIT
