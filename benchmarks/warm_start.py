@@ -41,8 +41,8 @@ def first_result(name: str, form: str, time_limit_s: float, is_reduced: bool) ->
     with workload.context():
         case = case_of(workload.build(is_reduced), "frozen")
         assert case is not None
-        assert case.frozen is not None
-        function, parameters = case.frozen
+        assert case.open is not None
+        function, parameters = case.open
         inputs = jax.block_until_ready(case.arguments_of(0))
         jax.block_until_ready(jax.jit(lambda x: x + 1)(1.0))
         options = saturax.Options(time_limit_s=time_limit_s)

@@ -12,12 +12,13 @@ import numpy as np
 
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
+from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, IF, Kernel
 from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, measure_modules
 from saturax.cost.model import PriceModel
-from saturax.cost.program import REUSE_BYTES, ClusterKernel
+from saturax.cost.program import ClusterKernel
 from saturax.extract import dag_cost
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
@@ -144,14 +145,13 @@ def branches_taken(
 
 def module_of_cluster(kernel: ClusterKernel) -> ModuleToMeasure:
     """A kernel of a program as a module to measure, together with `COMPANION`."""
-    reuse = {i: REUSE_BYTES[level] for i, level in enumerate(kernel.levels) if level}
     integers = {
         index: _INDEX_RANGE
         for index, type in enumerate(kernel.graph.inputs)
         if str(type).rpartition("x")[2].startswith(("i", "ui"))
     }
     module = to_bytecode(emit_module(Program(_with_companion(kernel.graph))))
-    return ModuleToMeasure(module, integers, reuse)
+    return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels))
 
 
 def companion(inputs: int = 1, outputs: int = 1) -> bytes:
@@ -183,7 +183,11 @@ def module_of(kernel: Kernel) -> ModuleToMeasure:
     # The first operand of what factors or solves is the matrix.
     positive = frozenset({0} if kernel.op in LINEAR_ALGEBRA and is_square(kernel) else ())
     module = to_bytecode(emit_module(Program(kernel.graph)))
-    return ModuleToMeasure(module, integers, positive_inputs=positive)
+    return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels), positive)
+
+
+def _reuse_bytes(levels: Sequence[int]) -> dict[int, int]:
+    return {index: REUSE_BYTES[level] for index, level in enumerate(levels) if level}
 
 
 def is_square(kernel: Kernel) -> bool:

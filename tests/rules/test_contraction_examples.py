@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from saturax.egraph import Limits, saturate
+from saturax.graph.build import GraphBuilder, building
 from saturax.graph.literal import splat
 from saturax.graph.ops import (
     ConvDimensions,
@@ -33,6 +35,8 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
+from saturax.represent import represent
+from saturax.rules import all_rules
 from saturax.rules.rule import FINITE
 from saturax.rules.windows import channels_first, channels_last
 
@@ -445,3 +449,26 @@ def test_repeated_rows_are_multiplied_once() -> None:
         lambda a, b: repeated(matmul(a, b)),
         A, B,
     )  # fmt: skip
+
+
+def _has_large_operand_on_the_left(frozen: frozenset[int], y: TensorType, contracted: int) -> bool:
+    """Whether the rule finds (y′ · x)ᵀ for x · y."""
+    x = tensor(2, 8)
+    builder = GraphBuilder((x, y), exact=True)
+    with building(builder):
+        left, right = builder.parameters
+        dimensions = DotDimensions((), (), (1,), (contracted,))
+        product = dot_general(left, right, dimensions, Precision(), "f32")
+    represented = represent(builder.finish([product]), frozen=frozen)
+    (put,) = (rule for rule in all_rules() if rule.name == "put_large_operand_on_the_left")
+    saturate(represented.egraph, [put], Limits(time_limit_s=5.0))
+    root = represented.roots[0]
+    return any(node.op == "transpose" for node in represented.egraph.nodes(root))
+
+
+def test_large_operand_goes_to_the_left_where_its_rows_can_be_read() -> None:
+    frozen, nothing = frozenset({1}), frozenset[int]()
+    assert _has_large_operand_on_the_left(frozen, tensor(8, 16), 0)
+    assert not _has_large_operand_on_the_left(nothing, tensor(8, 16), 0)
+    assert _has_large_operand_on_the_left(nothing, tensor(16, 8), 1)
+    assert not _has_large_operand_on_the_left(frozen, tensor(8, 4), 0)  # it is not large

@@ -17,11 +17,12 @@ is free in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saturax.cost.kernel import Kernel, byte_size
+from saturax.cost.distance import held_bytes, level_of
+from saturax.cost.kernel import BITCASTS, Kernel, byte_size
 from saturax.cost.model import EXPENSIVE, PriceModel
 from saturax.egraph import EGraph
 from saturax.extract.greedy import dag_greedy
@@ -39,6 +40,8 @@ _TIE_BREAK_US = 1e-3
 _EXPENSIVE_FACTOR, _NEGATION_FACTOR = 3.0, 0.9
 # Larger results are not computed ahead of time: they would cost memory that nobody agreed to.
 _LARGEST_FROZEN_BYTES = 256 << 20
+# They wait for their operands: how far those are is part of their price.
+_DISTANT_OPERANDS = ("dot_general", "convolution")
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
@@ -106,6 +109,7 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     classes = list(egraph.classes())
     number = {class_id: index for index, class_id in enumerate(classes)}
     rows = _Rows()
+    bytes_held, held = held_bytes(represented.graph), _held(egraph, classes)
     for class_id in classes:
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
@@ -117,10 +121,14 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
         is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
         for enode in egraph.nodes(class_id):
             children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
+            kernel = kernel_of(egraph, class_id, enode)
+            if kernel.op in _DISTANT_OPERANDS:
+                is_held = [egraph.find(child) in held for child in enode.children]
+                kernel = replace(kernel, levels=_levels(kernel, is_held, bytes_held))
             _add_enode(
                 rows,
                 model,
-                kernel_of(egraph, class_id, enode),
+                kernel,
                 enode.id,
                 memory,
                 children,
@@ -130,6 +138,33 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
     return Formulation(represented, problem, tuple(rows.enodes), operands, number, rows.kernels)
+
+
+def _held(egraph: EGraph, classes: Sequence[int]) -> set[int]:
+    """Classes in memory before the program runs: inputs, and what depends on frozen ones alone.
+
+    The same elements in another shape are the same memory.
+    """
+    held = {c for c in classes if egraph.data(c).is_frozen}
+    held |= {c for c in classes if any(n.op == "parameter" for n in egraph.nodes(c))}
+    views = [
+        (class_id, egraph.find(enode.children[0]))
+        for class_id in classes
+        for enode in egraph.nodes(class_id)
+        if enode.op in BITCASTS and kernel_of(egraph, class_id, enode).is_bitcast
+    ]
+    while more := {view for view, of in views if of in held} - held:
+        held |= more
+    return held
+
+
+def _levels(kernel: Kernel, is_held: Sequence[bool], bytes_held: int) -> tuple[int, ...]:
+    """How far operands are: all that is held is read between two reads of one that is."""
+    sizes = map(byte_size, kernel.operands)
+    return tuple(
+        level_of(bytes_held - size, size) if held else 0
+        for held, size in zip(is_held, sizes, strict=True)
+    )
 
 
 def _add_enode(

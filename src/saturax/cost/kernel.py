@@ -26,23 +26,31 @@ _ALWAYS_MEASURED = frozenset(
 IF = "stablehlo.if"
 BRANCHES = frozenset({"stablehlo.case", IF})
 CONTROL_FLOW = BRANCHES | {WHILE, "sdy.manual_computation"}
+BITCASTS = ("reshape", "transpose", "broadcast_in_dim")
+"""Operations that may leave their operand's elements as they lie in memory."""
 _NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One operation on operands of given types."""
+    """One operation on operands of given types.
+
+    `levels` says how far operands are from the processor (`distance`), 0 being the nearest cache;
+    () stands for zeros.
+    """
 
     op: str
     attributes: tuple[Any, ...]
     operands: tuple[Type, ...]
     type: Type
+    levels: tuple[int, ...] = ()
 
     @cached_property
     def key(self) -> str:
         """Text that identifies the kernel in the price database."""
         operands = ",".join(map(str, self.operands))
-        return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}"
+        levels = "@" + "".join(map(str, self.levels)) if any(self.levels) else ""
+        return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{levels}"
 
     @property
     def is_measurable(self) -> bool:
@@ -75,7 +83,7 @@ class Kernel:
         """Whether the result has the elements of the operand in the same order in memory."""
         if self.op == "reshape":
             return True
-        if self.op not in ("transpose", "broadcast_in_dim"):
+        if self.op not in BITCASTS:
             return False
         (operand,) = self.operands
         assert isinstance(operand, TensorType)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from saturax.cost.device import Calibration
+from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
@@ -52,9 +53,9 @@ class PriceModel:
     taken: dict[tuple[Graph, ...], int] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours)
 
-    def move_us(self, bytes_moved: int) -> float:
+    def move_us(self, bytes_moved: int, working_set: int = _LEAST_WORKING_SET) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
-        working_set = max(2 * bytes_moved, _LEAST_WORKING_SET)
+        working_set = max(2 * bytes_moved, working_set)
         return bytes_moved / (1e3 * self.calibration.bandwidth_at(working_set))
 
     def elementwise_us(self, function: str, dtype: str, elements: int) -> float:
@@ -111,7 +112,8 @@ class PriceModel:
 
     def predict_us(self, kernel: Kernel) -> float:
         """A roofline: the larger of moving the bytes and doing the arithmetic, and the launch."""
-        move = self.move_us(_bytes_moved(kernel))
+        farthest = max(kernel.levels, default=0)
+        move = self.move_us(_bytes_moved(kernel), REUSE_BYTES[farthest] or _LEAST_WORKING_SET)
         generic: Generic | None = kernel.generic
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]

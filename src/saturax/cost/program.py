@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from saturax.cost.clusters import Cluster, clusters_of
+from saturax.cost.distance import level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
 from saturax.cost.model import PriceModel
@@ -22,13 +23,6 @@ from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
 from saturax.graph.types import TensorType
 from saturax.represent import represent
-
-# Reuse distances are told apart by powers of four between a core's own cache and main memory. At
-# level i an input is measured in turns with others of `REUSE_BYTES[i]` in all.
-REUSE_BYTES = (0, 4 << 20, 16 << 20, 64 << 20)
-_LIMITS_BYTES = (1 << 20, 8 << 20, 32 << 20)
-# Smaller inputs are not worth telling hot from cold.
-_SMALLEST_COLD_BYTES = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -101,9 +95,7 @@ def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], 
                 size = byte_size(graph.nodes[value].type)
                 distance = clock - touched.get(value, clock)
                 if is_second_run:
-                    is_small = size < _SMALLEST_COLD_BYTES
-                    level = sum(distance > limit for limit in _LIMITS_BYTES)
-                    levels[number, value] = 0 if is_small else level
+                    levels[number, value] = level_of(distance, size)
                 clock += size
                 touched[value] = clock
             clock += byte_size(graph.nodes[cluster.root].type)

@@ -23,12 +23,14 @@ from saturax.rules.einsum import (
     Einsum,
     Labels,
     contract,
+    dot_dimensions,
     einsum_of,
     is_natural,
     is_swappable,
     sizes,
     swapped,
 )
+from saturax.rules.facts import is_frozen
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import (
     Permutation,
@@ -121,6 +123,39 @@ def _freed(labels: Labels, other: Labels, result: Labels) -> Labels:
     """`labels` with those that `other` lacks in the order that they have in the result."""
     free = iter(label for label in result if label in labels and label not in other)
     return tuple(label if label in other else next(free) for label in labels)
+
+
+# Libraries pack the right operand of a product for every call and read the left one as it lies:
+# with the weight on the left, rows of 768 in memory, XLA:CPU took 0.54 to 0.87 of the time for 32
+# rows of the other operand, 0.74 to 0.96 for 12, and 0.78 to 0.89 for 128.
+_MUCH_LARGER = 4
+
+
+@rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    numerics=ROUNDING,
+    source="measured with XLA:CPU",
+    uses_facts=True,
+)
+def put_large_operand_on_the_left(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · y = (yʳ · x)ᑫ, yʳ contracted over its last dimensions: y is so already, or frozen"""
+    need(is_swappable(p) and y.size >= _MUCH_LARGER * x.size)
+    labels = einsum_of(d, x.rank, y.rank)
+    shared = [label for label in labels.x if label in labels.y]
+    batch = tuple(label for label in shared if label in labels.result)
+    contracted = tuple(label for label in shared if label not in labels.result)
+    x_free, y_free = (
+        tuple(label for label in own if label not in shared) for own in (labels.x, labels.y)
+    )
+    need(bool(contracted) and prod(x.shape[labels.x.index(label)] for label in x_free) > 1)
+    rows = batch + y_free + contracted
+    need(rows == labels.y or (is_frozen(y) and not is_frozen(x)))
+    left = transposed(y, permutation_to(labels.y, rows))
+    order = batch + y_free + x_free
+    product = dot_general(left, x, dot_dimensions(rows, labels.x, order), swapped(p), t)
+    return transposed(product, permutation_to(order, labels.result))
 
 
 # Dimensions of size 1, and reshapes.

@@ -1,0 +1,46 @@
+"""How far an operand is from the processor when it is read, by what was read since the last time.
+
+A weight that is read again only when everything else has been read in between is no longer in the
+nearest cache, however often a program runs. Distances are told apart by powers of four between a
+core's own cache and main memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from saturax.cost.kernel import byte_size
+from saturax.graph.ir import Graph
+
+REUSE_BYTES = (0, 4 << 20, 16 << 20, 64 << 20)
+"""At level i an input is measured in turns with others of so many bytes in all."""
+
+# Smaller inputs are not worth telling hot from cold.
+_SMALLEST_COLD_BYTES = 1 << 15
+_LIMITS_BYTES = (1 << 20, 8 << 20, 32 << 20)
+# They read a part of their operand as large as their result.
+_WINDOWS = ("gather", "slice", "dynamic_slice")
+
+
+def level_of(distance_bytes: int, size_bytes: int) -> int:
+    """The level of an input of this size that is read again after so many bytes of others."""
+    if size_bytes < _SMALLEST_COLD_BYTES:
+        return 0
+    return sum(distance_bytes > limit for limit in _LIMITS_BYTES)
+
+
+def held_bytes(graph: Graph) -> int:
+    """What a program reads of all that it holds from run to run: weights, say, and other inputs.
+
+    Between two reads of one of them it reads the others: also where it reads some several times,
+    as a recurrence does.
+    """
+    held = [node.op in ("parameter", "constant") for node in graph.nodes]
+    read: dict[int, int] = defaultdict(int)
+    for node in graph.nodes:
+        for operand in node.operands:
+            if held[operand]:
+                part = node if node.op in _WINDOWS else graph.nodes[operand]
+                read[operand] += byte_size(part.type)
+    sizes = ((byte_size(graph.nodes[index].type), bytes_read) for index, bytes_read in read.items())
+    return sum(map(min, sizes))

@@ -1,0 +1,62 @@
+"""How far operands are when they are read: what else a program reads, run after run."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from running import normal, program_of
+
+from saturax.cost.device import Calibration
+from saturax.cost.distance import REUSE_BYTES, held_bytes, level_of
+from saturax.cost.formulate import formulate
+from saturax.cost.model import PriceModel
+from saturax.pricing import module_of
+from saturax.represent import represent
+
+_MB = 1 << 20
+
+
+def test_levels_grow_with_the_distance():
+    assert [level_of(n * _MB, _MB) for n in (0, 1, 2, 8, 9, 32, 33)] == [0, 0, 1, 1, 2, 2, 3]
+    assert level_of(33 * _MB, 1000) == 0
+
+
+def test_what_a_program_holds_counts_once_and_windows_by_their_size():
+    table, weight = normal(2048, 512), normal(512, 512)
+    rows = program_of(lambda t, w, i: t[i] @ w @ w, table, weight, jnp.arange(4))
+    assert _MB < held_bytes(rows.graph) < 1.1 * _MB
+    whole = program_of(lambda t, w: t @ w @ w @ w, table, weight)
+    assert held_bytes(whole.graph) == 5 * _MB
+
+
+def _dots(function, *arguments, frozen=()):
+    represented = represent(program_of(function, *arguments).graph, frozen=frozenset(frozen))
+    kernels = formulate(represented, PriceModel(Calibration("test"))).kernels.values()
+    return [kernel for kernel in kernels if kernel.op == "dot_general"]
+
+
+def test_weights_of_a_large_program_are_distant_and_activations_are_not():
+    x, weights = normal(64, 512), [normal(512, 512, seed=i) for i in range(3)]
+
+    def layers(x, w):
+        return ((x @ w[0]) @ w[1].reshape(512, 512)) @ w[2].reshape(4, 128, 512).reshape(512, 512)
+
+    levels = {kernel.levels for kernel in _dots(layers, x, weights)}
+    assert levels == {(1, 1), (0, 1)}  # x is an input, too
+    (alone,) = _dots(lambda x, w: x @ w, x, weights[0])
+    assert not any(alone.levels)
+    assert "@" not in alone.key
+
+
+def test_what_is_computed_of_frozen_inputs_is_distant():
+    x, a, b = normal(64, 512), normal(512, 1024), normal(512, 1024)
+
+    def function(x, a, b):
+        return jnp.tanh(x) @ (a * b)
+
+    (dot,) = _dots(function, x, a, b)
+    assert dot.levels == (0, 0)
+    (frozen,) = _dots(function, x, a, b, frozen=(1, 2))
+    assert frozen.levels == (0, 1)
+    assert frozen.key == dot.key + "@01"
+    assert module_of(frozen).reuse_bytes == {1: REUSE_BYTES[1]}
+    assert module_of(dot).reuse_bytes == {}
