@@ -23,6 +23,8 @@ import saturax
 from saturax import Options, cache, pipeline, remember
 from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
 from saturax.cache_transfer import export_cache, import_cache
+from saturax.cost.database import Price, PriceDatabase
+from saturax.cost.device import identify
 from saturax.cost.database import cache_directory
 from saturax.report.model import CandidateReport
 
@@ -340,15 +342,19 @@ def test_environment_turns_the_cache_on_and_off(tmp_path, monkeypatch):
         assert ProgramCache().info().programs == programs
 
 
-def test_export_and_import(programs, tmp_path):
+def test_export_and_import(programs, tmp_path, monkeypatch):
+    monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path / "here"))
+    PriceDatabase().put_many(identify().key, {"dot": Price(1.0)})
+    PriceDatabase().put_many("another device", {"dot": Price(1.0)})
     programs.put(_NAME, _ENTRY)
     (programs.folder / f"{_OTHER}.saturax").write_bytes(b"damaged")
     file = tmp_path / "cache.zip"
     assert export_cache(file, programs)["exported_programs"] == 1
     other = ProgramCache(tmp_path / "other")
+    monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path / "there"))
     done = import_cache(file, other)
-    assert done["imported_programs"] == 1
-    assert done["imported_prices"] >= 1
+    assert done["imported_programs"] == done["imported_prices"] == 1
+    assert done["refused_prices"] == {"another device": 1}
     assert other.get(_NAME) == _ENTRY
     file.write_bytes(b"PK")
     with pytest.raises(CacheImportError, match="saturax cache export"):

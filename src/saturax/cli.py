@@ -10,10 +10,11 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.status import Status
@@ -188,6 +189,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
+    from saturax.cost.price_exchange import FOREIGN
+
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, text in (
         ("info", "where the cache is and how much it holds (the default)"),
@@ -200,16 +203,37 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
     ):
         sub = actions.add_parser(name, help=text, description=text)
         sub.add_argument("file", type=Path, metavar="FILE")
+        if name == "import":
+            sub.add_argument(
+                "--foreign",
+                choices=FOREIGN,
+                default=FOREIGN[0],
+                help="what becomes of prices of another device, jaxlib or XLA flags: nothing "
+                "(refuse), kept for programs of that device (keep), or used on this device where "
+                "it has none itself (adopt) (default: %(default)s)",
+            )
+
+
+def _lines(done: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    """A nested table as indented text."""
+    for name, value in done.items():
+        title = f"{indent}{name.replace('_', ' ')}:"
+        if isinstance(value, Mapping):
+            yield f"{title} none" if not value else title
+            yield from _lines(value, indent + "  ")
+        else:
+            yield f"{title} {value}"
 
 
 def _cache(arguments: argparse.Namespace) -> int:
     from saturax.cache_transfer import manage
 
-    done = manage(arguments.action or "info", getattr(arguments, "file", None))
+    file, foreign = getattr(arguments, "file", None), getattr(arguments, "foreign", "refuse")
+    done = manage(arguments.action or "info", file, foreign)
     if arguments.json:
         print(json.dumps(done, indent=2))
     else:
-        print("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in done.items()))
+        print("\n".join(_lines(done)))
     return 0
 
 

@@ -1,6 +1,5 @@
 """The price database keeps what it is told, between processes, and survives every broken disk."""
 
-import json
 import multiprocessing
 import sqlite3
 import subprocess
@@ -16,7 +15,6 @@ from saturax.cost.database import (
     Price,
     PriceDatabase,
     PriceDatabaseWarning,
-    PriceImportError,
     cache_directory,
 )
 
@@ -30,13 +28,13 @@ def usable_in_memory(prices: PriceDatabase) -> bool:
     prices.put_many("cpu", {"dot": Price(2.0)})
     prices.put_document("cpu", "calibration", "{}")
     found = prices.get("cpu", "dot")
-    exported = json.loads(prices.export_json())
+    exported, documents = prices.everything()
     return (
         prices.in_memory_only
         and found is not None
         and found.time_us == 2.0
         and prices.get_document("cpu", "calibration") == "{}"
-        and len(exported["prices"]) == len(exported["documents"]) == 1
+        and len(exported) == len(documents) == 1
     )
 
 
@@ -66,21 +64,6 @@ def test_more_keys_than_sqlite_binds(path: Path) -> None:
     assert {key: price.time_us for key, price in prices.get_many("cpu", many).items()} == {
         key: price.time_us for key, price in many.items()
     }
-
-
-def test_export_and_import(path: Path, tmp_path: Path) -> None:
-    prices = PriceDatabase(path)
-    prices.put_many("cpu", {"dot": Price(1.0, 0.5, 3, "2020-01-01")})
-    prices.put_document("cpu", "calibration", '{"a": 1}')
-    other = PriceDatabase(tmp_path / "other.sqlite")
-    assert other.import_json(prices.export_json()) == 2
-    assert other.export_json() == prices.export_json()
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "saturax prices", "version": 99}'])
-def test_import_of_something_else(path: Path, text: str) -> None:
-    with pytest.raises(PriceImportError, match="expected prices exported by saturax"):
-        PriceDatabase(path).import_json(text)
 
 
 def test_folder_cannot_be_made(tmp_path: Path) -> None:
@@ -121,9 +104,30 @@ def test_file_of_another_schema(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 1"):
+    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 2"):
         prices = PriceDatabase(path)
     assert usable_in_memory(prices)
+
+
+def test_prices_of_the_first_schema_are_measured_again(path: Path) -> None:
+    """They were medians in part; calibrations stay."""
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "CREATE TABLE price (device TEXT, key TEXT, time_us REAL, spread REAL, "
+            "repetitions INTEGER, measured_at TEXT, PRIMARY KEY (device, key)) WITHOUT ROWID;"
+            "CREATE TABLE document (device TEXT, name TEXT, content TEXT, "
+            "PRIMARY KEY (device, name)) WITHOUT ROWID;"
+            "INSERT INTO price VALUES ('cpu', 'dot', 1, 0, 1, '2020-01-01');"
+            "INSERT INTO document VALUES ('cpu', 'calibration', '{}'); PRAGMA user_version=1;"
+        )
+    connection.close()
+    prices = PriceDatabase(path)
+    assert not prices.in_memory_only
+    assert prices.get("cpu", "dot") is None
+    assert prices.get_document("cpu", "calibration") == "{}"
+    prices.put_many("cpu", {"dot": Price(2.0)})
+    assert PriceDatabase(path).get("cpu", "dot") is not None
 
 
 def test_locked_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +213,7 @@ def test_several_threads(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(json.loads(prices.export_json())["prices"]) == 80
+    assert len(prices.everything()[0]) == 80
 
 
 def _child(prices: PriceDatabase) -> None:

@@ -6,7 +6,6 @@ failure is reported once as a `PriceDatabaseWarning`, and the prices then live i
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
@@ -14,45 +13,51 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from saturax.errors import SaturaxError
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
+version 1 were medians in part, and are dropped."""
 _BUSY_TIMEOUT_S = 5.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on bound variables is 999
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS price (
     device TEXT NOT NULL, key TEXT NOT NULL, time_us REAL NOT NULL, spread REAL NOT NULL,
-    repetitions INTEGER NOT NULL, measured_at TEXT NOT NULL, PRIMARY KEY (device, key)
+    repetitions INTEGER NOT NULL, measured_at TEXT NOT NULL, source TEXT NOT NULL,
+    PRIMARY KEY (device, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS document (
     device TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (device, name)
 ) WITHOUT ROWID;
 """
+_COLUMNS = "device, key, time_us, spread, repetitions, measured_at, source"
+_VALUES = "VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TAKE_LATER = (
+    "UPDATE SET time_us = excluded.time_us, spread = excluded.spread, source = excluded.source, "
+    "repetitions = excluded.repetitions, measured_at = excluded.measured_at "
+    "WHERE excluded.measured_at > price.measured_at"
+)
 
 
 class PriceDatabaseWarning(UserWarning):
     """The price database on disk is unusable, so prices are kept in memory only."""
 
 
-class PriceImportError(SaturaxError):
-    """A file of exported prices does not have the expected form."""
-
-
 @dataclass(frozen=True)
 class Price:
     """A measured time: `time_us` microseconds, `spread` relative to it, from `repetitions` runs.
 
-    `measured_at` is an ISO 8601 date; it is set when the price is stored if left empty.
+    `measured_at` is an ISO 8601 date; it is set when the price is stored if left empty. `source`
+    says where an imported price comes from; it is empty for one measured here.
     """
 
     time_us: float
     spread: float = 0.0
     repetitions: int = 1
     measured_at: str = ""
+    source: str = ""
 
 
 def cache_directory() -> Path:
@@ -88,8 +93,8 @@ class PriceDatabase:
     Args:
         path: file of the database; None means `prices.sqlite` in `cache_directory()`.
 
-    Safe for several threads and several processes. No method but `import_json` raises: a database
-    that cannot be used warns once and forgets what it learns when the process ends.
+    Safe for several threads and several processes. No method raises: a database that
+    cannot be used warns once and forgets what it learns when the process ends.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -117,7 +122,7 @@ class PriceDatabase:
                 for start in range(0, len(wanted), _KEYS_PER_QUERY):
                     some = wanted[start : start + _KEYS_PER_QUERY]
                     rows = connection.execute(
-                        "SELECT key, time_us, spread, repetitions, measured_at FROM price "
+                        "SELECT key, time_us, spread, repetitions, measured_at, source FROM price "
                         f"WHERE device = ? AND key IN ({','.join('?' * len(some))})",
                         (device, *some),
                     )
@@ -131,13 +136,14 @@ class PriceDatabase:
     def put_many(self, device: str, prices: Mapping[str, Price]) -> None:
         """Store prices in one transaction; a key that is already there gets the new price."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        rows = [
-            (device, key, price.time_us, price.spread, price.repetitions, price.measured_at or now)
+        dated = [
+            (key, price if price.measured_at else replace(price, measured_at=now))
             for key, price in prices.items()
         ]
-        if not self._write("INSERT OR REPLACE INTO price VALUES (?, ?, ?, ?, ?, ?)", rows):
+        rows = [(device, key, *astuple(price)) for key, price in dated]
+        if not self._write(f"INSERT OR REPLACE INTO price ({_COLUMNS}) {_VALUES}", rows):
             with self._lock:
-                self._prices.update(((row[0], row[1]), Price(*row[2:])) for row in rows)
+                self._prices.update(((device, key), price) for key, price in dated)
 
     def get_document(self, device: str, name: str) -> str | None:
         """Text stored under `name` for `device`, such as its calibration, or None."""
@@ -159,47 +165,48 @@ class PriceDatabase:
             with self._lock:
                 self._documents[device, name] = content
 
-    def export_json(self) -> str:
-        """All prices and documents as JSON text that `import_json` reads back."""
+    def everything(self) -> tuple[dict[tuple[str, str], Price], dict[tuple[str, str], str]]:
+        """All prices by (device, key), and all documents by (device, name)."""
         prices: dict[tuple[str, str], Price] = {}
         documents: dict[tuple[str, str], str] = {}
         with self._guarded("read") as connection:
             if connection is not None:
-                for row in connection.execute("SELECT * FROM price"):
+                for row in connection.execute(f"SELECT {_COLUMNS} FROM price"):
                     prices[row[0], row[1]] = Price(*row[2:])
                 for device, name, content in connection.execute("SELECT * FROM document"):
                     documents[device, name] = content
         with self._lock:
-            prices |= self._prices
-            documents |= self._documents
-        return json.dumps(
-            {
-                "format": "saturax prices",
-                "version": SCHEMA_VERSION,
-                "prices": [
-                    {"device": device, "key": key, **asdict(price)}
-                    for (device, key), price in sorted(prices.items())
-                ],
-                "documents": [
-                    {"device": device, "name": name, "content": content}
-                    for (device, name), content in sorted(documents.items())
-                ],
-            },
-            indent=1,
-        )
+            return prices | self._prices, documents | self._documents
 
-    def import_json(self, text: str) -> int:
-        """Store the prices and documents of an exported text; return how many there were.
+    def merge(
+        self,
+        prices: Mapping[tuple[str, str], Price],
+        documents: Mapping[tuple[str, str], str],
+        *,
+        only_new: bool = False,
+    ) -> int:
+        """Take over prices measured later than those that are here, and documents that are not.
 
-        Raises:
-            PriceImportError: the text is not such an export; nothing is stored.
+        With `only_new`, prices of keys that are here already are left out. All of it is one
+        transaction; return how many rows were written.
         """
-        prices, documents = _parse_export(text)
-        for device, some in prices.items():
-            self.put_many(device, some)
-        for device, name, content in documents:
-            self.put_document(device, name, content)
-        return sum(map(len, prices.values())) + len(documents)
+        rows = [(*place, *astuple(price)) for place, price in prices.items()]
+        later = "NOTHING" if only_new else _TAKE_LATER
+        statements = (
+            (f"INSERT INTO price ({_COLUMNS}) {_VALUES} ON CONFLICT DO {later}", rows),
+            (
+                "INSERT OR IGNORE INTO document VALUES (?, ?, ?)",
+                [(*place, content) for place, content in documents.items()],
+            ),
+        )
+        with self._guarded("write") as connection:
+            if connection is not None:
+                before = connection.total_changes
+                with connection:
+                    for statement, some in statements:
+                        connection.executemany(statement, some)
+                return connection.total_changes - before
+        return 0
 
     def close(self) -> None:
         """Close the file; the database then goes on in memory."""
@@ -257,18 +264,29 @@ class _UnusableSchemaError(Exception):
     """The file was written by a version of saturax with another schema."""
 
 
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables of this schema, unless another process just did."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 1:
+            connection.execute("DROP TABLE IF EXISTS price")
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, 1, SCHEMA_VERSION):
             raise _UnusableSchemaError(
                 f"its schema has version {version}, this saturax expects {SCHEMA_VERSION}"
             )
-        if version == 0:
+        if version < SCHEMA_VERSION:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            _create(connection)
         # Losing the last prices in a power cut is harmless; waiting for the disk is not.
         connection.execute("PRAGMA synchronous=OFF")
         connection.commit()
@@ -276,31 +294,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _parse_export(
-    text: str,
-) -> tuple[dict[str, dict[str, Price]], list[tuple[str, str, str]]]:
-    try:
-        data = json.loads(text)
-        if (data["format"], data["version"]) != ("saturax prices", SCHEMA_VERSION):
-            raise ValueError(f"format {data['format']!r}, version {data['version']!r}")
-        prices: dict[str, dict[str, Price]] = {}
-        for entry in data["prices"]:
-            price = Price(
-                time_us=float(entry["time_us"]),
-                spread=float(entry["spread"]),
-                repetitions=int(entry["repetitions"]),
-                measured_at=str(entry["measured_at"]),
-            )
-            prices.setdefault(str(entry["device"]), {})[str(entry["key"])] = price
-        documents = [
-            (str(entry["device"]), str(entry["name"]), str(entry["content"]))
-            for entry in data["documents"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise PriceImportError(
-            f"expected prices exported by saturax (version {SCHEMA_VERSION}), but the text could "
-            f"not be read: {type(error).__name__}: {error}; export them again"
-        ) from error
-    return prices, documents
