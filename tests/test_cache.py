@@ -23,9 +23,8 @@ import saturax
 from saturax import Options, cache, pipeline, remember
 from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
 from saturax.cache_transfer import export_cache, import_cache
-from saturax.cost.database import Price, PriceDatabase
+from saturax.cost.database import Price, PriceDatabase, cache_directory
 from saturax.cost.device import identify
-from saturax.cost.database import cache_directory
 from saturax.report.model import CandidateReport
 
 _FUNCTION, _ARGUMENTS = matrix_chain(256)
