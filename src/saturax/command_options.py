@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from saturax.cost.published import DEVICES
 from saturax.effort import EFFORTS
 from saturax.options import NUMERICS, OBJECTIVES, Options
 
@@ -52,6 +53,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=default.objective,
         help="what the chosen program is to need least of (default: %(default)s)",
     )
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        help="choose for a device that is not here, by prediction (with --no-measure): "
+        f"{', '.join(DEVICES)}, or part of the key of one whose prices were imported",
+    )
     parser.add_argument("--database", type=Path, help="file of measured prices")
     parser.add_argument(
         "--no-cache", action="store_true", help="optimise anew, also what was optimised before"
@@ -69,5 +76,6 @@ def options_of(arguments: argparse.Namespace) -> Options:
         database=arguments.database,
         memory_limit_bytes=arguments.memory_limit,
         objective=arguments.objective,
+        device=arguments.device,
         cache=not arguments.no_cache,
     )

@@ -64,7 +64,10 @@ class Options:
     `memory_limit_bytes` bounds the peak memory of the program (arguments, results, temporary values
     and constants, as the compiler plans them): no other program over it is chosen, and one within
     it replaces an original over it even if that is faster. `objective`: "memory" chooses the
-    candidate that needs least memory, however long it takes, instead of the fastest.
+    candidate that needs least memory, however long it takes, instead of the fastest. `device`
+    names a device that is not here, to choose the program for by prediction: part of the key of one
+    whose prices were imported, or one with published figures ("H100", "A100", …); it needs
+    `measure=False`, since nothing can be timed or checked on it.
     """
 
     numerics: str = "rounding"
@@ -83,6 +86,7 @@ class Options:
     extraction: str = "global"
     memory_limit_bytes: int | None = None
     objective: str = "time"
+    device: str | None = None
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -105,6 +109,11 @@ class Options:
             if not isinstance(value, kind) or not float(value) >= least:
                 what = "a number of" if kind is numbers.Real else "an integer of"
                 raise OptionsError(f"{name}: expected {what} at least {least}, got {value!r}")
+        if self.device is not None and (not isinstance(self.device, str) or self.measure):
+            raise OptionsError(
+                f"device: expected a name together with measure=False, since nothing can be run on "
+                f"a device that is not here; got {self.device!r} and measure={self.measure}"
+            )
         if not isinstance(self.cache, bool | Path):
             raise OptionsError(
                 f"cache: expected True, False or a folder as a pathlib.Path, got {self.cache!r}"

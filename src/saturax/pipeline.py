@@ -20,7 +20,8 @@ from saturax.contest import Contest
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import identify, load_or_calibrate
 from saturax.cost.model import PriceModel
-from saturax.errors import SaturaxError
+from saturax.cost.target import named_target
+from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.isolate import outside_calls
@@ -148,6 +149,8 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
         run.is_complete = is_conclusive and not run.is_interrupted
     except KeyboardInterrupt:
         run.is_interrupted = True
+    except OptionsError:
+        raise
     except SaturaxError as error:
         report.warnings.append(str(error))
         report.reason = report.reason or f"a stage failed: {error}"
@@ -247,13 +250,11 @@ def _where(run: Run, program: Program) -> str:
 
 
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
-    device = identify()
-    run.report.device = device.key
     run.report.measured_on = _where(run, program) if run.options.measure else ""
     is_alone = run.options.measure and len(run.devices) <= 1
     parts = repetitive_partition(program.graph) if is_alone else None
     with closing(PriceDatabase(run.options.database)) as database:
-        pricing = Pricing(run, device, database, _calibrated(run, database))
+        pricing = _pricing(run, database)
         run.restart_clock()
         if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
             _optimize_in_segments(run, program, examples, parts, pricing)
@@ -294,6 +295,18 @@ def _branches_taken(run: Run, program: Program, contest: Contest) -> dict[tuple[
     except Exception as error:  # whatever a compiler may raise
         logger.info("the branches that %s takes are not known: %s", program.name, error)
         return {}
+
+
+def _pricing(run: Run, database: PriceDatabase) -> Pricing:
+    """Prices of this device, or of the one that the user names."""
+    name = run.options.device
+    if name is None:
+        device = identify()
+        run.report.device = device.key
+        return Pricing(run, device, database, _calibrated(run, database))
+    target = named_target(name, database)
+    run.report.device, run.report.priced_by = target.key, target.origin
+    return Pricing(run, target, database, PriceModel(target.calibration))
 
 
 def _calibrated(run: Run, database: PriceDatabase) -> PriceModel:

@@ -19,6 +19,7 @@ from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, measure_modules
 from saturax.cost.model import PriceModel
 from saturax.cost.program import ClusterKernel
+from saturax.cost.target import Target
 from saturax.extract import dag_cost
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
@@ -48,7 +49,7 @@ class Pricing:
     """
 
     run: Run
-    device: DeviceIdentity
+    device: DeviceIdentity | Target
     database: PriceDatabase
     model: PriceModel
 

@@ -94,6 +94,8 @@ def _result(report: Report) -> str:
     facts = [f"device: {report.device}"] if report.device else []
     if report.reason:
         facts.append(f"why: {report.reason}")
+    if report.priced_by:
+        facts.append(f"prices: {report.priced_by}")
     if report.measured_on:
         facts.append(f"measured on: {report.measured_on}")
     if report.cached:

@@ -97,11 +97,11 @@ class Report:
     """Everything about one optimised program.
 
     `outcome` is "optimized" or "original"; `reason` says why in a sentence. Times are microseconds
-    of one call on `device`. `changes` counts operations: (operation, before, after). `frozen` is
-    there if inputs were frozen. `kernels` says where the predicted time goes. `measured_on` says
-    where programs were checked and timed, and what of them was not run for it (empty if nothing was
-    measured). `cached` is the date of the optimisation that the program comes from, if it was found
-    in the cache.
+    of one call on `device`; `priced_by` says where prices come from if that is not this device.
+    `changes` counts operations: (operation, before, after). `frozen` is there if inputs were
+    frozen. `kernels` says where the predicted time goes. `measured_on` says where programs were
+    checked and timed, and what of them was not run for it (empty if nothing was measured). `cached`
+    is the date of the optimisation that the program comes from, if it was found in the cache.
     """
 
     program: str
@@ -125,6 +125,7 @@ class Report:
     cached: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     device: str = ""
+    priced_by: str = ""
     measured_on: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -23,6 +23,8 @@ def explain(report: Report) -> str:
         parts.append(f"  found in the cache: optimised {report.cached}")
     if report.reason:
         parts.append(f"  why: {report.reason}")
+    if report.priced_by:
+        parts.append(f"  for {report.device}, by {report.priced_by}")
     if report.measured_on:
         parts.append(f"  measured on {report.measured_on}")
     chosen = next((c for c in report.candidates if c.outcome == "chosen"), None)
