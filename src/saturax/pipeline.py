@@ -306,7 +306,7 @@ def _pricing(run: Run, database: PriceDatabase) -> Pricing:
         return Pricing(run, device, database, _calibrated(run, database))
     target = named_target(name, database)
     run.report.device, run.report.priced_by = target.key, target.origin
-    return Pricing(run, target, database, PriceModel(target.calibration))
+    return Pricing(run, target, database, PriceModel(target.calibration, link=target.link))
 
 
 def _calibrated(run: Run, database: PriceDatabase) -> PriceModel:

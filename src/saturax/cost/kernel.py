@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from saturax.cost.collectives import COLLECTIVES
 from saturax.cost.loops import WHILE, ends
 from saturax.graph.build import result_types
 from saturax.graph.fingerprint import canonical_text
@@ -28,7 +29,7 @@ BRANCHES = frozenset({"stablehlo.case", IF})
 CONTROL_FLOW = BRANCHES | {WHILE, "sdy.manual_computation"}
 BITCASTS = ("reshape", "transpose", "broadcast_in_dim")
 """Operations that may leave their operand's elements as they lie in memory."""
-_NEVER_MEASURED = CONTROL_FLOW | {"stablehlo.custom_call"}
+_NEVER_MEASURED = CONTROL_FLOW | COLLECTIVES | {"stablehlo.custom_call"}
 
 
 @dataclass(frozen=True)

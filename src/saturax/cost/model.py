@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from saturax.cost.collectives import COLLECTIVES, Link, collective_us
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
@@ -43,7 +44,7 @@ class PriceModel:
 
     `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
     holds the prices of loop bodies and branches, as far as they are known, and `taken` which of
-    several branches is taken; without that the dearest of them counts.
+    several branches is taken; without that the dearest of them counts. `link` connects devices.
     """
 
     calibration: Calibration
@@ -52,6 +53,7 @@ class PriceModel:
     region_us: dict[Graph, float] = field(default_factory=dict)
     taken: dict[tuple[Graph, ...], int] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours)
+    link: Link = field(default_factory=Link)
 
     def move_us(self, bytes_moved: int, working_set: int = _LEAST_WORKING_SET) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
@@ -121,6 +123,11 @@ class PriceModel:
                 return trip_count(generic) * sum(times)
             taken = self.taken.get(generic.regions)
             return max(times) if taken is None else times[taken]
+        if generic is not None and kernel.op in COLLECTIVES:
+            largest = max(byte_size(kernel.type), sum(map(byte_size, kernel.operands)))
+            return self.calibration.kernel_overhead_us + collective_us(
+                kernel.op, generic, largest, self.link
+            )
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
             compute = self.dot_us(dtype, kernel.flops)

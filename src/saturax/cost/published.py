@@ -1,10 +1,11 @@
 """Devices that are not here, from their published figures: a roofline, and nothing measured.
 
 Peaks are those of the makers' data sheets, dense (without sparsity). What data sheets do not say is
-assumed: a launch takes 2.5 µs, a call 10 µs; a working set of half the second-level cache moves at
-three times the bandwidth of memory; transcendental functions run on special units, of which there
-are an eighth as many as there are f32 multipliers. Such prices tell kernels that compute from those
-that move data, and few launches from many; which of two library kernels is faster they do not know.
+assumed: a launch takes 2.5 µs, a call 10 µs, a step of a collective 5 µs; a working set of half the
+second-level cache moves at three times the bandwidth of memory; transcendental functions run on
+special units, of which there are an eighth as many as there are f32 multipliers. Such prices tell
+kernels that compute from those that move data, and few launches from many; which of two library
+kernels is faster they do not know.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from saturax.cost.collectives import Link
 from saturax.cost.device import Calibration
 
-_LAUNCH_US, _CALL_US = 2.5, 10.0
+_LAUNCH_US, _CALL_US, _STEP_US = 2.5, 10.0, 5.0
 _CACHE_GAIN = 3.0
 _SPECIAL_SHARE = 1 / 8
 # Multiplications and additions count as two operations in peaks.
@@ -38,6 +40,7 @@ class PublishedDevice:
         vector_tflop_s: dtype → peak of the ordinary units.
         memory_gb_s: bandwidth of memory.
         cache_bytes: size of the second-level cache.
+        link: to the next device: NVLink in one direction, else PCI Express.
     """
 
     name: str
@@ -45,6 +48,7 @@ class PublishedDevice:
     vector_tflop_s: Mapping[str, float]
     memory_gb_s: float
     cache_bytes: int
+    link: Link
 
     @property
     def key(self) -> str:
@@ -81,7 +85,7 @@ class PublishedDevice:
 
 
 def _device(
-    name: str, memory_gb_s: float, cache_mib: int, matrix: str, vector: str
+    name: str, memory_gb_s: float, cache_mib: int, link_gb_s: float, matrix: str, vector: str
 ) -> PublishedDevice:
     """A device whose peaks are written as `f32 67 f64 34`."""
 
@@ -89,7 +93,8 @@ def _device(
         words = text.split()
         return {dtype: float(peak) for dtype, peak in zip(words[::2], words[1::2], strict=True)}
 
-    return PublishedDevice(name, peaks(matrix), peaks(vector), memory_gb_s, cache_mib << 20)
+    link = Link(link_gb_s, _STEP_US)
+    return PublishedDevice(name, peaks(matrix), peaks(vector), memory_gb_s, cache_mib << 20, link)
 
 
 _HOPPER = (
@@ -98,25 +103,25 @@ _HOPPER = (
 )
 
 DEVICES: Mapping[str, PublishedDevice] = {
-    "H100": _device("NVIDIA H100 SXM", 3350, 50, *_HOPPER),
-    "H200": _device("NVIDIA H200 SXM", 4800, 50, *_HOPPER),
+    "H100": _device("NVIDIA H100 SXM", 3350, 50, 450, *_HOPPER),
+    "H200": _device("NVIDIA H200 SXM", 4800, 50, 450, *_HOPPER),
     "A100": _device(
-        "NVIDIA A100 SXM 80 GB", 2039, 40,
+        "NVIDIA A100 SXM 80 GB", 2039, 40, 300,
         "f32 156 bf16 312 f16 312 i8 624 f64 19.5 i32 19.5",
         "f32 19.5 f64 9.7 bf16 39 f16 78 i32 19.5",
     ),
     "L4": _device(
-        "NVIDIA L4", 300, 48,
+        "NVIDIA L4", 300, 48, 32,
         "f32 60 bf16 121 f16 121 f8E4M3FN 242 f8E5M2 242 i8 242 f64 0.5 i32 15",
         "f32 30.3 f64 0.5 bf16 30.3 f16 30.3 i32 15",
     ),
     "RTX 4090": _device(
-        "NVIDIA GeForce RTX 4090", 1008, 72,
+        "NVIDIA GeForce RTX 4090", 1008, 72, 32,
         "f32 82.6 bf16 165 f16 165 f8E4M3FN 330 f8E5M2 330 i8 660 f64 1.3 i32 41",
         "f32 82.6 f64 1.3 bf16 82.6 f16 82.6 i32 41",
     ),
     "T4": _device(
-        "NVIDIA T4", 320, 4,
+        "NVIDIA T4", 320, 4, 16,
         "f32 8.1 bf16 8.1 f16 65 i8 130 f64 0.25 i32 8.1",
         "f32 8.1 f64 0.25 bf16 8.1 f16 16.2 i32 8.1",
     ),

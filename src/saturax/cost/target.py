@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from saturax.cost.collectives import Link
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import CALIBRATION_DOCUMENT, Calibration
 from saturax.cost.published import DEVICES
@@ -22,6 +23,7 @@ class Target:
     platform: str
     calibration: Calibration
     origin: str = ""
+    link: Link = field(default_factory=Link)
 
 
 def named_target(name: str, database: PriceDatabase) -> Target:
@@ -51,10 +53,11 @@ def named_target(name: str, database: PriceDatabase) -> Target:
         count = sum(device == key for device, _ in prices)
         if text is not None:
             origin = f"{count} prices in the database and the calibration of {key}"
-            return Target(key, key.partition(" | ")[0], Calibration.from_json(text), origin)
+            link = Link() if published is None else published.link
+            return Target(key, key.partition(" | ")[0], Calibration.from_json(text), origin, link)
         if published is not None:
             origin = f"{count} prices in the database and published figures of {published.name}"
-            return Target(key, "cuda", published.calibration(), origin)
+            return Target(key, "cuda", published.calibration(), origin, published.link)
         raise OptionsError(
             f"device: the database has prices of {key} but no calibration; run `saturax calibrate` "
             "there, export and import again"
@@ -65,4 +68,4 @@ def named_target(name: str, database: PriceDatabase) -> Target:
             f"prices were imported (saturax cache import --foreign keep), got {name!r}"
         )
     origin = f"published figures of {published.name}: a roofline, nothing was measured"
-    return Target(published.key, "cuda", published.calibration(), origin)
+    return Target(published.key, "cuda", published.calibration(), origin, published.link)
