@@ -21,8 +21,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-from rich.console import Console
-from rich.table import Table
 
 from saturax.errors import OptionsError
 from saturax.graph.ir import Program
@@ -93,6 +91,9 @@ class Installation:
 
     def summary(self) -> str:
         """A table of the programs and what became of each, as text."""
+        from rich.console import Console
+        from rich.table import Table
+
         table = Table(title="saturax", title_justify="left")
         for heading in ("program", "operations", "outcome"):
             table.add_column(heading, overflow="fold")

@@ -153,7 +153,7 @@ def _data(value: Any, dtype: Any) -> Any:
         raise ValueError("an argument has no value")
     if jnp.issubdtype(dtype, jax.dtypes.extended):
         return np.asarray(jax.random.key_data(value))
-    return np.asarray(value).astype(dtype)
+    return np.asarray(value).astype(dtype, copy=False)
 
 
 def devices_of(lowered: jax.stages.Lowered) -> tuple[jax.Device, ...]:

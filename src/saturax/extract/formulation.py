@@ -26,16 +26,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, needed_classes
 from saturax.extract.reduce import required_sets
 from saturax.extract.required import RequiredSets
 from saturax.extract.solver import Program
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Cuts of a cycle are added for all its classes if it is short, for one of them otherwise.
 _SHORT_CYCLE = 4
@@ -108,6 +110,8 @@ class _Rows:
 
     def matrix(self, column_count: int) -> csr_array:
         """All rows (entries that meet are added)."""
+        from scipy.sparse import csr_array
+
         places = (np.concatenate(self.row), np.concatenate(self.column))
         return csr_array((np.concatenate(self.value), places), shape=(self.count, column_count))
 
@@ -213,6 +217,9 @@ def short_cycles(problem: Problem) -> list[Cycle]:
 
 def mutual_groups(problem: Problem) -> list[int]:
     """Labels of classes: linked by mutual direct need means the same group."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     pairs = np.asarray(short_cycles(problem), dtype=np.int64).reshape(-1, 2)
     shape = (problem.class_count, problem.class_count)
     graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)

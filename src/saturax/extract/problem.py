@@ -15,8 +15,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 Selection: TypeAlias = dict[int, int]
 """Class id → index of the node chosen for it."""
@@ -131,6 +129,10 @@ class Problem:
     @cached_property
     def component(self) -> tuple[int, ...]:
         """Label of the strongly connected component of every class (cycles stay inside one)."""
+        # SciPy takes 0.2 s to import: programs found in the cache do without it.
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
         source = self.arrays.node_class[self.arrays.edge_node]
         target = self.arrays.edge_child
         shape = (self.class_count, self.class_count)

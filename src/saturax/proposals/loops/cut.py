@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 # Capacities are 32-bit integers in scipy; all weights together stay below this, scaled.
 _LARGEST_TOTAL = 1 << 28
@@ -29,6 +27,9 @@ def cheapest_cut(
     be on the two sides. Of equally cheap cuts the one with most nodes on the first side is taken
     if it `prefers_first`, else the one with fewest.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
     number = {node: position for position, node in enumerate(nodes)}
     count = len(number)
     source, sink = 2 * count, 2 * count + 1

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from saturax.graph.ir import Graph
 from saturax.graph.ops import identity_value
@@ -257,6 +255,9 @@ def _link(body: Graph, index: int, f: str, cycle: frozenset[int]) -> tuple[int, 
 
 def _components(depends: Sequence[Sequence[int]]) -> dict[int, frozenset[int]]:
     """For each node in a cycle, the nodes that depend on one another with it."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     count = len(depends)
     pairs = [(i, j) for i, needed in enumerate(depends) for j in needed]
     if not pairs:
