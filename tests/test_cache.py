@@ -20,7 +20,7 @@ import pytest
 from running import assert_equal, matrix_chain, normal, run
 
 import saturax
-from saturax import Options, cache, pipeline, remember
+from saturax import Options, cache, jitted, pipeline, remember
 from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
 from saturax.cache_transfer import export_cache, import_cache
 from saturax.cost.database import Price, PriceDatabase, cache_directory
@@ -233,6 +233,26 @@ def test_second_time_nothing_is_searched(tmp_path, monkeypatch):
     assert "found in the cache" in saturax.report.text.explain(again.report)
     assert_equal(run(again.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
     json.loads(again.report.to_json())
+
+
+def test_a_module_seen_before_is_not_even_read(tmp_path, monkeypatch):
+    first, second, third = (saturax.jit(_FUNCTION, options=_options(tmp_path)) for _ in range(3))
+    expected = first(*_ARGUMENTS)
+    assert first.report.outcome == "optimized"
+    with monkeypatch.context() as patched:
+        patched.setattr(jitted, "import_module", _must_not_search)
+        assert_equal([second(*_ARGUMENTS)], [expected])
+    assert second.report.cached
+    assert second.report.outcome == "optimized"
+    assert [stage.name for stage in second.report.stages] == ["recall"]
+    assert second.report.rules == first.report.rules
+    programs = ProgramCache(tmp_path)
+    assert len(programs.modules().names()) == len(programs.names()) == 1
+    programs.clear()
+    assert programs.modules().names() == []
+    monkeypatch.setattr(jitted, "import_module", _must_not_search)
+    third(*_ARGUMENTS)
+    assert "searched" in third.report.reason
 
 
 def test_names_do_not_count_but_the_program_does(tmp_path, monkeypatch):

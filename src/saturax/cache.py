@@ -26,6 +26,7 @@ from saturax.errors import SaturaxError
 
 FORMAT = b"saturax program 1\n"
 _FOLDER, _ENDING = "programs", ".saturax"
+_MODULES, _MODULES_SHARE = "modules", 0.25
 _NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
 _DIGEST_SIZE = 32
 _DEFAULT_LIMIT_MB = 2048
@@ -139,8 +140,14 @@ class ProgramCache:
         sizes = [status.st_size for _, status in self._files()]
         return CacheInfo(str(self.folder), len(sizes), sum(sizes), self.limit_bytes)
 
+    def modules(self) -> ProgramCache:
+        """Beside the programs: what modules became, by their bytes, with a limit of its own."""
+        return ProgramCache(self.folder / _MODULES, int(_MODULES_SHARE * self.limit_bytes))
+
     def clear(self) -> int:
         """Remove all entries; return how many there were."""
+        if (self.folder / _MODULES).is_dir():
+            self.modules().clear()
         files = self._files()
         for path, _ in files:
             with suppress(OSError):

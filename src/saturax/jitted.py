@@ -15,6 +15,7 @@ import logging
 import operator
 import sys
 import threading
+import time
 import types
 import warnings
 import weakref
@@ -27,11 +28,12 @@ from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
 from saturax.jaxlib_compat import module_bytecode
 from saturax.options import Options, is_disabled, with_rules
-from saturax.pipeline import Optimized, optimize_program
-from saturax.report.model import Report
+from saturax.pipeline import optimize_program
+from saturax.remember import ModuleMemory
+from saturax.report.model import Report, StageReport
 from saturax.report.text import summary
 from saturax.run import OnProgress
-from saturax.stablehlo import emit_into, import_module, replace_contents
+from saturax.stablehlo import emit_module, import_module, replace_contents, to_bytecode
 from saturax.user_rules import UserRule
 from saturax.versions import versions
 
@@ -131,9 +133,10 @@ class Jitted:
         """Optimise what JAX has lowered, in its place; whatever happens, the original can run."""
         original = module_bytecode(module)
         try:
-            result = self._optimize(lowered, module, args, kwargs)
-            if result.report.outcome == "optimized":
-                emit_into(module, result.program)
+            report = self._recall(lowered, module, original)
+            if report is None:
+                report = self._optimize(lowered, module, original, args, kwargs)
+            if report.outcome == "optimized":
                 lowered.compile()  # JAX keeps what this makes for the calls
         except Exception as error:  # the promise: whatever happens, the original runs
             replace_contents(module, original)
@@ -143,11 +146,30 @@ class Jitted:
         except BaseException:  # Ctrl-C: the module is JAX's and must stay whole
             replace_contents(module, original)
             raise
-        self._record(result)
+        self._record(report)
+
+    def _recall(self, lowered: jax.stages.Lowered, module: Any, original: bytes) -> Report | None:
+        """Make of the module what became of the same one before, if that is known."""
+        start = time.monotonic()
+        memory = ModuleMemory.of(original, self._options, devices_of(lowered))
+        found = None if memory is None or self._options.time_limit_s == 0 else memory.find()
+        if found is None:
+            return None
+        report, bytecode = found
+        if bytecode is not None:
+            replace_contents(module, bytecode)
+        stages = [StageReport("recall", time.monotonic() - start)]
+        return dataclasses.replace(report, program=self._name, stages=stages)
 
     def _optimize(
-        self, lowered: jax.stages.Lowered, module: Any, args: Any, kwargs: dict[str, Any]
-    ) -> Optimized:
+        self,
+        lowered: jax.stages.Lowered,
+        module: Any,
+        original: bytes,
+        args: Any,
+        kwargs: dict[str, Any],
+    ) -> Report:
+        """Make the optimised program of the module, if there is a better one."""
         program = import_module(module)
         examples = examples_of(lowered, self._optimized, args, kwargs)
         result = optimize_program(
@@ -157,13 +179,20 @@ class Jitted:
             self._on_progress,
             devices=devices_of(lowered),
         )
-        named = dataclasses.replace(result.program, module_name=program.module_name)
-        return dataclasses.replace(result, program=named)
+        bytecode = None
+        if result.report.outcome == "optimized":
+            named = dataclasses.replace(result.program, module_name=program.module_name)
+            bytecode = to_bytecode(emit_module(named))
+            replace_contents(module, bytecode)
+        memory = ModuleMemory.of(original, self._options, devices_of(lowered))
+        if memory is not None and result.is_remembered:
+            memory.keep(result.report, bytecode)
+        return result.report
 
-    def _record(self, result: Optimized) -> None:
-        self.reports.append(result.report)
-        logger.info(summary(result.report))
-        for warning in result.report.warnings:
+    def _record(self, report: Report) -> None:
+        self.reports.append(report)
+        logger.info(summary(report))
+        for warning in report.warnings:
             self._warn(warning)
 
     def _decline(self, reason: str) -> None:

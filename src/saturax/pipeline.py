@@ -62,13 +62,14 @@ class Optimized:
     """The chosen program (the original, where nothing better was found) and what was done.
 
     Where inputs were frozen, `program` is the main program of `split`. `is_interrupted` if Ctrl-C
-    ended the search.
+    ended the search; `is_remembered` if the result is in the cache.
     """
 
     program: Program
     report: Report
     split: Split | None = None
     is_interrupted: bool = False
+    is_remembered: bool = False
 
     def to_stablehlo(self) -> str:
         """The program as StableHLO text, which any XLA front end takes."""
@@ -114,18 +115,20 @@ def optimize_program(
             if found is None:
                 run.older = memory.find_older()
                 result = _optimize_safely(run, program, examples)
-                if run.is_complete:
-                    _keep(run, memory)
-                return result
-    return _recalled(run, program, found, time.monotonic() - start)
+                is_kept = run.is_complete and _keep(run, memory)
+                return replace(result, is_remembered=is_kept)
+    result = _recalled(run, program, found, time.monotonic() - start)
+    return replace(result, is_remembered=True)
 
 
-def _keep(run: Run, memory: Memory) -> None:
+def _keep(run: Run, memory: Memory) -> bool:
     """Remember what was found; a result is not lost because it cannot be stored."""
     try:
         memory.keep(run.best, run.split, run.report)
     except Exception as error:  # an operation that has no portable form, say
         run.report.warnings.append(f"the result was not kept in the cache: {error}")
+        return False
+    return True
 
 
 def _recalled(run: Run, program: Program, found: Remembered, seconds: float) -> Optimized:

@@ -77,22 +77,10 @@ class Memory:
         """
         if not _is_on(options):
             return None
-        device = asdict(identify(devices[0] if devices else None))
-        device.pop("jaxlib_version")
-        device["count"] = max(1, len(devices))
-        names = [each.name for each in fields(options) if each.name not in _LOCATIONS]
-        settings = {name: str(getattr(options, name)) for name in names}
-        identity = [
-            program_fingerprint(program),
-            settings,
-            rules_version(),
-            None if frozen is None else list(frozen),
-            device,
-        ]
-        known = {name: version for name, version in versions().items() if name in _PACKAGES}
-        folder = options.cache if isinstance(options.cache, Path) else None
+        inputs = None if frozen is None else list(frozen)
+        identity = [program_fingerprint(program), inputs, *_circumstances(options, devices)]
         wait_s = max(_LEAST_WAIT_S, _WAIT_LIMITS * options.time_limit_s)
-        return cls(ProgramCache(folder), _digest(identity), _digest(known), wait_s)
+        return cls(ProgramCache(_folder(options)), _digest(identity), _known_versions(), wait_s)
 
     @property
     def name(self) -> str:
@@ -119,7 +107,7 @@ class Memory:
         document: dict[str, Any] = {
             "report": report.to_json(None),
             "optimized": program is not None,
-            "optimized_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "optimized_at": _now(),
             "constants": parts is not None and parts.constants,
         }
         if program is not None:
@@ -136,6 +124,67 @@ class Memory:
         """Wait for other processes that optimise the same program."""
         with self.cache.lock(self.name, self.wait_s):
             yield
+
+
+@dataclass(frozen=True)
+class ModuleMemory:
+    """The place of a module as JAX made it, to the byte: what it became need not be read.
+
+    A process that runs a script once more asks here first. Another script, another line in it or
+    another version only miss, and then the program is found by what it computes (`Memory`).
+    """
+
+    cache: ProgramCache
+    name: str
+
+    @classmethod
+    def of(
+        cls, bytecode: bytes, options: Options, devices: Sequence[jax.Device] = ()
+    ) -> ModuleMemory | None:
+        """The place of a module; None if it is not to be kept."""
+        if not _is_on(options):
+            return None
+        digest = hashlib.blake2b(bytecode, digest_size=16).hexdigest()
+        identity = _digest([digest, *_circumstances(options, devices)])
+        return cls(ProgramCache(_folder(options)).modules(), f"{identity}.{_known_versions()}")
+
+    def find(self) -> tuple[Report, bytes | None] | None:
+        """The report of its optimisation and the bytecode of what it became, None if itself."""
+        entry = self.cache.get(self.name)
+        if entry is None:
+            return None
+        try:
+            report = Report.from_json(entry.document["report"])
+            report.cached = entry.document["optimized_at"]
+        except Exception:  # written by a version that stored other things: as if it were not there
+            return None
+        return report, entry.blobs.get("module")
+
+    def keep(self, report: Report, bytecode: bytes | None) -> None:
+        """Remember what the module became; None for the original."""
+        document = {"report": report.to_json(None), "optimized_at": report.cached or _now()}
+        self.cache.put(self.name, Entry(document, {} if bytecode is None else {"module": bytecode}))
+
+
+def _circumstances(options: Options, devices: Sequence[jax.Device]) -> list[Any]:
+    """What decides besides the program: options, rules, and the device with cores and flags."""
+    device = asdict(identify(devices[0] if devices else None))
+    device.pop("jaxlib_version")
+    device["count"] = max(1, len(devices))
+    names = [each.name for each in fields(options) if each.name not in _LOCATIONS]
+    return [{name: str(getattr(options, name)) for name in names}, rules_version(), device]
+
+
+def _known_versions() -> str:
+    return _digest({name: text for name, text in versions().items() if name in _PACKAGES})
+
+
+def _folder(options: Options) -> Path | None:
+    return options.cache if isinstance(options.cache, Path) else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _is_on(options: Options) -> bool:

@@ -4,7 +4,7 @@
 `write` handle stored programs of any form; `widen` gives the float64 reference of a program.
 """
 
-from saturax.stablehlo.emitter import emit_into, emit_module, replace_contents
+from saturax.stablehlo.emitter import emit_module, replace_contents
 from saturax.stablehlo.files import (
     Form,
     Stored,
@@ -20,7 +20,6 @@ from saturax.stablehlo.widen import widen
 __all__ = [
     "Form",
     "Stored",
-    "emit_into",
     "emit_module",
     "import_module",
     "read",

@@ -52,12 +52,6 @@ def emit_module(program: Program) -> ir.Module:
         return module
 
 
-def emit_into(module: ir.Module, program: Program) -> None:
-    """Give a module that somebody else holds the contents of a program of the same signature."""
-    bytecode = to_bytecode(emit_module(program))
-    replace_contents(module, bytecode)
-
-
 def replace_contents(module: ir.Module, bytecode: bytes) -> None:
     """Give a module the contents of another, whose bytecode this is."""
     with module.context:
