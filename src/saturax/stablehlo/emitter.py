@@ -23,7 +23,6 @@ from saturax.stablehlo.attributes import (
     Field,
     terminator,
 )
-from saturax.stablehlo.files import to_bytecode
 from saturax.stablehlo.literals import write_literal
 from saturax.stablehlo.loops import permutation_loop
 from saturax.stablehlo.mlir_types import write_type
