@@ -16,6 +16,7 @@ from jax._src.sharding_impls import GSPMDSharding
 from jax.extend import backend as jax_backend
 from jax.extend import mlir as jax_mlir
 from jax.extend.mlir import ir
+from jax.extend.mlir.passmanager import PassManager
 from jaxlib import xla_client
 
 from saturax.errors import SaturaxError
@@ -166,6 +167,21 @@ def module_bytecode(module: ir.Module) -> bytes:
     stream = io.BytesIO()
     module.operation.write_bytecode(stream)
     return stream.getvalue()
+
+
+def located_nowhere(bytecode: bytes, module: ir.Module) -> bytes:
+    """Bytecode of a module, in whose context it is read, without lines and frames of Python.
+
+    Raises:
+        ModuleError: this jaxlib has no pass that strips them.
+    """
+    try:
+        with module.context:
+            copy = ir.Module.parse(bytecode)
+            PassManager.parse("builtin.module(strip-debuginfo)").run(copy.operation)
+            return module_bytecode(copy)
+    except (ir.MLIRError, ValueError, RuntimeError) as error:
+        raise ModuleError(f"could not strip locations: {_first_lines(error)}") from error
 
 
 def module_signature(module: ir.Module) -> Signature:

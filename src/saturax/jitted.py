@@ -26,7 +26,7 @@ import jax
 
 from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
-from saturax.jaxlib_compat import module_bytecode
+from saturax.jaxlib_compat import ModuleError, located_nowhere, module_bytecode
 from saturax.options import Options, is_disabled, with_rules
 from saturax.pipeline import optimize_program
 from saturax.remember import ModuleMemory
@@ -133,9 +133,10 @@ class Jitted:
         """Optimise what JAX has lowered, in its place; whatever happens, the original can run."""
         original = module_bytecode(module)
         try:
-            report = self._recall(lowered, module, original)
+            memory = self._memory(lowered, module, original)
+            report = self._recall(module, memory)
             if report is None:
-                report = self._optimize(lowered, module, original, args, kwargs)
+                report = self._optimize(lowered, module, memory, args, kwargs)
             if report.outcome == "optimized":
                 lowered.compile()  # JAX keeps what this makes for the calls
         except Exception as error:  # the promise: whatever happens, the original runs
@@ -148,11 +149,22 @@ class Jitted:
             raise
         self._record(report)
 
-    def _recall(self, lowered: jax.stages.Lowered, module: Any, original: bytes) -> Report | None:
+    def _memory(
+        self, lowered: jax.stages.Lowered, module: Any, original: bytes
+    ) -> ModuleMemory | None:
+        """Where the cache has what became of the module; None if it is not kept."""
+        if self._options.time_limit_s == 0:
+            return None
+        try:
+            bytecode = located_nowhere(original, module)
+        except ModuleError:  # then the program is found by what it computes
+            return None
+        return ModuleMemory.of(bytecode, self._options, devices_of(lowered))
+
+    def _recall(self, module: Any, memory: ModuleMemory | None) -> Report | None:
         """Make of the module what became of the same one before, if that is known."""
         start = time.monotonic()
-        memory = ModuleMemory.of(original, self._options, devices_of(lowered))
-        found = None if memory is None or self._options.time_limit_s == 0 else memory.find()
+        found = None if memory is None else memory.find()
         if found is None:
             return None
         report, bytecode = found
@@ -165,7 +177,7 @@ class Jitted:
         self,
         lowered: jax.stages.Lowered,
         module: Any,
-        original: bytes,
+        memory: ModuleMemory | None,
         args: Any,
         kwargs: dict[str, Any],
     ) -> Report:
@@ -184,7 +196,6 @@ class Jitted:
             named = dataclasses.replace(result.program, module_name=program.module_name)
             bytecode = to_bytecode(emit_module(named))
             replace_contents(module, bytecode)
-        memory = ModuleMemory.of(original, self._options, devices_of(lowered))
         if memory is not None and result.is_remembered:
             memory.keep(result.report, bytecode)
         return result.report

@@ -130,8 +130,8 @@ class Memory:
 class ModuleMemory:
     """The place of a module as JAX made it, to the byte: what it became need not be read.
 
-    A process that runs a script once more asks here first. Another script, another line in it or
-    another version only miss, and then the program is found by what it computes (`Memory`).
+    A process that runs a script once more asks here first. Where names have changed it misses, and
+    the program is found by what it computes (`Memory`).
     """
 
     cache: ProgramCache
