@@ -103,6 +103,24 @@ def test_measured_prices_are_used():
     assert before < 1000 < 2000 <= after < 2100
 
 
+def test_new_prices_are_those_of_a_formulation_made_anew():
+    def function(x, w):
+        y = jnp.concatenate([(x @ w).T, x.T @ w], 0)
+        return jax.nn.softmax(y[:256] @ y[256:], axis=-1).sum(0)
+
+    program = program_of(function, normal(256, 256), normal(256, 256))
+    model = PriceModel(Calibration("test"))
+    before = _formulation(program, model)
+    for index, kernel in enumerate(before.kernels.values()):
+        if index % 2:
+            model.learn(kernel, 10.0 * (1 + index))
+    again, anew = before.repriced(model), formulate(before.represented, model)
+    assert again.problem.cost_us == anew.problem.cost_us != before.problem.cost_us
+    assert {heavy.kernel.op for heavy in again.heavy.values()} >= {
+        "dot_general", "reduce", "concatenate", "transpose"
+    }  # fmt: skip
+
+
 def test_fusion_is_cheaper_than_going_through_memory():
     """One kernel for a chain of elementwise functions, however long."""
     chain = program_of(lambda x: -jnp.abs(-jnp.sign(x)) + x, normal(512, 512))

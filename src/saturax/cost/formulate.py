@@ -45,6 +45,27 @@ _DISTANT_OPERANDS = ("dot_general", "convolution")
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
+_ALONE, _INSIDE = "alone", "inside"
+
+
+@dataclass(frozen=True)
+class Heavy:
+    """A kernel whose price may be measured, as `form` says: alone, inside a fusion, or as a
+    reduction or concatenation, into which its producers fuse.
+    """
+
+    kernel: Kernel
+    form: str
+
+    def us(self, model: PriceModel) -> float:
+        """Its cost in the extraction problem."""
+        price = model.kernel_us(self.kernel)
+        if self.form == "reduce":  # it does not read its operand itself
+            own = price - model.read_us(self.kernel.operands[0])
+            return max(own, 0.5 * price, _TIE_BREAK_US)
+        if self.form == _INSIDE:
+            return max(price - model.write_us(self.kernel.type), model.inline_us(self.kernel))
+        return price if self.form == "concatenate" else price + _TIE_BREAK_US
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,8 @@ class Formulation:
     Classes 3c, 3c + 1 and 3c + 2 are e-class c in memory, inline and computed (e-classes being
     numbered densely). For node i of the problem, `enodes[i]` is the e-node it stands for, or
     `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order. `kernels` maps
-    signatures of the problem to the kernels that can be measured.
+    signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
+    to kernels whose prices may change.
     """
 
     represented: Represented
@@ -63,6 +85,14 @@ class Formulation:
     operands: tuple[tuple[int, ...], ...]
     number: dict[int, int]
     kernels: dict[Hashable, Kernel]
+    heavy: dict[int, Heavy]
+
+    def repriced(self, model: PriceModel) -> Formulation:
+        """The same choice at the prices that the model knows by now."""
+        costs = list(self.problem.cost_us)
+        for node, heavy in self.heavy.items():
+            costs[node] = heavy.us(model)
+        return replace(self, problem=self.problem.with_costs(costs))
 
     def original(self) -> Selection:
         """The original program as a selection, each value in its cheapest mode."""
@@ -94,6 +124,13 @@ class _Rows:
     enodes: list[int] = field(default_factory=list)
     signatures: list[str] = field(default_factory=list)
     kernels: dict[Hashable, Kernel] = field(default_factory=dict)
+    heavy: dict[int, Heavy] = field(default_factory=dict)
+
+    def add_heavy(
+        self, owner: int, heavy: Heavy, operands: tuple[int, ...], enode: int, model: PriceModel
+    ) -> None:
+        self.heavy[len(self.rows)] = heavy
+        self.add(owner, heavy.us(model), operands, enode, heavy.kernel.key)
 
     def add(
         self, owner: int, cost: float, operands: tuple[int, ...], enode: int, signature: str
@@ -137,7 +174,8 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
     problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
-    return Formulation(represented, problem, tuple(rows.enodes), operands, number, rows.kernels)
+    enodes = tuple(rows.enodes)
+    return Formulation(represented, problem, enodes, operands, number, rows.kernels, rows.heavy)
 
 
 def _held(egraph: EGraph, classes: Sequence[int]) -> set[int]:
@@ -237,33 +275,14 @@ def _add_heavy(
     """Add an e-node that is a kernel of its own."""
     computed, op = memory + _COMPUTED, kernel.op
     in_line = tuple(child + _INLINE for child in children)
-    if op == "reduce":  # its producers fuse into it, so it does not read them itself
-        own = model.kernel_us(kernel) - model.read_us(kernel.operands[0])
-        rows.add(
-            memory,
-            max(own, 0.5 * model.kernel_us(kernel), _TIE_BREAK_US),
-            in_line,
-            enode,
-            kernel.key,
-        )
-        return
-    if op == "concatenate":
-        rows.add(memory, model.kernel_us(kernel), in_line, enode, kernel.key)
-        return
     if op == "dynamic_update_slice":  # in place: only the window is written
-        update = kernel.operands[1]
-        rows.add(memory, model.write_us(update), children, enode, op)
-        return
-    if op == "transpose":
-        cost = model.kernel_us(kernel)
-        rows.add(
-            computed,
-            max(cost - model.write_us(kernel.type), model.inline_us(kernel)),
-            children,
-            enode,
-            kernel.key,
-        )
-    rows.add(memory, model.kernel_us(kernel) + _TIE_BREAK_US, children, enode, kernel.key)
+        rows.add(memory, model.write_us(kernel.operands[1]), children, enode, op)
+    elif op in ("reduce", "concatenate"):  # their producers fuse into them
+        rows.add_heavy(memory, Heavy(kernel, op), in_line, enode, model)
+    else:
+        if op == "transpose":
+            rows.add_heavy(computed, Heavy(kernel, _INSIDE), children, enode, model)
+        rows.add_heavy(memory, Heavy(kernel, _ALONE), children, enode, model)
 
 
 def _is_computed_inline(kernel: Kernel) -> bool:

@@ -54,11 +54,16 @@ class PriceModel:
     taken: dict[tuple[Graph, ...], int] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours)
     link: Link = field(default_factory=Link)
+    _moves: dict[tuple[int, int], float] = field(default_factory=dict, init=False, repr=False)
+    _predicted: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def move_us(self, bytes_moved: int, working_set: int = _LEAST_WORKING_SET) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
-        working_set = max(2 * bytes_moved, working_set)
-        return bytes_moved / (1e3 * self.calibration.bandwidth_at(working_set))
+        known = self._moves.get((bytes_moved, working_set))
+        if known is None:
+            bandwidth = self.calibration.bandwidth_at(max(2 * bytes_moved, working_set))
+            known = self._moves[bytes_moved, working_set] = bytes_moved / (1e3 * bandwidth)
+        return known
 
     def elementwise_us(self, function: str, dtype: str, elements: int) -> float:
         """Arithmetic of one elementwise function inside a fusion.
@@ -104,7 +109,12 @@ class PriceModel:
         measured = self.measured.get(kernel.key)
         if measured is not None:
             return measured
-        return self.predict_us(kernel) * self.neighbours.factor(kernel)
+        if kernel.op in CONTROL_FLOW:  # whose regions may be known better by now
+            return self.predict_us(kernel)
+        predicted = self._predicted.get(kernel.key)
+        if predicted is None:
+            predicted = self._predicted[kernel.key] = self.predict_us(kernel)
+        return predicted * self.neighbours.factor(kernel)
 
     def learn(self, kernel: Kernel, time_us: float) -> None:
         """A kernel was measured."""

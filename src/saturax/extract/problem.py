@@ -150,7 +150,11 @@ class Problem:
         return frozenset(c for c, k in enumerate(self.component) if size[k] > 1) | loops
 
     def with_costs(self, cost_us: Sequence[float]) -> Problem:
-        """The same problem at other prices (shares all structure)."""
+        """The same problem at other prices (shares all structure).
+
+        Members and parents are made now if they were not: every extraction needs them.
+        """
+        _ = self.members, self.parents
         other = Problem(
             self.class_count,
             self.node_class,
