@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -90,6 +91,7 @@ class Contest:
         self._arrays = self.original.put(inputs)
         self._seen: set[Graph] = {self.program.graph}
         self._works: dict[int, Work | None] = {}
+        self._footprints: WeakKeyDictionary[Executable, Footprint] = WeakKeyDictionary()
 
     def _unchecked_inputs(self) -> list[Array]:
         kind = "normal" if self.examples is None else "given"
@@ -168,11 +170,16 @@ class Contest:
         """The memory that a candidate needs."""
         parts = candidate.split
         constants = parts.bytes_after if parts is not None and parts.constants else 0
-        return measure(isolate(candidate.program), candidate.executable, constants)
+        return self._footprint(candidate.program, candidate.executable, constants)
 
     def original_footprint(self) -> Footprint:
         """The memory that the original needs."""
-        return measure(isolate(self.program), self.original)
+        return self._footprint(self.program, self.original, 0)
+
+    def _footprint(self, program: Program, executable: Executable, constants: int) -> Footprint:
+        if executable not in self._footprints:
+            self._footprints[executable] = measure(isolate(program), executable, constants)
+        return self._footprints[executable]
 
     def _admits(self, candidate: Candidate) -> bool:
         """Note the memory that a candidate needs; whether that is within the limit."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saturax.cost.database import Price
 from saturax.cost.formulate import Extracted
 from saturax.cost.measure import measure_modules
-from saturax.cost.program import ClusterKernel, predict_us, program_us, unmeasured
+from saturax.cost.program import ClusterKernel, kernels_of_program, predict_us
 from saturax.footprint import predict
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node, Program
@@ -53,8 +53,9 @@ class Ranking:
         """
         if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
             return list(range(len(programs)))
-        self._complete(programs)
-        times = [program_us(graph, self.pricing.model, self.measured) for graph in programs]
+        kernels = [kernels_of_program(graph) for graph in programs]
+        price_us = self._prices({kernel.key: kernel for some in kernels for kernel in some})
+        times = [sum(price_us[kernel.key] for kernel in some) for some in kernels]
         first = [self._memory_key(graph) for graph in programs]
         return sorted(range(len(programs)), key=lambda number: (first[number], times[number]))
 
@@ -68,23 +69,23 @@ class Ranking:
             return float(needed)
         return max(0.0, needed - (options.memory_limit_bytes or 0))
 
-    def _complete(self, programs: Sequence[Graph]) -> None:
-        """Look up or measure the kernels, those first that matter most."""
+    def _prices(self, kernels: Mapping[str, ClusterKernel]) -> dict[str, float]:
+        """Microseconds of kernels by key: looked up or measured, those first that matter most."""
         pricing, model = self.pricing, self.pricing.model
-        missing = unmeasured(programs, model, self.measured)
-        known = pricing.database.get_many(pricing.device.key, [k.key for k in missing])
+        missing = [key for key in kernels if key not in self.measured]
+        known = pricing.database.get_many(pricing.device.key, missing)
         self.measured |= {key: price.time_us for key, price in known.items()}
         longest_us = 1e6 * _LONGEST_KERNEL_SHARE * pricing.run.options.time_limit_s
+        predicted_us = {key: predict_us(kernels[key], model) for key in missing if key not in known}
         wanted = [
-            kernel
-            for kernel in missing
-            if kernel.key not in known
-            and kernel.is_measurable
-            and predict_us(kernel, model) <= longest_us
+            kernels[key]
+            for key in sorted(predicted_us, key=lambda key: -predicted_us[key])
+            if kernels[key].is_measurable and predicted_us[key] <= longest_us
         ]
         left_s = min(pricing.run.share_s(_SHARE), pricing.run.remaining_s)
         if wanted and left_s > 0:
             self._measure(wanted, left_s)
+        return predicted_us | {key: self.measured[key] for key in kernels if key in self.measured}
 
     def _measure(self, kernels: Sequence[ClusterKernel], limit_s: float) -> None:
         pricing = self.pricing
@@ -102,4 +103,6 @@ class Ranking:
         }
         pricing.database.put_many(pricing.device.key, found)
         self.measured |= {key: price.time_us for key, price in found.items()}
-        pricing.spent_s += time.monotonic() - started
+        seconds = time.monotonic() - started
+        pricing.spent_s += seconds
+        pricing.run.count_running(seconds)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,16 @@ class Calibration:
 
     def bandwidth_at(self, working_set_bytes: float) -> float:
         """GB/s for a working set, interpolated between the measured sizes on a log scale."""
-        sizes, rates = zip(*self.bandwidth_gb_s, strict=True)
-        return float(np.interp(np.log2(max(working_set_bytes, 1.0)), np.log2(sizes), rates))
+        known = self._bandwidth_at
+        if working_set_bytes not in known:  # every value of every e-graph asks: few sizes, often
+            sizes, rates = zip(*self.bandwidth_gb_s, strict=True)
+            place = np.log2(max(working_set_bytes, 1.0))
+            known[working_set_bytes] = float(np.interp(place, np.log2(sizes), rates))
+        return known[working_set_bytes]
+
+    @cached_property
+    def _bandwidth_at(self) -> dict[float, float]:
+        return {}
 
     def rate(self, function: str, dtype: str) -> float:
         """Elements per µs of a StableHLO elementwise function, or of the nearest one known."""
