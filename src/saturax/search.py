@@ -93,11 +93,15 @@ def search(
     rounds: list[tuple[Extracted, float]] = []
     applied: Counter[str] = Counter()
     usual: frozenset[Hashable] = frozenset()
+    folding = [rule for rule in rules if rule.name.startswith("fold_")]
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
             represented = represent(graph, equalities, frozen, numerics_of(run.options))
             limits = _limits(run, graph)
+            # Many rules look at constants, and few iterations are left once those are computed.
+            chain = replace(limits, iteration_limit=len(graph.nodes))
+            saturate(represented.egraph, folding, chain)
             saturation = saturate(represented.egraph, rules, limits)
             notes |= {
                 "nodes": saturation.nodes,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.egraph import Limits, saturate
 from saturax.graph.build import GraphBuilder, building
-from saturax.graph.literal import splat
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     ConvDimensions,
     DotDimensions,
@@ -331,6 +333,7 @@ PLAIN = Window((1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1), (False, False))
 SAME = PLAIN._replace(padding=((1, 1), (1, 1)))
 NHWC, NCHW = channels_last(2), channels_first(2)
 IMAGE, KERNEL = tensor(2, 8, 8, 6), tensor(3, 3, 6, 5)
+BINOMIAL = np.array([1, 2, 1], "f4") / 4
 
 
 def conv(x: Any, k: Any, w: Window = SAME, d: ConvDimensions = NHWC, groups: int = 1) -> Any:
@@ -371,6 +374,21 @@ def test_depthwise_convolution_is_a_sum_of_products() -> None:
         return add(term(0), term(1))
 
     assert proves(lambda x, k: conv(x, k, PLAIN, groups=6), goal, IMAGE, tensor(2, 1, 1, 6))
+
+
+def test_kernel_of_rank_one_is_two_thin_ones() -> None:
+    def goal(x: Any) -> Any:
+        # The first has the taps of the largest column, the second their ratios to the largest.
+        down = conv(x, constant(Literal(BINOMIAL[:, None, None, None] / 2)), PLAIN)
+        return conv(down, constant(Literal(BINOMIAL[None, :, None, None] * 2)), PLAIN)
+
+    def blurred(x: Any, taps: Any) -> Any:
+        return conv(x, constant(Literal(taps[:, :, None, None])), PLAIN)
+
+    image, square = tensor(1, 8, 8, 1), np.outer(BINOMIAL, BINOMIAL)
+    assert proves(lambda x: blurred(x, square), goal, image, only=("convolution_separable",))
+    dented = square + np.float32(1e-3) * np.eye(3, dtype="f4")
+    assert not proves(lambda x: blurred(x, dented), goal, image)
 
 
 def test_folded_batch_norm() -> None:
