@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 import threading
 import warnings
 
@@ -14,7 +16,7 @@ import pytest
 from running import QUICK, assert_equal, matrix_chain, normal
 
 import saturax
-from saturax import Options, SaturaxWarning, jitted
+from saturax import Options, SaturaxWarning, contest, jitted
 from saturax.jax_internals import hook_compilation
 from saturax.jitted import Jitted
 
@@ -294,3 +296,51 @@ def test_a_call_compiles_the_optimised_program_once():
     modules = [text for text in compiled if "stablehlo.dot_general" in text]
     assert len(modules) == 1
     assert "-> tensor<256x256xf32>" not in modules[0]  # the product of the two matrices
+
+
+@_jit
+def _doubled(x):
+    """Twice x."""
+    return 2 * x
+
+
+def _tripled(x):
+    return 3 * x
+
+
+def test_pickled_by_name_or_as_what_it_was_made_of():
+    assert pickle.loads(pickle.dumps(_doubled)) is _doubled
+    fast = _jit(_tripled, donate_argnums=(0,))
+    again = pickle.loads(pickle.dumps(fast))
+    assert again is not fast
+    assert again._options == _SHORT
+    assert again.lower(jnp.ones(3)).args_info[0][0].donated
+    assert float(again(jnp.ones(()))) == 3
+    with pytest.raises(pickle.PicklingError, match="define the function at the top level"):
+        pickle.dumps(_jit(lambda x: x))
+
+
+def test_copies_are_the_function_itself():
+    assert copy.copy(_doubled) is copy.deepcopy(_doubled) is _doubled
+    assert (_doubled.__name__, _doubled.__doc__) == ("_doubled", "Twice x.")
+
+
+def test_compiler_options_reach_the_race_and_the_cache(tmp_path, monkeypatch):
+    seen, compile_module = [], contest.compile_module
+
+    def compiled(module, **keywords):
+        seen.append(keywords["options"])
+        return compile_module(module, **keywords)
+
+    monkeypatch.setattr(contest, "compile_module", compiled)
+    flags = {"xla_cpu_enable_fast_min_max": True}
+    options = Options(time_limit_s=1.0, cache=tmp_path)
+    x = normal(64, 64)
+    with_flags = saturax.jit(jnp.matmul, options=options, compiler_options=flags)
+    with_flags(x, x)
+    assert seen
+    assert all(each == flags for each in seen)
+    seen.clear()
+    saturax.jit(jnp.matmul, options=options)(x, x)
+    assert seen  # not found in the cache, where flags are part of the key
+    assert not any(seen)

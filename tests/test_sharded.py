@@ -148,6 +148,16 @@ def test_sharded_programs_keep_results_and_shardings(body):
 def test_one_function_on_one_device_and_on_a_mesh():
     _run_on_mesh(
         """
+        from saturax import pipeline
+        from saturax.jaxlib_compat import default_device
+
+        calibrated, where = pipeline._calibrated, []
+
+        def calibrate(run, database):
+            where.append(default_device().id)
+            return calibrated(run, database)
+
+        pipeline._calibrated = calibrate
         fast = saturax.jit(f, options=options)
         same(fast(host, host, v), jax.jit(f)(host, host, v))
         same(fast(x, x, v), jax.jit(f)(x, x, v))
@@ -157,6 +167,7 @@ def test_one_function_on_one_device_and_on_a_mesh():
         assert [report.measured_on for report in fast.reports] == [
             "one device", "8 devices", "one device"
         ]
+        assert where == [0, 0, 3]  # where it runs, each time
         """
     )
 

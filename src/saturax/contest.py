@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
@@ -49,7 +50,8 @@ class Candidate:
 class Contest:
     """The original program, inputs to judge others by, and the candidates entered so far.
 
-    Programs run on `devices` (none: the default device), without their effects (`isolate`).
+    Programs run on `devices` (none: the default device), without their effects (`isolate`),
+    compiled with `compiler_options`.
     `on_compiled` is told how long XLA compiled: the time limit does not include it; `on_ran` how
     long programs ran, to check or to time them.
     Candidates that need more memory than `memory_limit_bytes` do not take part.
@@ -65,6 +67,7 @@ class Contest:
     devices: tuple[jax.Device, ...] = ()
     on_ran: Callable[[float], None] = lambda seconds: None
     sampling_limit_s: float = math.inf
+    compiler_options: Mapping[str, Any] = field(default_factory=dict)
     memory_limit_bytes: int | None = None
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -103,7 +106,7 @@ class Contest:
 
     def _compile_module(self, module: ModuleSource, devices: Sequence[jax.Device]) -> Executable:
         start = time.monotonic()
-        executable = compile_module(module, devices=devices)
+        executable = compile_module(module, devices=devices, options=self.compiler_options)
         self.on_compiled(time.monotonic() - start)
         return executable
 

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import logging
 import operator
+import pickle
 import sys
 import threading
 import time
@@ -64,6 +65,8 @@ class Jitted:
         functools.update_wrapper(self, function)
         self.reports: list[Report] = []
         self._options = options
+        self._jit_options = jit_options
+        self._compiler_options: dict[str, Any] = jit_options.get("compiler_options") or {}
         self._on_progress = on_progress
         # jax's own stubs lack methods of what jax.jit returns, hence Any.
         self.plain: Any = jax.jit(function, **jit_options)
@@ -86,6 +89,34 @@ class Jitted:
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         """As a decorated method: bound to its object, like any function."""
         return self if instance is None else types.MethodType(self, instance)
+
+    def __copy__(self) -> Jitted:
+        """Itself, as functions are their own copies."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Jitted:
+        """Itself, as functions are their own copies."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """By name, as functions are pickled, or else as what it was made of.
+
+        Programs stay behind: the process that loads it finds them in the cache.
+
+        Raises:
+            PicklingError: the function cannot be pickled.
+        """
+        if _is_found_by_name(self):
+            return self.__qualname__  # type: ignore[attr-defined]  # of the function
+        made_of = self._function, self._options, self._jit_options
+        try:
+            pickle.dumps(made_of)
+        except Exception as error:
+            raise pickle.PicklingError(
+                f"cannot pickle {self!r}: {error}; define the function at the top level of a "
+                "module, or send the function itself and call saturax.jit where it arrives"
+            ) from error
+        return _rejitted, made_of
 
     def __repr__(self) -> str:
         return f"<saturax.jit of {self._function!r}>"
@@ -159,7 +190,8 @@ class Jitted:
             bytecode = located_nowhere(original, module)
         except ModuleError:  # then the program is found by what it computes
             return None
-        return ModuleMemory.of(bytecode, self._options, devices_of(lowered))
+        devices = devices_of(lowered)
+        return ModuleMemory.of(bytecode, self._options, devices, self._compiler_options)
 
     def _recall(self, module: Any, memory: ModuleMemory | None) -> Report | None:
         """Make of the module what became of the same one before, if that is known."""
@@ -190,6 +222,7 @@ class Jitted:
             examples,
             self._on_progress,
             devices=devices_of(lowered),
+            compiler_options=self._compiler_options,
         )
         bytecode = None
         if result.report.outcome == "optimized":
@@ -217,6 +250,25 @@ class Jitted:
         warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=_depth_of_caller())
 
 
+def _is_found_by_name(jitted: Jitted) -> bool:
+    """Whether its function's name leads to it, as when it was decorated."""
+    found: Any = sys.modules.get(getattr(jitted, "__module__", ""))
+    for name in getattr(jitted, "__qualname__", "<locals>").split("."):
+        found = getattr(found, name, None)
+    return found is jitted
+
+
+def _rejitted(
+    function: Callable[..., Any], options: Options, jit_options: dict[str, Any]
+) -> Jitted:
+    """What was pickled, without the programs and the display of progress."""
+    return Jitted(function, options, jit_options, _show_nothing)
+
+
+def _show_nothing(stage: str, detail: str) -> None:
+    """Show no progress."""
+
+
 def _lower(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function.lower(*args, **kwargs)
 
@@ -241,7 +293,7 @@ def jit(
     *,
     options: Options | None = None,
     rules: Sequence[UserRule] = (),
-    on_progress: OnProgress = lambda stage, detail: None,
+    on_progress: OnProgress = _show_nothing,
     **jit_options: Any,
 ) -> Any:
     """Compile a function as `jax.jit` does, after optimising it for this device.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -83,20 +83,40 @@ def optimize_program(
     on_progress: OnProgress = lambda stage, detail: None,
     frozen: Sequence[int] | None = None,
     devices: Sequence[jax.Device] = (),
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
     `examples` are inputs that the program will really see; without them inputs are drawn. `frozen`
     are the numbers of inputs whose values are fixed: what depends on them alone (and on constants)
     is computed beforehand. `devices` are those that it is partitioned for, or the one that it runs
-    on; by default the first ones of the default backend. Never raises for what a stage could not
-    do: the report then says why the original was kept.
+    on; by default the first ones of the default backend. It will be compiled with the
+    `compiler_options`, as are its candidates. Never raises for what a stage could not do: the
+    report then says why the original was kept.
     """
+    is_here = bool(devices) and devices[0].process_index == jax.process_index()
+    where = jax.default_device(devices[0]) if is_here else nullcontext()
+    with where:  # single operations are measured on the default device
+        settings = dict(compiler_options or {})
+        return _optimized(program, options, examples, on_progress, frozen, devices, settings)
+
+
+def _optimized(
+    program: Program,
+    options: Options | None,
+    examples: Sequence[Array] | None,
+    on_progress: OnProgress,
+    frozen: Sequence[int] | None,
+    devices: Sequence[jax.Device],
+    compiler_options: dict[str, Any],
+) -> Optimized:
+    """`optimize_program`, where the default device is the first of `devices`."""
     options = Options() if options is None else options
     report = Report(
         program.module_name or program.name, versions=versions(), options=_plain_options(options)
     )
     run = Run(options, report, on_progress, devices=tuple(devices) or _devices(program))
+    run.compiler_options = compiler_options
     if frozen is not None:
         run.frozen = tuple(frozen)
         run.split = split(program, run.frozen)
@@ -106,7 +126,7 @@ def optimize_program(
         report.reason = reason
         return _result(run, program)
     start = time.monotonic()
-    memory = Memory.of(program, options, run.frozen, run.devices)
+    memory = Memory.of(program, options, run.frozen, run.devices, compiler_options)
     if memory is None:
         return _optimize_safely(run, program, examples)
     if (found := memory.find()) is None:
@@ -351,7 +371,13 @@ def _assembled(
         frozen: Sequence[int] | None,
     ) -> Optimized:
         result = optimize_program(
-            segment, options, examples, run.on_progress, frozen, devices=run.devices
+            segment,
+            options,
+            examples,
+            run.on_progress,
+            frozen,
+            devices=run.devices,
+            compiler_options=run.compiler_options,
         )
         run.count_running(result.report.xla_seconds)
         run.is_interrupted |= result.is_interrupted

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -71,14 +71,16 @@ class Memory:
         options: Options,
         frozen: Sequence[int] | None,
         devices: Sequence[jax.Device] = (),
+        compiler_options: Mapping[str, Any] | None = None,
     ) -> Memory | None:
-        """The place of a program under these options, on `devices` (none: the default one); None if
-        it is not to be kept.
+        """The place of a program under these options, on `devices` (none: the default one),
+        compiled with `compiler_options`; None if it is not to be kept.
         """
         if not _is_on(options):
             return None
         inputs = None if frozen is None else list(frozen)
-        identity = [program_fingerprint(program), inputs, *_circumstances(options, devices)]
+        circumstances = _circumstances(options, devices, compiler_options)
+        identity = [program_fingerprint(program), inputs, *circumstances]
         wait_s = max(_LEAST_WAIT_S, _WAIT_LIMITS * options.time_limit_s)
         return cls(ProgramCache(_folder(options)), _digest(identity), _known_versions(), wait_s)
 
@@ -139,13 +141,17 @@ class ModuleMemory:
 
     @classmethod
     def of(
-        cls, bytecode: bytes, options: Options, devices: Sequence[jax.Device] = ()
+        cls,
+        bytecode: bytes,
+        options: Options,
+        devices: Sequence[jax.Device] = (),
+        compiler_options: Mapping[str, Any] | None = None,
     ) -> ModuleMemory | None:
         """The place of a module; None if it is not to be kept."""
         if not _is_on(options):
             return None
         digest = hashlib.blake2b(bytecode, digest_size=16).hexdigest()
-        identity = _digest([digest, *_circumstances(options, devices)])
+        identity = _digest([digest, *_circumstances(options, devices, compiler_options)])
         return cls(ProgramCache(_folder(options)).modules(), f"{identity}.{_known_versions()}")
 
     def find(self) -> tuple[Report, bytes | None] | None:
@@ -166,13 +172,18 @@ class ModuleMemory:
         self.cache.put(self.name, Entry(document, {} if bytecode is None else {"module": bytecode}))
 
 
-def _circumstances(options: Options, devices: Sequence[jax.Device]) -> list[Any]:
+def _circumstances(
+    options: Options,
+    devices: Sequence[jax.Device],
+    compiler_options: Mapping[str, Any] | None,
+) -> list[Any]:
     """What decides besides the program: options, rules, and the device with cores and flags."""
     device = asdict(identify(devices[0] if devices else None))
     device.pop("jaxlib_version")
     device["count"] = max(1, len(devices))
     names = [each.name for each in fields(options) if each.name not in _LOCATIONS]
-    return [{name: str(getattr(options, name)) for name in names}, rules_version(), device]
+    flags = sorted((name, str(value)) for name, value in (compiler_options or {}).items())
+    return [{name: str(getattr(options, name)) for name in names}, flags, rules_version(), device]
 
 
 def _known_versions() -> str:

@@ -30,7 +30,8 @@ _COMPILATION_ALLOWANCE = 0.5
 class Run:
     """State of one optimisation: its clock, its report and its prices.
 
-    Programs run on `devices`; none means the default device.
+    Programs run on `devices`; none means the default device. XLA compiles them with
+    `compiler_options`.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
     found with other versions; `is_complete` once all stages have run, `is_interrupted` once the
     user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs.
@@ -42,6 +43,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
+    compiler_options: dict[str, Any] = field(default_factory=dict)
     xla_s: float = 0.0
     best: Program | None = None
     frozen: tuple[int, ...] | None = None

@@ -186,6 +186,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "seed": options.seed,
         "on_compiled": run.exclude_compilation,
         "devices": run.devices,
+        "compiler_options": run.compiler_options,
         "on_ran": run.count_running,
         "sampling_limit_s": _SAMPLING_SHARE * options.time_limit_s,
         "memory_limit_bytes": options.memory_limit_bytes,
