@@ -74,6 +74,10 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         lambda x, y: jnp.einsum("bi,bj->bij", x, y) + 1,
         ((8, 64), (8, 32)),
     ),
+    "one window scattered": (
+        lambda x, y: jnp.exp(x @ x.T).at[2:34, 2:34].add(jnp.tanh(y)),
+        (D, (32, 32)),
+    ),
     "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
 }
 

@@ -11,6 +11,7 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
   all of it as one.
 * Other reductions are loops like elementwise operations, expensive ones; those over more than 32
   elements in a dimension go in steps, the first of which takes nothing in.
+* A scattering of one window is a slice and an update, which take in what is before them.
 * A transposed operand of a product is read in place, zeros around that of a convolution are not
   written. A product without contraction is elementwise. A concatenation is a copy by itself.
 """
@@ -108,6 +109,7 @@ class _Fusion:
         if in_library:
             return
         is_loop = self.is_loop[index] or (node.op == "reduce" and not self.in_library[index])
+        is_loop &= node.op != "scatter"  # takes in, and is not taken
         fuses = is_loop and all(self._loop_takes(index, user) for user in users)
         is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
         self.is_root[index] = is_output or not fuses or is_repeated
@@ -127,6 +129,8 @@ class _Fusion:
     def _enlarges(self, index: int, user: int) -> bool:
         """Whether a user reads an element for several of its own."""
         own, other = self.nodes[index].type, self.nodes[user].type
+        if self.nodes[user].op == "scatter":  # in the window, and in the result
+            return self.nodes[user].operands[0] == index
         return (
             self.nodes[user].op == "broadcast_in_dim"
             and isinstance(own, TensorType)
@@ -258,6 +262,11 @@ def is_zero(nodes: Sequence[Node], index: int) -> bool:
 
 def is_loop(graph: Graph, node: Node) -> bool:
     """Whether an operation computes or moves element by element."""
+    if node.op == "scatter":  # one window at one index is an update, which fuses like a slice
+        indices: Any = graph.nodes[node.operands[1]].type
+        vector: Any = node.attributes[1]
+        vectors = [n for d, n in enumerate(indices.shape) if d != vector.index_vector_dim]
+        return all(n == 1 for n in vectors)
     if node.op == "dot_general":
         operand: Any = graph.nodes[node.operands[0]].type
         dimensions: Any = node.attributes[0]
