@@ -35,7 +35,7 @@ from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.represent import Represented, represent
 from saturax.run import Run
-from saturax.search import _priced as price
+from saturax.search import price
 from saturax.stablehlo import import_module
 
 from .models import workloads

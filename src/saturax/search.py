@@ -108,7 +108,7 @@ def search(
                 "classes": saturation.classes,
                 "stopped by": saturation.stop_reason.value,
             }
-        formulation, original, best = _priced(run, represented, pricing)
+        formulation, original, best = price(run, represented, pricing)
         # Alone: in an e-graph its values may be one with cheaper ones, as in exp(log x) = x.
         before = pricing.predict_us(graph, frozen)
         after = dag_cost(formulation.problem, best)
@@ -179,8 +179,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             is_last = again == 1
             again -= 1
             if not is_last and pricing.complete(kernels):
-                represented = found.formulation.represented
-                found = replace(found, formulation=formulate(represented, pricing.model))
+                found = replace(found, formulation=found.formulation.repriced(pricing.model))
             elif extraction.stop_reason == "time limit":
                 again = min(again, 1)
             else:
@@ -226,7 +225,7 @@ def _limits(run: Run, graph: Graph) -> Limits:
     )
 
 
-def _priced(
+def price(
     run: Run, represented: Represented, pricing: Pricing
 ) -> tuple[Formulation, Selection, Selection]:
     """Price an e-graph lazily and extract: only what a cheapest program would run is measured.
@@ -242,14 +241,14 @@ def _priced(
         # What a loop costs is predicted badly, and there are few of them: all are measured.
         loops = [kernel for kernel in formulation.kernels.values() if kernel.op == WHILE]
         if pricing.complete(loops) or pricing.counts["known"]:
-            formulation = formulate(represented, pricing.model)
+            formulation = formulation.repriced(pricing.model)
         first, initial = formulation, formulation.original()
         thoroughly = False
         for _ in range(_PRICING_ROUNDS):
             best = _extract_quickly(run, formulation, thoroughly)
             is_new = pricing.complete(formulation.used_kernels([initial, best]))
             if is_new:
-                formulation = formulate(represented, pricing.model)
+                formulation = formulation.repriced(pricing.model)
             elif thoroughly or run.is_late:
                 break
             thoroughly = not is_new and not run.is_late
