@@ -23,8 +23,8 @@ OWN = (
     "share_terms",
 )
 # Nodes added for a node of the program, and seconds for a thousand nodes (on a loaded machine).
-# Seconds guard against growth that is not polynomial, far above what is measured (0.3 to 2.5).
-FACTOR, SECONDS = 4, 10.0
+# Seconds guard against growth that is not polynomial, above what is measured (0.02 to 1.8).
+FACTOR, SECONDS = 4, 5.0
 x, w = normal(4, 4), normal(4, 4, seed=1)
 
 

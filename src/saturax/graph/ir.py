@@ -141,5 +141,5 @@ def freeze(value: Any) -> Any:
     """Turn nested lists into tuples (named tuples stay so), so that it can be an attribute."""
     if not isinstance(value, list | tuple):
         return value
-    items = map(freeze, value)
+    items = [freeze(item) if isinstance(item, list | tuple) else item for item in value]
     return type(value)(*items) if hasattr(value, "_fields") else tuple(items)

@@ -135,6 +135,9 @@ def _steps(
     """The pairwise products that a path stands for."""
     labels = dict(enumerate(factors))
     open_tensors = list(tensors)
+    # How many open tensors have a label, and one more if the result has it.
+    uses = Counter(label for number in tensors for label in set(labels[number]))
+    uses.update(set(network.output))
     steps: list[Step] = []
     for positions in path:
         chosen = [open_tensors[position] for position in positions]
@@ -142,13 +145,15 @@ def _steps(
             del open_tensors[position]
         if len(chosen) == 2:
             left, right = chosen
-            needed = set(network.output).union(*(labels[number] for number in open_tensors))
-            kept = [x for x in dict.fromkeys(labels[left] + labels[right]) if x in needed]
-            result = natural_result(labels[left], labels[right], tuple(kept))
-            result = tuple(label for label in result if label in needed)
+            for number in chosen:
+                uses.subtract(set(labels[number]))
+            kept = [x for x in dict.fromkeys(labels[left] + labels[right]) if uses[x]]
+            natural: Sequence[Any] = natural_result(labels[left], labels[right], tuple(kept))
+            result: Labels = tuple(label for label in natural if uses[label])
+            uses.update(set(result))
             chosen = [len(factors) + len(steps)]
-            labels[chosen[0]] = result  # type: ignore[assignment]
-            steps.append(Step(left, right, result))  # type: ignore[arg-type]
+            labels[chosen[0]] = result
+            steps.append(Step(left, right, result))
         open_tensors += chosen
     return tuple(steps)
 

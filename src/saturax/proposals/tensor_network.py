@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -34,6 +35,7 @@ Axis = tuple[int, ...]
 MOST_FACTORS = 32
 _DEEPEST = 200
 MOVEMENT = ("transpose", "reshape", "broadcast_in_dim")
+_CONTRACTIVE = ("dot_general", "reduce", "binary")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Factor:
     node: int
     axes: tuple[Axis, ...]
 
-    @property
+    @cached_property
     def labels(self) -> tuple[int, ...]:
         """All labels, in row-major order; one that occurs twice selects a diagonal."""
         return tuple(label for axis in self.axes for label in axis)
@@ -102,9 +104,12 @@ def is_contractive(graph: Graph, node: Any) -> bool:
     dtype = node.type.dtype
     if not (is_float(dtype) or is_complex(dtype) or is_integer(dtype)):
         return False
-    operands = [graph.nodes[operand].type for operand in node.operands]
-    if any(not isinstance(t, TensorType) or t.dtype != dtype or not t.size for t in operands):
+    if node.op not in _CONTRACTIVE:
         return False
+    for operand in node.operands:
+        type = graph.nodes[operand].type
+        if not isinstance(type, TensorType) or type.dtype != dtype or not type.size:
+            return False
     if node.op == "dot_general":
         precision = Precision(*node.attributes[1])
         return not precision.algorithm and len(set(precision.operands)) <= 1
