@@ -200,3 +200,12 @@ def test_integers_of_any_width_are_exact(dtype):
     assert compare(values, values, values) == (0, 0, 0)
     assert compare(values[::-1], values, values)[1] == 0
     assert compare(np.roll(values, 1), values, values)[1] == 0.5
+
+
+def test_allowed_is_twice_the_error_of_the_original_and_32_roundings():
+    reference = np.ones(4)
+    original = np.float32([1, 1, 1, 1.001])
+    error = float(original[3]) - 1.0
+    found = compare(original, original, reference)
+    rounding = float(np.finfo(np.float32).eps)
+    assert found == pytest.approx((error, error, 2 * error + 32 * rounding))
