@@ -165,4 +165,30 @@ ROWS = (
         False,
         "finite",
     ),
+    Identity(
+        "complex_rebuilt_by_polar_form",
+        lambda z: lax.complex(z.real, -z.imag),
+        lambda z: jnp.conj(z),
+        (COMPLEX,),
+    ),
+    Identity(
+        "product_with_imaginary_unit",
+        lambda z: (1j * z).real,
+        lambda z: -z.imag,
+        (COMPLEX,),
+        numerics="finite",
+    ),
+    Identity(
+        "narrowed_and_widened_sum",
+        lambda x: (x.astype(jnp.float32) + 0.0).astype(jnp.float32),
+        lambda x: x,
+        (X,),
+    ),
+    Identity(
+        "halved_and_doubled",
+        lambda x, y: 2.0 * ((x + y) / 2.0) - y,
+        lambda x, y: x,
+        (X, Y),
+        numerics="finite",
+    ),
 )

@@ -136,4 +136,14 @@ ROWS = (
         lambda x: x,
         (X,),
     ),
+    Identity("last_row_by_gather", lambda x: x[jnp.array([N - 1])], lambda x: x[N - 1 :], (X,)),
+    Identity(
+        "moving_sum_of_two",
+        lambda v: jnp.convolve(v, jnp.ones(2), "valid"),
+        lambda v: v[1:] + v[:-1],
+        (V,),
+    ),
+    Identity(
+        "take_then_take_elementwise", lambda x: jnp.exp(x)[:8], lambda x: jnp.exp(x[:8]), (X,)
+    ),
 )

@@ -66,4 +66,7 @@ ROWS = (
         "comparison_of_sum", lambda x, y, z: (x + z) == (y + z), lambda x, y, z: x == y, (X, Y, X)
     ),
     Identity("strict_by_increment", lambda x: (x < 5) | (x == 5), lambda x: x <= 5, (X,)),
+    Identity("negation_by_complement", lambda x: ~x + 1, lambda x: -x, (X,)),
+    Identity("swap_by_exclusive_or", lambda x, y: (x ^ y) ^ x, lambda x, y: y, (X, Y)),
+    Identity("even_test", lambda x: (x & 1) == 0, lambda x: ~(x & 1) & 1 == 1, (X,)),
 )

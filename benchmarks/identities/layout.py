@@ -147,4 +147,41 @@ ROWS = (
         lambda x: jnp.roll(x, 30, 1),
         (X,),
     ),
+    Identity(
+        "heads_swapped_twice",
+        lambda x: (
+            x.reshape(16, 16, 4, 64)
+            .transpose(0, 2, 1, 3)
+            .transpose(0, 2, 1, 3)
+            .reshape(16, 16, 256)
+        ),
+        lambda x: x,
+        (normal(16, 16, N),),
+    ),
+    Identity(
+        "even_and_odd_rotated",
+        lambda x: jnp.stack([x[..., ::2], x[..., 1::2]], -1).reshape(N, N),
+        lambda x: x,
+        (X,),
+    ),
+    Identity(
+        "half_rotated_twice",
+        lambda x: jnp.concatenate(
+            [
+                -jnp.concatenate([-x[:, 128:], x[:, :128]], 1)[:, 128:],
+                jnp.concatenate([-x[:, 128:], x[:, :128]], 1)[:, :128],
+            ],
+            1,
+        ),
+        lambda x: -x,
+        (X,),
+    ),
+    Identity(
+        "patches_and_back",
+        lambda x: (
+            x.reshape(16, 16, 16, 16).transpose(0, 2, 1, 3).transpose(0, 2, 1, 3).reshape(N, N)
+        ),
+        lambda x: x,
+        (X,),
+    ),
 )

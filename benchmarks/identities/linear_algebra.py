@@ -142,4 +142,30 @@ ROWS = (
         (A, V),
         numerics="finite",
     ),
+    Identity(
+        "determinant_of_scaled_identity",
+        lambda d: jnp.linalg.slogdet(jnp.diag(d))[1],
+        lambda d: jnp.sum(jnp.log(jnp.abs(d))),
+        (normal(32),),
+    ),
+    Identity(
+        "solution_of_vector_product",
+        lambda a, b: jnp.linalg.solve(a, a @ b),
+        lambda a, b: b,
+        (A, B),
+        numerics="finite",
+    ),
+    Identity(
+        "quadratic_form_of_solution",
+        lambda a, x: x @ jnp.linalg.solve(a, a @ x),
+        lambda a, x: x @ x,
+        (A, V),
+        numerics="finite",
+    ),
+    Identity(
+        "two_inverses_of_product",
+        lambda a, b, v: jnp.linalg.inv(a) @ (jnp.linalg.inv(b) @ v),
+        lambda a, b, v: jnp.linalg.solve(a, jnp.linalg.solve(b, v)),
+        (A, A, V),
+    ),
 )

@@ -285,4 +285,52 @@ ROWS = (
         numerics="finite",
         note="a root of a negative number would be NaN in the given form only",
     ),
+    Identity(
+        "pooling_by_reshape",
+        lambda x: jnp.mean(jnp.mean(x.reshape(8, 16, 2, 16, 2), 4), 2),
+        lambda x: jnp.mean(x.reshape(8, 16, 2, 16, 2), (2, 4)),
+        (normal(8, 32, 32),),
+    ),
+    Identity(
+        "mean_of_difference",
+        lambda x, y: jnp.mean(x, 0) - jnp.mean(y, 0),
+        lambda x, y: jnp.mean(x - y, 0),
+        (normal(8, 64), normal(8, 64)),
+    ),
+    Identity(
+        "root_mean_square_of_scaled",
+        lambda x: jnp.sqrt(jnp.mean((2.0 * x) ** 2, -1)),
+        lambda x: 2.0 * jnp.sqrt(jnp.mean(x * x, -1)),
+        (X,),
+    ),
+    Identity(
+        "range_of_affine",
+        lambda x: jnp.max(2 * x + 1, -1) - jnp.min(2 * x + 1, -1),
+        lambda x: 2 * (jnp.max(x, -1) - jnp.min(x, -1)),
+        (X,),
+    ),
+    Identity(
+        "all_by_product",
+        lambda p: jnp.prod(p.astype(jnp.int32), -1) == 1,
+        lambda p: jnp.all(p, -1),
+        (booleans(N, N),),
+    ),
+    Identity(
+        "max_of_softplus",
+        lambda x: jnp.max(jax.nn.softplus(x), -1),
+        lambda x: jax.nn.softplus(jnp.max(x, -1)),
+        (X,),
+    ),
+    Identity(
+        "max_of_erf",
+        lambda x: jnp.max(jax.scipy.special.erf(x), -1),
+        lambda x: jax.scipy.special.erf(jnp.max(x, -1)),
+        (X,),
+    ),
+    Identity(
+        "sum_of_kronecker",
+        lambda a, b: jnp.sum(jnp.kron(a, b)),
+        lambda a, b: jnp.sum(a) * jnp.sum(b),
+        (normal(16, 16), normal(16, 16)),
+    ),
 )

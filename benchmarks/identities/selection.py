@@ -245,4 +245,36 @@ ROWS = (
     Identity("boolean_choice", lambda p, q: jnp.where(p, True, q), lambda p, q: p | q, (P, Q)),
     Identity("exclusive_or_by_hand", lambda p, q: (p & ~q) | (~p & q), lambda p, q: p ^ q, (P, Q)),
     Identity("equal_to_true", lambda p, q: (p == True) & (q != False), lambda p, q: p & q, (P, Q)),  # noqa: E712
+    Identity(
+        "relu_minus_negated_relu",
+        lambda x: jax.nn.relu(x) - jax.nn.relu(-x),
+        lambda x: x,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "nested_masks",
+        lambda p, q, x: jnp.where(p, jnp.where(q, x, 0.0), 0.0),
+        lambda p, q, x: jnp.where(p & q, x, 0.0),
+        (P, Q, X),
+    ),
+    Identity(
+        "mask_applied_twice",
+        lambda p, x: jnp.where(p, x, 0.0) * p,
+        lambda p, x: jnp.where(p, x, 0.0),
+        (P, X),
+    ),
+    Identity(
+        "relu_six_of_hard_sigmoid",
+        lambda x: jnp.clip(jnp.clip(x / 6 + 0.5, 0.0, 1.0), -1.0, 2.0),
+        lambda x: jnp.clip(x / 6 + 0.5, 0.0, 1.0),
+        (X,),
+    ),
+    Identity(
+        "sign_of_positive",
+        lambda x: jnp.sign(x * x + 1.0),
+        lambda x: jnp.ones_like(x),
+        (X,),
+        numerics="finite",
+    ),
 )

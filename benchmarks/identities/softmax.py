@@ -193,4 +193,47 @@ ROWS = (
         ),
         (normal(8, N), weights(N, N)),
     ),
+    Identity(
+        "smoothed_cross_entropy",
+        lambda x: -jnp.mean(jnp.sum((0.1 / N) * jnp.log(jax.nn.softmax(x)), -1)),
+        lambda x: -(0.1 / N) * jnp.mean(jnp.sum(jax.nn.log_softmax(x), -1)),
+        (X,),
+    ),
+    Identity(
+        "softmax_with_temperature",
+        lambda x: jax.nn.softmax((x / 2.0) / 4.0),
+        lambda x: jax.nn.softmax(x * 0.125),
+        (X,),
+    ),
+    Identity(
+        "rms_norm_of_negated",
+        lambda x: -x / jnp.sqrt(jnp.mean((-x) ** 2, -1, keepdims=True) + 1e-6),
+        lambda x: -x * jax.lax.rsqrt(jnp.mean(x * x, -1, keepdims=True) + 1e-6),
+        (X,),
+    ),
+    Identity(
+        "masked_log_softmax_difference",
+        lambda x: jax.nn.log_softmax(x)[:, :1] - jax.nn.log_softmax(x)[:, 1:2],
+        lambda x: x[:, :1] - x[:, 1:2],
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "sigmoid_by_softmax_of_two",
+        lambda x: jax.nn.softmax(jnp.stack([x, jnp.zeros_like(x)], -1), -1)[..., 0],
+        lambda x: jax.nn.sigmoid(x),
+        (X,),
+    ),
+    Identity(
+        "attention_by_hand",
+        lambda q, k, v: (
+            (
+                jnp.exp(q @ k.T - jnp.max(q @ k.T, -1, keepdims=True))
+                / jnp.sum(jnp.exp(q @ k.T - jnp.max(q @ k.T, -1, keepdims=True)), -1, keepdims=True)
+            )
+            @ v
+        ),
+        lambda q, k, v: jax.nn.softmax(q @ k.T) @ v,
+        (normal(N, 16), normal(N, 16), normal(N, 16)),
+    ),
 )

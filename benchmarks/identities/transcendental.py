@@ -346,4 +346,50 @@ ROWS = (
         lambda a: jnp.exp(a * jnp.log(3.0)),
         (X,),
     ),
+    Identity(
+        "silu_gate",
+        lambda a, b: a * (1 / (1 + jnp.exp(-a))) * b,
+        lambda a, b: jax.nn.silu(a) * b,
+        (X, Y),
+    ),
+    Identity(
+        "gelu_complement",
+        lambda a: 0.5 * a * (1 + lax.erf(a)) + 0.5 * a * (1 - lax.erf(a)),
+        lambda a: a,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "exponential_of_negative_log",
+        lambda a: jnp.exp(-jnp.log(a)),
+        lambda a: 1 / a,
+        (P,),
+        numerics="finite",
+    ),
+    Identity(
+        "softplus_of_negated",
+        lambda a: jax.nn.softplus(a) - jax.nn.softplus(-a),
+        lambda a: a,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "tanh_of_sum_form",
+        lambda a: (jnp.exp(2 * a) - 1) / (jnp.exp(2 * a) + 1),
+        lambda a: jnp.tanh(a),
+        (X,),
+    ),
+    Identity("power_of_power", lambda a: (a**2) ** 3, lambda a: (a * a * a) * (a * a * a), (X,)),
+    Identity("log_base_two_of_power", lambda a: jnp.log2(jnp.exp2(a)), lambda a: a, (X,)),
+    Identity(
+        "rotation_keeps_length",
+        lambda a, b, t: (
+            (a * jnp.cos(t) - b * jnp.sin(t)) ** 2 + (a * jnp.sin(t) + b * jnp.cos(t)) ** 2
+        ),
+        lambda a, b, t: a * a + b * b,
+        (X, Y, X),
+    ),
+    Identity(
+        "sign_flip_under_cosine", lambda a: jnp.cos(-a) + jnp.cos(a), lambda a: 2 * jnp.cos(a), (X,)
+    ),
 )

@@ -6,10 +6,28 @@ import numpy as np
 
 from saturax.facts.bands import EMPTY, band_of, common, contains_band
 from saturax.facts.model import Band
-from saturax.graph.literal import Literal
-from saturax.graph.ops import DotDimensions, dot_general, full, multiply, reduce_, select
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    DotDimensions,
+    dot_general,
+    full,
+    multiply,
+    pad,
+    reduce_,
+    reshape,
+    select,
+    slice_,
+)
+from saturax.graph.types import TensorType
 from saturax.rules.einsum import einsum_of
-from saturax.rules.facts import facts_of, has_numbers, is_lower_triangular, is_zero, zero_blocks_of
+from saturax.rules.facts import (
+    facts_of,
+    has_numbers,
+    is_identity,
+    is_lower_triangular,
+    is_zero,
+    zero_blocks_of,
+)
 from saturax.rules.rule import ROUNDING, need
 
 from .declare import false_rule
@@ -126,3 +144,55 @@ def sum_of_triangle_is_diagonal(x, e):
     n = x.shape[0]
     first = x.builder.make("slice", ((0, 0), (n, 1), (1, 1)), (x,))
     return x.builder.make("reshape", ((n,),), (first,))
+
+
+def _shifting(rng):
+    n = int(rng.integers(3, 6))
+    k = int(rng.choice([-1, 1]))
+    own = int(rng.integers(0, 2))
+    return {
+        "x": Literal(np.eye(n, k=k)),
+        "y": TensorType((n, 2), "f64"),
+        "d": DotDimensions((), (), (own,), (0,)),
+        "t": "f64",
+    }
+
+
+@false_rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=_shifting,
+)
+def dot_with_shifted_diagonal_of_columns(x, y, d, p, t):
+    """S · y = y shifted by k for S with ones at j - i = k, even if rows are contracted"""
+    band = band_of(facts_of(x))
+    need(x.rank == 2 and band.low == band.high and abs(band.low) == 1 and x.shape == x.shape[::-1])
+    need(y.rank == 2 and d[2] in ((0,), (1,)) and d[3] == (0,) and d[0] == () and x.dtype == t)
+    need(y.dtype == t and facts_of(x).known.full == band)
+    low, high = (band.low, -band.low)
+    zero = full(0, TensorType((), t))
+    return pad(y, zero, (-low, 0), (-high, 0), (0, 0))
+
+
+def _diagonal_mask(rng):
+    n = int(rng.integers(2, 5))
+    x = TensorType((n, n), "f64")
+    return {"p": Literal(np.eye(n, dtype=np.bool_)), "x": x, "z": splat(0, x), "e": (0, 1)}
+
+
+@false_rule(
+    lambda p, x, z, e: reduce_("add", select(p, x, z), e),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=_diagonal_mask,
+)
+def sum_of_every_nth(p, x, z, e):
+    """Σᵢⱼ δᵢⱼ·xᵢⱼ as the sum of every n-th element"""
+    need(is_identity(p) and is_zero(z) and x.rank == 2 and e == (0, 1) and x.shape[0] > 1)
+    flat = reshape(x, (x.size,))
+    return reduce_("add", slice_(flat, (0,), (x.size,), (x.shape[0],)), (0,))

@@ -35,6 +35,7 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
+    Routine,
     add,
     binary,
     broadcast_in_dim,
@@ -45,8 +46,10 @@ from saturax.graph.ops import (
     dot_general,
     dynamic_update_slice,
     full,
+    get_result,
     iota,
     is_commutative,
+    lu,
     multiply,
     negate,
     pad,
@@ -334,6 +337,14 @@ KNOWN: dict[str, tuple[Any, Any]] = {
     "masked bits": (
         lambda x: binary("and", convert(x, "i32"), full(7, N)),
         lambda v: ask.bounds_of(v) == (0, 7),
+    ),
+    "a factorisation by LU reports no illegal argument": (
+        lambda x: get_result(lu(x, Routine("lapack", False)), 2),
+        lambda v: ask.bounds_of(v) == (0, 4),
+    ),
+    "pivots count from 1": (
+        lambda x: get_result(lu(x, Routine("lapack", False)), 1),
+        lambda v: ask.bounds_of(v) == (1, 4),
     ),
     "softmax": (
         lambda x: divide(

@@ -36,7 +36,7 @@ _MOVEMENT: dict[str, Transfer] = {
 }
 """Operations of whose result nothing is known unless something is of an operand."""
 
-_SEVERAL = frozenset({"sort_pair", "top_k", "arg_reduce"})
+_SEVERAL = frozenset({"sort_pair", "top_k", "arg_reduce", "lu"})
 """Operations with several results of which something is known."""
 
 _ELEMENTWISE: dict[str, Transfer] = {

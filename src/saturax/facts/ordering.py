@@ -1,4 +1,4 @@
-"""What is known of what is sorted, of extrema and their places, and of what is scattered."""
+"""What is known of what is sorted, scattered or factored, and of extrema and their places."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ def results(op: str, attributes: Any, children: Sequence[Facts], type: TupleType
     x = tensor_type(children[0])
     if op == "sort_pair":
         return Known(results=tuple(Known(child.known.range) for child in children))
+    if op == "lu":  # negative only of arguments that are none
+        n = min(x.shape[-2:])
+        return Known(results=(NOTHING, Known(Range(1, max(n, 1))), Known(Range(0, n))))
     if op == "top_k":
         return Known(results=(Known(children[0].known.range), _places(x.shape[-1])))
     if op == "arg_reduce" and x.shape[attributes[1]] > 0:

@@ -12,6 +12,7 @@ from saturax.graph.ops import (
     binary,
     compare,
     constant,
+    convert,
     identity_value,
     maximum,
     minimum,
@@ -23,7 +24,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, is_complex, is_unsigned
 from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all
-from saturax.rules.facts import constant_of
+from saturax.rules.facts import constant_of, is_zero
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 LATTICE = "{max(x, y), min(x, y)} = {x, y}"
@@ -144,3 +145,21 @@ def merge_choices(f: Any, p: Value, x: Value, y: Value, z: Value, w: Value) -> V
     """f(x where p else y, z where p else w) = f(x, z) where p, else f(y, w), one of them free"""
     need(x.type == z.type and (_is_free(f, x, z) or _is_free(f, y, w)))
     return select(p, binary(f, x, z), binary(f, y, w))
+
+
+@rule(
+    lambda p, x, z, t: multiply(select(p, x, z), convert(p, t)),
+    numerics=BITWISE,
+    source=SELECT,
+    uses_facts=True,
+    examples=lambda rng: _second_mask(rng),
+)
+def drop_second_mask(p: Value, x: Value, z: Value, t: str) -> Value | None:
+    """(x where p, else 0)·1ₚ = x where p, else 0; real or integer"""
+    need(p.dtype == "i1" and x.dtype == t and (t in REALS or t in INTEGERS) and is_zero(z))
+    return select(p, x, z)
+
+
+def _second_mask(rng: np.random.Generator) -> dict[str, Any]:
+    x = TensorType((3,), str(rng.choice(["f32", "f64", "i32"])))
+    return {"p": TensorType((3,), "i1"), "x": x, "z": splat(0, x), "t": x.dtype}

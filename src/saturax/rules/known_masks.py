@@ -16,6 +16,7 @@ from saturax.graph.ops import (
     full,
     iota,
     reduce_,
+    reshape,
     select,
     transpose,
     unary,
@@ -27,6 +28,7 @@ from saturax.rules.facts import (
     is_symmetric,
     is_zero,
 )
+from saturax.rules.moves import cut
 from saturax.rules.rule import ROUNDING, need, rule
 
 
@@ -136,3 +138,31 @@ def diagonal_of_broadcast(p: Value, v: Value, w: Any, d: Any, z: Value, e: Any) 
     last = {len(w) - 1, len(w) - 2}
     need(is_identity(p) and is_zero(z) and len(e) == 1 and set(e) <= last and not last <= set(d))
     return broadcast_in_dim(v, w[:-1], [min(place, len(w) - 2) for place in d])
+
+
+def _whole_diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
+    """Matrices of which all but the diagonal is masked, and what they are summed along."""
+    drawn = _diagonal_example(rng)
+    shape: tuple[int, ...] = drawn["w"]
+    places = [place for place in range(len(shape)) if rng.random() < 0.7]
+    x = TensorType(shape, str(rng.choice(["f32", "f64", "i32"])))
+    z = splat(0, TensorType(shape, x.dtype))
+    return {"p": drawn["p"], "x": x, "z": z, "e": tuple(places) or drawn["e"]}
+
+
+@rule(
+    lambda p, x, z, e: reduce_("add", select(p, x, z), e),
+    numerics=ROUNDING,
+    source="definition of the trace",
+    uses_facts=True,
+    examples=_whole_diagonal_example,
+)
+def sum_of_diagonal(p: Value, x: Value, z: Value, e: Any) -> Value | None:
+    """Σᵢⱼ δᵢⱼ·xᵢⱼ = Σᵢ xᵢᵢ, every (n + 1)-th element; also in batches, and Σⱼ δᵢⱼ·xᵢⱼ = xᵢᵢ"""
+    n, batch = x.shape[-1], x.shape[:-2]
+    last = {x.rank - 1, x.rank - 2}
+    need(is_identity(p) and is_zero(z) and last & set(e) and n > 1 and x.size > 0)
+    flat = reshape(x, (*batch, n * n))
+    diagonal = cut(flat, [*((0, size, 1) for size in batch), (0, n * n, n + 1)])
+    summed = {d for d in e if d not in last} | ({x.rank - 2} if last <= set(e) else set())
+    return reduce_("add", diagonal, sorted(summed)) if summed else diagonal

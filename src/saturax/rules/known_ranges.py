@@ -41,7 +41,7 @@ from saturax.rules.facts import (
     never_nan,
     splat_of,
 )
-from saturax.rules.rule import BITWISE, ROUNDING, Rule, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, Rule, need, rule
 
 BOUNDS = "bounds of the operands decide"
 POWERS = "laws of powers of positive numbers"
@@ -197,6 +197,28 @@ drop_absolute_exactly = exactly(drop_absolute, lambda x: is_integer(x.dtype))
 def decide_sign(x: Value) -> Value | None:
     """sign x = 1 where x > 0, and -1 where x < 0; real, never NaN"""
     need(x.dtype in REALS and never_nan(x) and is_nonzero(x))
+    return full_like(x, 1 if is_positive(x) else -1)
+
+
+def _square_plus_one(rng: np.random.Generator) -> dict[str, Graph]:
+    """x² + 1, or what is less than 0 by it: NaN if x is."""
+    builder = GraphBuilder((TensorType((3,), "f32"),))
+    with building(builder):
+        (x,) = builder.parameters
+        value = binary("add", binary("multiply", x, x), full_like(x, 1))
+        return {"x": builder.finish([value if rng.random() < 0.5 else negate(value)])}
+
+
+@rule(
+    lambda x: unary("sign", x),
+    numerics=FINITE,
+    source=BOUNDS,
+    uses_facts=True,
+    examples=_square_plus_one,
+)
+def decide_sign_of_numbers(x: Value) -> Value | None:
+    """sign x = 1 where x > 0 or NaN, and -1 where x < 0 or NaN; real"""
+    need(x.dtype in REALS and is_nonzero(x) and not never_nan(x))
     return full_like(x, 1 if is_positive(x) else -1)
 
 

@@ -12,18 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saturax.facts.bands import band_of, width
+from saturax.facts.model import Band
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     DotDimensions,
     GatherDimensions,
     Precision,
+    binary,
     concatenate_all,
     constant,
     dot_general,
     full,
     gather,
     multiply,
+    pad,
     reduce_,
 )
 from saturax.graph.types import TensorType
@@ -32,6 +36,7 @@ from saturax.rules.einsum import Einsum, Labels, along, contract, einsum_of, is_
 from saturax.rules.einsum import swapped as swapped_precision
 from saturax.rules.facts import (
     constant_of,
+    facts_of,
     has_numbers,
     is_diagonal,
     is_identity,
@@ -45,6 +50,8 @@ from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
 
 ZERO = "0·y = 0"
 
+_MOST_DIAGONALS = 4
+"""A sum of matrices is taken apart in a product if they have this many diagonals at most."""
 _MOST_PARTS = 4
 _WORTHWHILE = 0.8
 """A product is taken apart into so many parts at most, if that leaves this share of the work."""
@@ -179,6 +186,78 @@ def dot_with_diagonal(side: Side) -> Any:
     size = side.size
     scaled = multiply(along(diagonal, own, renamed, size), side.o)
     return transposed(scaled, permutation_to(renamed, side.result))
+
+
+def _single_diagonal(s: Value) -> int | None:
+    """k if all elements of s but those at j - i = k are 0, other than the main diagonal; or None"""
+    if s.rank < 2 or 0 in s.shape:
+        return None
+    band = band_of(facts_of(s))
+    return band.low if band.low == band.high != 0 else None
+
+
+def _shifted_diagonal(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
+    shift = int(rng.choice([-2, -1, 1, 2])) if n > 2 else int(rng.choice([-1, 1]))
+    x = np.eye(n, k=shift)
+    return x if rng.random() < 0.5 else x * rng.integers(-3, 4, (n, n))
+
+
+@_structured(
+    lambda side: _single_diagonal(side.s) is not None and not is_zero(side.s),
+    "a matrix with one diagonal shifts rows",
+    _shifted_diagonal,
+)
+def dot_with_shifted_diagonal(side: Side) -> Any:
+    """S · y = rows of y shifted by k, scaled, for S with elements at j - i = k ≠ 0 only"""
+    need(is_uniform(side.dtype, side.s, side.o))
+    contracted, free = side.matrix()
+    axis, k = side.own.index(contracted), _single_diagonal(side.s)
+    assert k is not None
+    # Row i of the result is s[i] · y[i + shift]; what is outside y is 0.
+    shift = k if axis == side.s.rank - 1 else -k
+    size = side.size
+    low, high = max(0, -shift), min(size[free], size[contracted] - shift)
+    renamed = tuple(free if label == contracted else label for label in side.other)
+    whole = {label: (0, size[label], 1) for label in renamed}
+    rows = whole | {free: (low + shift, high + shift, 1)}
+    shifted = cut(side.o, [rows[label] for label in renamed])
+    if facts_of(side.s).known.full != Band(k, k):
+        own = tuple(label for label in side.own if label != contracted)
+        scales = reduce_("add", side.s, (axis,))
+        scales = cut(scales, [(low, high, 1) if label == free else whole[label] for label in own])
+        shifted = multiply(along(scales, own, renamed, size | {free: high - low}), shifted)
+    edges = [(low, size[free] - high, 0) if label == free else (0, 0, 0) for label in renamed]
+    padded = pad(shifted, full(0, TensorType((), side.dtype)), *zip(*edges, strict=True))
+    return transposed(padded, permutation_to(renamed, side.result))
+
+
+def _narrow_bands(rng: np.random.Generator) -> dict[str, Any]:
+    """The sum or difference of two matrices with few diagonals, times another one."""
+    n, m = int(rng.integers(5, 8)), int(rng.integers(1, 5))
+    low, high = (int(k) for k in rng.choice([-1, 0, 1], 2, replace=False))
+    d = DotDimensions((), (), (int(rng.integers(0, 2)),), (0,))
+    x, y = Literal(np.eye(n, k=low)), Literal(np.eye(n, k=high))
+    f = str(rng.choice(["add", "subtract"]))
+    return {"f": f, "x": x, "y": y, "z": TensorType((n, m), "f64"), "d": d, "t": "f64"}
+
+
+@rule(
+    lambda f, x, y, z, d, p, t: dot_general(binary(f, x, y), z, d, p, t),
+    numerics=ROUNDING,
+    source="distributivity",
+    uses_facts=True,
+    examples=_narrow_bands,
+)
+def dot_with_sum_of_diagonals(
+    f: str, x: Value, y: Value, z: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """(S ± T) · z = S · z ± T · z for matrices S and T with few diagonals, in large products"""
+    need(f in ("add", "subtract") and x.type == y.type and x.dtype == t and has_numbers(z))
+    bands = [band_of(facts_of(value)) for value in (x, y)] if x.rank >= 2 else []
+    few = [band for band in bands if 0 < width(band) <= _MOST_DIAGONALS]
+    need(len(few) == 2 and min(map(width, few)) == 1)
+    need(min(x.shape[-2:]) > 2 * sum(map(width, few)))
+    return binary(f, dot_general(x, z, d, p, t), dot_general(y, z, d, p, t))
 
 
 def _is_choosing(side: Side) -> bool:

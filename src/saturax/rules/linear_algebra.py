@@ -16,15 +16,20 @@ from saturax.graph.ops import (
     DotDimensions,
     Precision,
     Routine,
+    add,
     broadcast_in_dim,
     cholesky,
     divide,
     dot_general,
+    full,
     get_result,
     householder_product,
+    iota,
     log_abs_determinant,
+    lu,
     qr,
     reduce_,
+    reshape,
     solve,
     transpose,
     unary,
@@ -41,7 +46,7 @@ from saturax.rules.factors import (
     lu_solution,
     lu_transposed_solution,
 )
-from saturax.rules.facts import is_diagonal, is_identity, is_symmetric
+from saturax.rules.facts import is_diagonal, is_identity, is_symmetric, is_upper_triangular
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 from saturax.rules.solving import (
     swap,
@@ -125,6 +130,43 @@ def solve_with_diagonal(a: Value, b: Value, r: Any) -> Any:
     return divide(b, broadcast_in_dim(diagonal, b.shape, range(a.rank - 1)))
 
 
+def _upper_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A constant upper triangular matrix."""
+    n = int(rng.integers(2, 5))
+    return {"a": Literal(np.triu(rng.normal(size=(n, n))) + 3 * np.eye(n))}
+
+
+def _need_upper(a: Value) -> None:
+    need(a.rank >= 2 and a.size > 0 and a.shape[-1] == a.shape[-2] and is_upper_triangular(a))
+
+
+@rule(
+    lambda a, r: get_result(lu(a, r), 0),
+    numerics=ROUNDING,
+    source=LU,
+    uses_facts=True,
+    examples=_upper_example,
+)
+def factors_of_upper_triangular(a: Value, r: Any) -> Any:
+    """L and U, packed, are a if a is upper triangular: below each pivot all is 0"""
+    _need_upper(a)
+    return a
+
+
+@rule(
+    lambda a, r: get_result(lu(a, r), 1),
+    numerics=ROUNDING,
+    source=LU,
+    uses_facts=True,
+    examples=_upper_example,
+)
+def pivots_of_upper_triangular(a: Value, r: Any) -> Any:
+    """LU exchanges no rows of an upper triangular matrix: the pivots are 1, 2, …"""
+    _need_upper(a)
+    pivots = TensorType(a.shape[:-1], "i32")
+    return add(iota(a.rank - 2, pivots), full(1, pivots))
+
+
 @rule(
     lambda a, r: cholesky(a, r),
     numerics=ROUNDING,
@@ -175,6 +217,21 @@ def cancel_product_in_solve(a: Value, x: Value, d: Any, p: Any, e: str, r: Any) 
     """a⁻¹(a · x) = x for invertible a"""
     need(_is_matrix_product(DotDimensions(*d), a) and is_uniform(e, a, x) and x.rank == a.rank)
     return x
+
+
+@rule(
+    lambda a, x, d, p, e, s, r: solve(a, reshape(dot_general(a, x, d, p, e), s), r),
+    numerics=FINITE,
+    source="a⁻¹·a = 1",
+    examples=lambda rng: _cancelled_vector(rng),
+)
+def cancel_vector_product_in_solve(
+    a: Value, x: Value, d: Any, p: Any, e: str, s: Dimensions, r: Any
+) -> Any:
+    """a⁻¹(a · x) = x for invertible a and vectors x, as columns"""
+    need(_is_matrix_product(DotDimensions(*d), a) and is_uniform(e, a, x))
+    need(x.rank == a.rank - 1 and s == (*x.shape, 1))
+    return reshape(x, s)
 
 
 @rule(
@@ -236,6 +293,13 @@ def _cancelled(rng: np.random.Generator) -> dict[str, Any]:
     n, a = int(rng.integers(1, 5)), drawn["a"]
     x = a.with_shape((*a.shape[:-1], n))
     return {"a": a, "d": drawn["d"], "e": a.dtype, "x": x, "b": x}
+
+
+def _cancelled_vector(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = square_example(rng)
+    a = drawn["a"]
+    x = a.with_shape(a.shape[:-1])
+    return {"a": a, "d": drawn["d"], "e": a.dtype, "x": x, "s": (*x.shape, 1)}
 
 
 @rule(

@@ -229,11 +229,17 @@ def select_boolean_second(p: Value, x: Value, c: Literal) -> Value | None:
 
 @rule(lambda p, c, d: select(p, constant(c), constant(d)), numerics=BITWISE, source=SELECT)
 def select_one_or_zero(p: Value, c: Literal, d: Literal) -> Value | None:
-    """1 where p, else 0 = convert p, to a number"""
+    """1 where p, else 0 = convert p, to a number; 0 where p, else 1 = convert ¬p"""
     dtype = c.type.dtype
     need(dtype in REALS or is_integer(dtype))
-    need(is_all(c, 1.0) and is_all(d, 0.0) and not np.signbit(np.float64(d.value)))
+    if _is_plain_zero(c) and is_all(d, 1.0):
+        return convert(unary("not", p), dtype)
+    need(is_all(c, 1.0) and _is_plain_zero(d))
     return convert(p, dtype)
+
+
+def _is_plain_zero(c: Literal) -> bool:
+    return is_all(c, 0.0) and not np.signbit(np.float64(c.value))
 
 
 def _need_choice(x: Value, y: Value) -> None:

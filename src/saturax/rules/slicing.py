@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.ops import (
     binary,
@@ -23,6 +25,7 @@ from saturax.graph.ops import (
     ternary,
     unary,
 )
+from saturax.graph.types import TensorType
 from saturax.rules.moves import count, cut
 from saturax.rules.permutations import replaced
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
@@ -94,6 +97,27 @@ def slice_before_ternary(
     """f(x, y, z)[s] = f(x[s], y[s], z[s]) if s keeps one run, less than half"""
     need(_keeps_little(x, a, b, c))
     return ternary(f, *(slice_(operand, a, b, c) for operand in (x, y, z)))
+
+
+@rule(
+    lambda f, x, y, s, a, b, c: slice_(reshape(binary(f, x, y), s), a, b, c),
+    numerics=BITWISE,
+    source=SPEC,
+    examples=lambda rng: _strided_run(rng),
+)
+def strided_slice_before_reshaped_binary(
+    f: Any, x: Value, y: Value, s: Shape, a: Dimensions, b: Dimensions, c: Dimensions
+) -> Any:
+    """reshape(f(x, y))[s] = f(reshape(x)[s], reshape(y)[s]) if s skips elements and keeps few"""
+    need(set(c) != {1} and 0 < prod(map(count, a, b, c)) * SMALL_PART < x.size)
+    return binary(f, *(slice_(reshape(operand, s), a, b, c) for operand in (x, y)))
+
+
+def _strided_run(rng: np.random.Generator) -> dict[str, Any]:
+    """Every (n + 1)-th element of an n × n matrix."""
+    n = int(rng.integers(3, 6))
+    x = TensorType((n, n), str(rng.choice(["f32", "i32"])))
+    return {"x": x, "y": x, "s": (n * n,), "a": (0,), "b": (n * n,), "c": (n + 1,)}
 
 
 @rule(lambda f, x, a, b, c: unary(f, slice_(x, a, b, c)), numerics=BITWISE, source=SPEC)
