@@ -34,6 +34,9 @@ from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
 
 _SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
+# Short runs give saturation more of their time, up to so many seconds: it begins with compiling
+# the patterns of all rules, which takes the better part of a second, once a process.
+_SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
 _PRICING_ROUNDS, _EXTRACTION_ROUNDS = 12, 4
 # The least gain for which another round of search is begun.
 _LEAST_PROGRESS = 0.01
@@ -216,8 +219,9 @@ def _limits(run: Run, graph: Graph) -> Limits:
     is_small = len(graph.nodes) <= _SMALL_PROGRAM
     effort = run.options.limits
     nodes = _NODES + effort.nodes_per_operation * len(graph.nodes)
+    least_s = min(_SATURATION_LEAST_S, run.share_s(_SHARE_OF_SHORT_RUNS))
     return Limits(
-        time_limit_s=min(effort.saturation_s, run.share_s(_SATURATION_SHARE)),
+        time_limit_s=min(effort.saturation_s, max(least_s, run.share_s(_SATURATION_SHARE))),
         node_limit=min(run.options.node_limit, nodes),
         iteration_limit=effort.iterations,
         small_nodes=nodes if is_small else _SMALL_NODES,
