@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
+from saturax.endless import MOST_STEPS, counting
 from saturax.errors import SaturaxError
 from saturax.footprint import Footprint, measure
 from saturax.graph.ir import Graph, Program
@@ -26,7 +27,7 @@ from saturax.report.model import CandidateReport
 from saturax.select import RaceEntry, RaceResult, race
 from saturax.split import Split
 from saturax.stablehlo import emit_module, widen
-from saturax.verify import Run, Sample, Verdict, take_samples, verify
+from saturax.verify import EndlessError, Run, Sample, Verdict, take_samples, verify
 from saturax.work import Work, is_less, work_of
 
 # A tie: the least median of original over candidate, and the least upper end of its interval.
@@ -80,10 +81,11 @@ class Contest:
             self.examples = (*self.examples, *(None,) * unknown)
         self.original = self._compile(isolated)
         if self.verifies:
-            reference = self._compile(widen(isolated))
+            wide = widen(isolated)
+            reference = self._compile(wide)
             self.samples = take_samples(
-                self._runner(self.original),
-                self._runner(reference),
+                self._ending(isolated, self._runner(self.original)),
+                self._ending(wide, self._runner(reference)),
                 self._types,
                 self.examples,
                 with_special_values=self.with_special_values,
@@ -208,7 +210,22 @@ class Contest:
         if executable.output_shardings() != self.original.output_shardings():
             raise SaturaxError("expected results sharded as the original's, but they would not be")
         arrays = executable.put(self._arrays)
-        return Candidate(program, executable, report, arrays), self._runner(executable)
+        runner = self._ending(isolate(program), self._runner(executable))
+        return Candidate(program, executable, report, arrays), runner
+
+    def _ending(self, program: Program, run: Run) -> Run:
+        """`run`, which raises `EndlessError` for inputs on which the program might not end."""
+        counted = counting(program)
+        if counted is None:
+            return run
+        is_endless = self._runner(self._compile(counted))
+
+        def checked(inputs: Sequence[Array]) -> list[Array]:
+            if is_endless(inputs)[0].any():
+                raise EndlessError(f"a loop did not end within {MOST_STEPS} steps")
+            return run(inputs)
+
+        return checked
 
     def _runner(self, executable: Executable) -> Run:
         def run(inputs: Sequence[Array]) -> list[Array]:

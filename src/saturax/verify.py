@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
+from saturax.errors import SaturaxError
 from saturax.graph.types import TensorType
 from saturax.inputs import DISTRIBUTIONS, Array, draw
 
@@ -33,6 +34,10 @@ _FREE_ROUNDINGS = 32.0
 _SPECIAL_DRAWS = 4
 _LEAST_SAMPLES = 2
 _GAINS = (1.0, 0.3, 3.0, 0.05)
+
+
+class EndlessError(SaturaxError):
+    """A program may not end on some inputs, so that it was not run on them."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,10 @@ def _informative(
             break
         for gain in _GAINS if examples is None else _GAINS[:1]:
             inputs = draw(distribution, types, examples, gain, draw_seed)
-            sample = Sample(distribution, inputs, original(inputs), reference(inputs))
+            try:
+                sample = Sample(distribution, inputs, original(inputs), reference(inputs))
+            except EndlessError:
+                continue
             if distribution == "special" or (
                 _is_evidence(sample) and (distribution == "given" or _is_well_posed(sample))
             ):
