@@ -159,36 +159,36 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     """The best program by a thorough search, and others to measure beside it.
 
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
-    it searches again, because predictions are optimistic. Once all prices are known it searches
-    for as long as is left.
+    it searches again, for half of the time that is left, because predictions are optimistic. Once
+    all prices are known it searches once more if the last search found something better.
     """
     left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
     is_greedy = run.options.extraction == "greedy"
     count = run.options.candidates * (1 if is_greedy else _CONSIDERED)
+    selections: tuple[Selection, ...] = ()
     with run.stage("extract") as notes:
-        again = _EXTRACTION_ROUNDS
-        while again:
-            started = time.monotonic()
+        for again in reversed(range(_EXTRACTION_ROUNDS)):
+            started, begun_us = time.monotonic(), dag_cost(found.formulation.problem, found.best)
             extraction = extract(
                 found.formulation.problem,
-                time_limit_s=0.0 if is_greedy else left_s / again,
+                time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
                 initial=found.best,
+                others=selections,
                 count=count,
                 close_enough=_CLOSE_ENOUGH,
                 seed=run.options.seed,
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
-            kernels = found.formulation.used_kernels(extraction.selections)
-            is_last = again == 1
-            again -= 1
-            if not is_last and pricing.complete(kernels):
+            selections = extraction.selections
+            if again and pricing.complete(found.formulation.used_kernels(selections)):
                 found = replace(found, formulation=found.formulation.repriced(pricing.model))
-            elif extraction.stop_reason == "time limit":
-                again = min(again, 1)
-            else:
+            elif (
+                extraction.stop_reason != "time limit"
+                or extraction.cost_us > (1 - _LEAST_PROGRESS) * begun_us
+            ):
                 break
             problem = found.formulation.problem
-            begun = min(found.best, extraction.selections[0], key=partial(dag_cost, problem))
+            begun = min(found.best, selections[0], key=partial(dag_cost, problem))
             found = replace(found, best=begun)
         notes |= {
             "predicted_us": extraction.cost_us,

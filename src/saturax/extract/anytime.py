@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from saturax.extract.greedy import dag_greedy, tree_greedy
@@ -88,6 +88,7 @@ def extract(
     *,
     time_limit_s: float,
     initial: Selection | None = None,
+    others: Sequence[Selection] = (),
     count: int = 1,
     evaluate: Evaluate | None = None,
     iterations: int | None = None,
@@ -97,7 +98,8 @@ def extract(
 ) -> Extraction:
     """The cheapest selection that `time_limit_s` seconds can find, and up to `count` − 1 others.
 
-    `initial` (the original program) is the first incumbent. `evaluate`, if given, is the true
+    `initial` (the original program) is the first incumbent; `others` were found before, as by a
+    search at other prices, and may be among the results. `evaluate`, if given, is the true
     objective in microseconds and decides everything; prices only propose. With `iterations`, at
     most that many neighbourhoods are solved and the whole problem is not solved exactly, so that
     the result is the same for the same seed whenever the time limit suffices. The search ends when
@@ -111,13 +113,15 @@ def extract(
     3.0
 
     Raises:
-        InvalidSelectionError: `initial` is incomplete or cyclic.
-        InfeasibleProblemError: no selection of finite cost exists, and `initial` is not given.
+        InvalidSelectionError: `initial` or one of `others` is incomplete or cyclic.
+        InfeasibleProblemError: no selection of finite cost exists, and none is given.
     """
     started = time.monotonic()
     run = _Run(problem, evaluate, started, started + time_limit_s, close_enough, on_progress)
     if initial is not None:
         run.offer(restrict(problem, initial))
+    for other in others:
+        run.offer(restrict(problem, other))
     if time_limit_s <= 0:
         if initial is None:
             run.offer(tree_greedy(problem))
