@@ -48,6 +48,21 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "transpose in a loop": (lambda x, y: jnp.tanh(x.T) + y, (D, (256, 64))),
     "transpose before a product": (lambda x, w: x.T @ w, ((256, 64), W)),
     "arithmetic and transpose before one": (lambda x, w: jnp.tanh(x).T @ w, ((256, 64), W)),
+    "a loop writes what a product wants": (
+        lambda x, w: jnp.exp(x).reshape(10, 40, 100).transpose(2, 1, 0).reshape(100, 400) @ w,
+        ((10, 4000), (400, 40)),
+    ),
+    "one that is used twice does not": (
+        lambda x, w: (
+            (y := jnp.exp(x)).reshape(10, 40, 100).transpose(2, 1, 0).reshape(100, 400) @ w,
+            jnp.sort(y),
+        ),
+        ((10, 4000), (400, 40)),
+    ),
+    "batches in the middle": (
+        lambda x, w: jnp.exp(x).transpose(1, 0, 2) @ w,
+        ((32, 4, 128), (4, 128, 32)),
+    ),
     "concatenation": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)), (D, D)),
     "slices of one array": (lambda x: jnp.tanh(x[:, :64] * x[:, 64:128]), (D,)),
     "slice before a product": (lambda x, w: x[:, :128] @ w, (D, (128, 64))),

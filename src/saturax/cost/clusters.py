@@ -12,8 +12,9 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
 * Other reductions are loops like elementwise operations, expensive ones; those over more than 32
   elements in a dimension go in steps, the first of which takes nothing in.
 * A scattering of one window is a slice and an update, which take in what is before them.
-* A transposed operand of a product is read in place, zeros around that of a convolution are not
-  written. A product without contraction is elementwise. A concatenation is a copy by itself.
+* A transposed operand of a product is read in place if that exchanges rows and columns only; else
+  a loop writes it so, with what fuses into it. Zeros around that of a convolution are not written.
+  A product without contraction is elementwise. A concatenation is a copy by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 from saturax.cost.kernel import kernel_at
 from saturax.cost.model import EXPENSIVE
+from saturax.cost.operands import order_wanted
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
@@ -85,6 +87,7 @@ class _Fusion:
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
         self.is_padding = [False] * len(graph.nodes)  # of a convolution's operand
+        self.is_arranged = [False] * len(graph.nodes)  # written in the order that a product wants
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
 
@@ -92,6 +95,8 @@ class _Fusion:
         node = self.nodes[index]
         if not node.operands or self.is_constant[index] or node.op == "get_result":
             return
+        if node.op == "dot_general" and not self.is_loop[index]:
+            self._arrange_operands(index)
         users = self._real_users(index)
         is_output = self._is_output(index)
         self.is_reused[index] = any(
@@ -99,6 +104,9 @@ class _Fusion:
             for user in users
         )
         if self.is_view[index]:
+            return
+        if self.is_arranged[index]:
+            self.is_root[index] = True
             return
         if not is_output and self._is_padding(index, users):
             self.is_padding[index] = True
@@ -113,6 +121,37 @@ class _Fusion:
         fuses = is_loop and all(self._loop_takes(index, user) for user in users)
         is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
         self.is_root[index] = is_output or not fuses or is_repeated
+
+    def _arrange_operands(self, index: int) -> None:
+        """What a product cannot read in the order that it has is written as it wants it.
+
+        Such a value is a transpose, perhaps in other shapes, of what may be computed by a loop.
+        """
+        for position, operand in enumerate(self.nodes[index].operands):
+            chain, user, place = [], index, operand
+            while self._is_only_moved(place) and self._is_only_used_by(place, user):
+                chain.append(place)
+                user, place = place, self.nodes[place].operands[0]
+            if (
+                not self.is_constant[place]
+                and not all(self.is_view[i] for i in chain)
+                and not (len(chain) == 1 and self._reads_through(index, position))
+            ):
+                self.is_arranged[operand], self.is_view[operand] = True, False
+
+    def _is_only_moved(self, index: int) -> bool:
+        return self.is_view[index] or self.nodes[index].op == "transpose"
+
+    def _is_only_used_by(self, index: int, user: int) -> bool:
+        return self.users[index] == [user] and index not in self.outputs
+
+    def _reads_through(self, index: int, position: int) -> bool:
+        """Whether a product reads what is before the transpose that is its operand."""
+        transpose = self.nodes[self.nodes[index].operands[position]]
+        shape: tuple[int, ...] = self.nodes[transpose.operands[0]].type.shape  # type: ignore[union-attr]
+        order: Any = transpose.attributes[0]
+        wanted = order_wanted(self.nodes[index], position, shape, order)
+        return wanted == tuple(range(len(shape)))
 
     def _real_users(self, index: int) -> list[int]:
         """Users, where those of a view stand for it."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from saturax.cost.clusters import Cluster, clusters_of, is_loop, is_zero
 from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.operands import PRODUCTS, order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.types import TensorType, TupleType
@@ -26,7 +27,6 @@ Value = Hashable
 
 _WIDENED = frozenset({"bf16", "f16"})
 _WIDE_BYTES = 4
-_PRODUCTS = frozenset({"dot_general", "convolution"})
 _IN_PLACE = frozenset({"dynamic_update_slice", "scatter", "sort", "sort_pair"})
 
 
@@ -109,7 +109,7 @@ class Schedule:
             if base is not None and base in cluster.inputs:
                 reads.pop(self.places[base], None)  # it is part of the other by now
         writes = tuple(self._results(cluster.root))
-        if root.op in _PRODUCTS and cluster.root in self._outputs and _is_wide(root):
+        if root.op in PRODUCTS and cluster.root in self._outputs and _is_wide(root):
             wide = _Copy(cluster.root, (), True)
             yield Step(cluster.root, tuple(reads), ((wide, writes[0][1]),))
             reads, writes = {wide: None}, ((cluster.root, byte_size(root.type)),)
@@ -122,7 +122,7 @@ class Schedule:
                 yield (index, number), byte_size(type)
         elif isinstance(node.type, TensorType):
             is_wide = _is_wide(node) and (
-                node.op in _PRODUCTS or self._is_written_for_product(index)
+                node.op in PRODUCTS or self._is_written_for_product(index)
             )
             yield index, node.type.size * _WIDE_BYTES if is_wide else node.type.bytes
 
@@ -132,7 +132,7 @@ class Schedule:
         return (
             index in self._clusters
             and len(readers) == 1
-            and self._has(readers[0], _PRODUCTS)
+            and self._has(readers[0], PRODUCTS)
             and self._is_loop(self._clusters[index])
         )
 
@@ -149,7 +149,7 @@ class Schedule:
         () is the order that they have.
         """
         inside, nodes = set(cluster.nodes), self.graph.nodes
-        for product in (nodes[i] for i in cluster.nodes if nodes[i].op in _PRODUCTS):
+        for product in (nodes[i] for i in cluster.nodes if nodes[i].op in PRODUCTS):
             for position, operand in enumerate(product.operands[:2]):
                 order: Any = None
                 if nodes[operand].op == "transpose" and operand in inside:
@@ -157,7 +157,7 @@ class Schedule:
                     operand = nodes[operand].operands[0]
                 shape: tuple[int, ...] = nodes[operand].type.shape  # type: ignore[union-attr]
                 given = tuple(range(len(shape))) if order is None else order
-                wanted = _order_wanted(product, position, shape, given)
+                wanted = order_wanted(product, position, shape, given)
                 while operand in inside and self._is_view(operand):
                     operand = nodes[operand].operands[0]
                 yield operand, () if wanted == tuple(range(len(shape))) else wanted
@@ -241,25 +241,6 @@ def _is_reordered(node: Node) -> bool:
     d: Any = node.attributes[1]
     order = (d.output_batch, *d.output_spatial, d.output_feature)
     return order != tuple(range(len(order)))
-
-
-def _order_wanted(
-    product: Node, position: int, shape: Sequence[int], given: Sequence[int]
-) -> tuple[int, ...]:
-    """An operand's dimensions in the order that suits a product; `given` is its own order."""
-    d: Any = product.attributes[1 if product.op == "convolution" else 0]
-    if product.op == "convolution":
-        of_kernel = (*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)
-        of_input = (d.input_batch, *d.input_spatial, d.input_feature)
-        return tuple(given[i] for i in (of_kernel if position else of_input))
-    batch = [given[i] for i in (d.rhs_batch if position else d.lhs_batch)]
-    contract = [given[i] for i in (d.rhs_contract if position else d.lhs_contract)]
-    free = [i for i in range(len(shape)) if i not in batch and i not in contract]
-    for rest in (free + contract, contract + free):
-        found = [i for i in (*batch, *rest) if shape[i] != 1]
-        if found == sorted(found):
-            return tuple(range(len(shape)))
-    return (*batch, *free, *contract)
 
 
 def _breadth_first(steps: Sequence[Step]) -> list[Step]:
