@@ -20,6 +20,7 @@ from saturax.jaxlib_compat import compile_module, default_device, optimized_hlo
 from saturax.pricing import module_of_cluster
 from saturax.stablehlo import emit_module, import_module, to_bytecode
 
+_ROW = np.linspace(0, 1, 256, dtype=np.float32) ** 2
 D, W, V = (64, 256), (256, 512), (512, 256)
 
 
@@ -93,6 +94,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         lambda x, y: jnp.exp(x @ x.T).at[2:34, 2:34].add(jnp.tanh(y)),
         (D, (32, 32)),
     ),
+    "a row of numbers, repeated": (lambda x: jnp.exp(x * _ROW), (D,)),
     "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
 }
 
@@ -132,6 +134,11 @@ def test_clusters_compute_the_program(name: str) -> None:
         i: inputs[n.attributes[0]]  # type: ignore[call-overload]
         for i, n in enumerate(graph.nodes)
         if n.op == "parameter"
+    }
+    values |= {
+        i: jax.device_put(n.attributes[0].array)  # type: ignore[union-attr]
+        for i, n in enumerate(graph.nodes)
+        if n.op == "constant"
     }
     for cluster in clusters_of(graph):
         (values[cluster.root],) = compile_graph(cluster.graph)([values[i] for i in cluster.inputs])

@@ -75,8 +75,10 @@ class _Fusion:
             for operand in dict.fromkeys(node.operands):
                 self.users[operand].append(index)
         self.outputs = frozenset(graph.outputs + graph.effects)
-        self.is_constant = _follows(graph.nodes, lambda literal: True)
         self.is_uniform = _follows(graph.nodes, lambda literal: literal.is_splat)
+        # The compiler folds what follows from constants, but repeats no numbers ahead of time.
+        is_folded = _follows(graph.nodes, lambda literal: True, repeats=False)
+        self.is_constant = [a or b for a, b in zip(self.is_uniform, is_folded, strict=True)]
         # A view is read as its operand is, and is written only as that.
         self.is_view = [
             bool(node.operands) and kernel_at(graph, node).is_bitcast for node in graph.nodes
@@ -279,12 +281,18 @@ def _graph(nodes: Sequence[Node], inside: Sequence[int], inputs: Sequence[int], 
     return Graph(tuple(builder.inputs), tuple(builder.nodes), outputs)
 
 
-def _follows(nodes: Sequence[Node], is_wanted: Callable[[Literal], bool]) -> list[bool]:
-    """Which nodes follow from constants alone, all of which are wanted."""
+def _follows(
+    nodes: Sequence[Node], is_wanted: Callable[[Literal], bool], repeats: bool = True
+) -> list[bool]:
+    """Which nodes follow from constants alone, all of which are wanted.
+
+    Without `repeats`, nothing that is repeated along a new dimension does.
+    """
     found: list[bool] = []
     for node in nodes:
         literal: Any = node.attributes[0] if node.op == "constant" else None
         inherits = bool(node.operands) and all(found[i] for i in node.operands)
+        inherits &= repeats or node.op != "broadcast_in_dim"
         found.append(inherits if literal is None else is_wanted(literal))
     return found
 
