@@ -6,6 +6,7 @@
 A row is *ideal* under a system when its compiled program needs no more than the ideal's flops,
 transcendentals and bytes (10 % aside), no other library calls, and is accurate. It is *no
 slower* when the system runs something else that was measured to take no longer than the ideal.
+With `--by-prediction` saturax measures nothing, and only counts decide: a quick look.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def verdict(record: Mapping[str, Any], system: str) -> str:
         return "wrong"
     if is_ideal(measured["cost"], record["ideal"]["cost"]):
         return "ideal"
-    if measured["us"] <= _NOT_SLOWER * record["ideal"]["us"]:
+    if not record.get("is_predicted") and measured["us"] <= _NOT_SLOWER * record["ideal"]["us"]:
         return "no slower"
     return "missed"
 
@@ -117,6 +118,7 @@ def records_of(
             "is_listed": row.is_listed,
             "numerics": row.numerics,
             "note": row.note,
+            "is_predicted": not options.get("measure", True),
         }
         for peer, theirs in others.items():
             record[peer] = theirs[row.name].get(peer, theirs[row.name])
@@ -181,6 +183,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--peers", nargs="*", default=[], choices=sorted(PEERS), help="measure these as well")
     add("--time-limit", type=float, default=15.0, help="saturax's seconds a row")
     add("--budget", type=float, default=1.0, help="seconds of timing a row")
+    add("--by-prediction", action="store_true", help="let saturax choose unmeasured; counts only")
     add("--row-limit", type=float, default=180.0, help="seconds a row may take in all")
     add("--database", type=Path, help="prices; default the user's cache")
     add("--output", type=Path, help="a JSON file for the records")
@@ -198,7 +201,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in rows if row.is_listed or not parsed.listed]
     options = {
         "time_limit_s": parsed.time_limit,
-        "budget_s": parsed.budget,
+        "budget_s": 0.0 if parsed.by_prediction else parsed.budget,
+        "measure": not parsed.by_prediction,
         "database": str(parsed.database.resolve()) if parsed.database else None,
     }
     systems = ("xla", *parsed.peers, "saturax")

@@ -111,6 +111,10 @@ def test_verdicts():
     assert verdict({"saturax": fast, "ideal": fast}, "saturax") == "ideal"
     assert verdict({"saturax": slow, "ideal": fast}, "saturax") == "missed"
     assert verdict({"saturax": slow | {"us": 9.0}, "ideal": fast}, "saturax") == "no slower"
+    assert (
+        verdict({"saturax": slow | {"us": 9.0}, "ideal": fast, "is_predicted": True}, "saturax")
+        == "missed"
+    )
     assert verdict({"saturax": fast | {"is_accurate": False}, "ideal": fast}, "saturax") == "wrong"
     assert verdict({"saturax": {"problem": "crash"}, "ideal": fast}, "saturax") == "failed"
 
