@@ -77,6 +77,11 @@ def devices() -> list[str]:
     return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
 
 
+def command_line() -> str:
+    """The command that this process runs."""
+    return shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
+
+
 def provenance() -> dict[str, Any]:
     """All of the above with the date and the command line, ready for JSON.
 
@@ -85,7 +90,7 @@ def provenance() -> dict[str, Any]:
     """
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]]),
+        "command": command_line(),
         "versions": package_versions(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpu": cpu_name(),

@@ -19,6 +19,7 @@ from saturax.effort import EFFORTS
 
 from .apart import run_apart
 from .models import workloads
+from .provenance import command_line
 from .written import write_results
 
 TARGETS_S = {"cold": 20.0, "warm": 2.0}
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--output", type=Path, help="the JSON file")
     parsed = parser.parse_args(arguments)
     known = run_apart({"do": "calibrate", "database": None}, parsed.row_limit)
+    provenance = known["provenance"] | {"command": command_line()}  # not the worker's
     head = f"{'workload':22}{'mode':11}{'':6}{'ops':>6}{'own s':>9}{'all s':>9}"
     print(head + f"{'measured':>9}{'MB':>9}")
     rows: list[dict[str, Any]] = []
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for row in rows_of(workload.name, mode, parsed):
                 rows.append(row)
                 print(line_of(row), flush=True)
-                write_results(parsed.output, known["provenance"], rows)
+                write_results(parsed.output, provenance, rows)
     missed = sum(map(is_missed, rows))
     timed = sum("own_s" in row for row in rows)
     limits = ", ".join(f"{prices} {seconds:g} s" for prices, seconds in TARGETS_S.items())
