@@ -362,3 +362,26 @@ def test_arity_is_part_of_a_match(arity: int) -> None:
     egraph.add("concatenate", (), tuple(leaves[:3]), "i32")
     found = engine_matches(egraph, make_pattern("concatenate", *"wxyz"[:arity]))
     assert len(found) == (arity == 3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_the_number_of_attributes_is_part_of_a_match(count: int) -> None:
+    egraph = make_egraph()
+    x = egraph.add("parameter", (0,), (), "i32")
+    egraph.add("slice", (1, 2), (x,), "i32")
+    names = tuple(PatternAttribute(name) for name in "abc"[:count])
+    assert len(engine_matches(egraph, make_pattern("slice", "x", at=names))) == (count == 2)
+
+
+def test_an_operand_without_candidates_ends_the_search_before_another_is_gone_through() -> None:
+    egraph = make_egraph()
+    many = insert(egraph, leaf("a"))
+    for index in range(1000):
+        many = egraph.union(many, egraph.add("unary", (str(index),), (many,), "i32"), "test")
+    egraph.rebuild()
+    root = egraph.add("binary", ("subtract",), (many, insert(egraph, leaf("b"))), "i32")
+    function = PatternAttribute("f")
+    barren = make_pattern("binary", unary(function, "x"), unary("absent", "y"), at=("subtract",))
+    fuel = iter([10])
+    matcher = compile_matcher(barren, egraph)
+    assert matcher.variants[0]([root], -1, [], 10, lambda: next(fuel, 0)) == 1

@@ -5,11 +5,12 @@ from typing import Any
 
 
 class Heads:
-    """Interned heads (op, attributes, arity, type), types, groups (op, arity) and kinds.
+    """Interned heads (op, attributes, arity, type), types, groups and kinds.
 
-    A kind is finer than a group where the first attribute names a function: (op, arity, function),
-    such as an addition among the binary operations. Groups and kinds are numbered apart: kinds are
-    negative. Where no function is named, the group is the kind.
+    A group is what has the same operation, arity and number of attributes. A kind is finer where
+    the first attribute names a function, such as an addition among the binary operations. Groups
+    and kinds are numbered apart: kinds are negative. Where no function is named, the group is the
+    kind.
 
     Public lists are indexed by head, but `types` by type id; compiled matchers read them.
     """
@@ -27,7 +28,7 @@ class Heads:
         self.commutative: list[bool] = []
         self._type_ids: dict[Any, int] = {}
         self.types: list[Any] = []
-        self._groups: dict[tuple[str, int], int] = {}
+        self._groups: dict[tuple[str, int, int], int] = {}
         self._groups_of_op: dict[str, list[int]] = {}
         self._kinds: dict[tuple[int, str], int] = {}
 
@@ -42,29 +43,30 @@ class Heads:
             self.attributes.append(attributes)
             self.exact.append(exact)
             self.type_id.append(type_id)
-            self.group.append(self.group_index(op, arity))
-            self.kind.append(self.kind_index(op, arity, exact[0] if exact else None))
+            self.group.append(self.group_index(op, arity, len(attributes)))
+            first = exact[0] if exact else None
+            self.kind.append(self.kind_index(op, arity, len(attributes), first))
             self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
         return index
 
-    def group_index(self, op: str, arity: int) -> int:
+    def group_index(self, op: str, arity: int, attribute_count: int) -> int:
         """Intern a group."""
-        index = self._groups.get((op, arity))
+        index = self._groups.get((op, arity, attribute_count))
         if index is None:
-            index = self._groups[op, arity] = len(self._groups)
+            index = self._groups[op, arity, attribute_count] = len(self._groups)
             self._groups_of_op.setdefault(op, []).append(index)
         return index
 
-    def kind_index(self, op: str, arity: int, first: Any) -> int:
+    def kind_index(self, op: str, arity: int, attribute_count: int, first: Any) -> int:
         """Intern a kind; `first` is the exact key of the first attribute, if there is one."""
-        group = self.group_index(op, arity)
+        group = self.group_index(op, arity, attribute_count)
         if not isinstance(first, str):
             return group
         key = (group, first)
         return self._kinds.setdefault(key, -1 - len(self._kinds))
 
     def groups_of(self, op: str) -> list[int]:
-        """Return the groups of an operation, one per arity."""
+        """Return the groups of an operation, one per arity and number of attributes."""
         return self._groups_of_op.get(op, [])
 
     def type_of(self, head: int) -> Any:

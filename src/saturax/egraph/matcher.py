@@ -121,7 +121,7 @@ def compile_matcher(pattern: PatternNode, egraph: EGraph, *, uses_facts: bool = 
         variants,
         tuple(level for level, _ in walked),
         newness_of(pattern, uses_facts),
-        egraph.heads.group_index(pattern.op, len(pattern.operands)),
+        egraph.heads.group_index(pattern.op, len(pattern.operands), len(pattern.attributes)),
         pattern.variables,
         tuple((name, *place) for name, place in bound.items()),
         uses_facts,
@@ -145,11 +145,11 @@ def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], 
 
 def _seed(node: PatternNode, egraph: EGraph) -> int:
     """The kind of an operation of the pattern, or its group where the first attribute is open."""
-    arity = len(node.operands)
+    arity, attribute_count = len(node.operands), len(node.attributes)
     first = node.attributes[0] if node.attributes else None
     if isinstance(first, PatternAttribute):
-        return egraph.heads.group_index(node.op, arity)
-    return egraph.heads.kind_index(node.op, arity, exact_key(first))
+        return egraph.heads.group_index(node.op, arity, attribute_count)
+    return egraph.heads.kind_index(node.op, arity, attribute_count, exact_key(first))
 
 
 def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
@@ -165,18 +165,26 @@ def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
         if isinstance(attribute, PatternAttribute) and attribute.form is not None
     ]
     repeated = _repeated_positions(node)
-    length = len(node.attributes)
 
     def test(head: int) -> bool:
         exact = egraph.heads.exact[head]
         return (
-            len(exact) == length
-            and all(exact[position] == literal for position, literal in literals)
+            all(exact[position] == literal for position, literal in literals)
             and all(exact[first] == exact[second] for first, second in repeated)
             and all(form.fits(egraph.heads.attributes[head][position]) for position, form in forms)
         )
 
     return test
+
+
+def _is_told_by_seed(node: PatternNode) -> bool:
+    """Whether each e-node of the seed's kind or group has attributes that fit, seen on its own."""
+    return not _repeated_positions(node) and all(
+        attribute.form is None
+        if isinstance(attribute, PatternAttribute)
+        else position == 0 and isinstance(attribute, str)
+        for position, attribute in enumerate(node.attributes)
+    )
 
 
 def _repeated_positions(node: PatternNode) -> list[tuple[int, int]]:
@@ -248,7 +256,8 @@ class _Source:
         self._write("fuel = refuel()", 2)
         self._write("if fuel <= 0 or room <= 0: return 0", 2)
         self._write("for done, root in enumerate(roots):", 2)
-        indent = self._node(self.pattern, "root", 3)
+        self._candidates(0, "root", 3)
+        indent = self._node(self.pattern, 3)
         nodes = "".join(f"n{index}, " for index in range(self.count))
         classes = "".join(f"{name}, " for name in self.operand_variables.values())
         heads = "".join(f"h{index}, " for index in range(self.count))
@@ -281,11 +290,11 @@ class _Source:
             indent = self.part_indents.pop()
             self._write(f"if part(): {self._stop}", indent)
 
-    def _node(self, node: PatternNode, owner: str, indent: int) -> int:
+    def _node(self, node: PatternNode, indent: int) -> int:
         """Write the loops of one operation and of those below it; return the inner indent."""
         index = self.next_node
         self.next_node += 1
-        indent = self._loop(index, owner, indent)
+        indent = self._loop(index, indent)
         self._attributes(node, index, indent)
         if len(node.operands) >= 2:
             self._write(
@@ -297,28 +306,34 @@ class _Source:
         places = [f"k{index}[{position + 1}]" for position in range(len(node.operands))]
         if len(places) >= 2:
             places[:2] = [f"k{index}[o]", f"k{index}[3 - o]"]
-        below: list[tuple[PatternNode, str]] = []
+        below: list[PatternNode] = []
+        following = self.next_node
         for position, operand in enumerate(node.operands):
             if isinstance(operand, PatternVar):
                 self._operand_variable(operand.name, places[position], indent)
             else:
-                # `o` is overwritten by inner loops, so the class is read now.
-                self._write(f"c{index}_{position} = {places[position]}", indent)
-                below.append((operand, f"c{index}_{position}"))
-        for operand, place in below:
-            indent = self._node(operand, place, indent)
+                # `o` is overwritten by inner loops, so the class is read now; and an operand
+                # without candidates ends the search before those of another are gone through.
+                self._candidates(following, places[position], indent)
+                following += sum(1 for _ in operand.walk())
+                below.append(operand)
+        for operand in below:
+            indent = self._node(operand, indent)
         return indent
 
-    def _loop(self, index: int, owner: str, indent: int) -> int:
-        nodes, node = f"s{index}", f"n{index}"
-        skip = "continue"
-        if self.blocks + 2 > _MOST_BLOCKS:
-            indent, skip = self._begin_part(indent), "return False"
-        self.blocks += 2
+    def _candidates(self, index: int, owner: str, indent: int) -> None:
+        """Write what looks up the e-nodes of a class that one operation may stand for."""
+        nodes = f"s{index}"
         self._write(f"{nodes} = groups[{owner}].get(group{index})", indent)
+        newest = f" or stamp[{nodes}[-1]] <= since" if index == self.new else ""
+        self._write(f"if {nodes} is None{newest}: continue", indent)
+
+    def _loop(self, index: int, indent: int) -> int:
+        nodes, node = f"s{index}", f"n{index}"
+        if self.blocks + 2 > _MOST_BLOCKS:
+            indent = self._begin_part(indent)
+        self.blocks += 2
         is_new = index == self.new
-        newest = f" or stamp[{nodes}[-1]] <= since" if is_new else ""
-        self._write(f"if {nodes} is None{newest}: {skip}", indent)
         self._write(f"fuel -= len({nodes})", indent)
         self._write("if fuel < 0:", indent)
         self._write("fuel = refuel()", indent + 1)
@@ -339,7 +354,7 @@ class _Source:
         return f"{old} and placed{index}[n{index}] <= since" if self.is_inner[index] else old
 
     def _attributes(self, node: PatternNode, index: int, indent: int) -> None:
-        if node.attributes:
+        if not _is_told_by_seed(node):
             self._write(f"fits = memo{index}.get(h{index})", indent)
             self._write(
                 f"if fits is None: fits = memo{index}[h{index}] = test{index}(h{index})", indent
