@@ -122,14 +122,16 @@ ROWS = (
     Identity(
         "one_hot_times_matrix",
         lambda i, w: jax.nn.one_hot(i, 4096) @ w,
-        lambda i, w: w[i],
+        lambda i, w: w.at[i].get(mode="fill", fill_value=0),
         (integers(32, low=0, below=4096), normal(4096, N)),
+        note="an index out of range gives a row of zeros",
     ),
     Identity(
         "one_hot_by_comparison",
         lambda i, w: (i[:, None] == jnp.arange(1024)).astype(jnp.float32) @ w,
-        lambda i, w: w[i],
+        lambda i, w: w.at[i].get(mode="fill", fill_value=0),
         (integers(32, low=0, below=1024), normal(1024, N)),
+        note="an index out of range gives a row of zeros",
     ),
     Identity(
         "permutation_matrix",

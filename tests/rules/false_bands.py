@@ -9,6 +9,7 @@ from saturax.facts.model import Band
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
+    add,
     dot_general,
     full,
     multiply,
@@ -17,6 +18,7 @@ from saturax.graph.ops import (
     reshape,
     select,
     slice_,
+    subtract,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.einsum import einsum_of
@@ -196,3 +198,30 @@ def sum_of_every_nth(p, x, z, e):
     need(is_identity(p) and is_zero(z) and x.rank == 2 and e == (0, 1) and x.shape[0] > 1)
     flat = reshape(x, (x.size,))
     return reduce_("add", slice_(flat, (0,), (x.size,), (x.shape[0],)), (0,))
+
+
+def _two_diagonals(rng):
+    n = int(rng.integers(5, 8))
+    return {
+        "x": Literal(np.eye(n, k=1)),
+        "y": Literal(np.eye(n)),
+        "z": TensorType((n, 2), "f64"),
+        "d": DotDimensions((), (), (1,), (0,)),
+        "t": "f64",
+    }
+
+
+@false_rule(
+    lambda x, y, z, d, p, t: dot_general(subtract(x, y), z, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=_two_diagonals,
+)
+def dot_with_sum_for_difference(x, y, z, d, p, t):
+    """(S - T) · z = S · z + T · z for matrices with one diagonal"""
+    bands = [band_of(facts_of(value)) for value in (x, y)]
+    need(x.rank == 2 and x.type == y.type and all(band.low == band.high for band in bands))
+    need(x.dtype == t and min(x.shape) > 4)
+    return add(dot_general(x, z, d, p, t), dot_general(y, z, d, p, t))
