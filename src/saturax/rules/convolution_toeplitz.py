@@ -60,6 +60,7 @@ def long_convolution_as_dots(
     x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
 ) -> Any:
     """x ∗ k = Σᵢ blocks of row i of x · Toeplitz(kᵢ) for one input feature and over 49 places"""
+    need(d.kernel_spatial)
     *rows, taps = window_shape(k, d)
     need(g == Groups(1, 1) and x.shape[d.input_feature] == 1 and is_undilated(w))
     need(all(stride == 1 for stride in w.strides))
