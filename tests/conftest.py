@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,8 @@ _FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Of runs in the background, shells let SIGINT be ignored: tests of Ctrl-C could not send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
     config.stash[_FOLDER] = folder
     os.environ["SATURAX_CACHE_DIR"] = str(folder)
