@@ -21,11 +21,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from saturax.collector import no_garbage_collection
 from saturax.cost.device import default_calibration
 from saturax.cost.measure import measure_modules
 from saturax.cost.model import PriceModel
 from saturax.cost.program import program_us, unmeasured
-from saturax.cost.timing import TimedProgram, no_garbage_collection
+from saturax.cost.timing import TimedProgram
 from saturax.graph.ir import Graph, Program
 from saturax.jaxlib_compat import compile_module
 from saturax.pricing import companion, module_of_cluster

@@ -122,7 +122,8 @@ def _interleaved(
     executables: Sequence[Any], inputs: Sequence[Any], clock: Callable[[], float]
 ) -> list[dict[str, Any]]:
     """Lower quartile over rounds; in each round every program runs for the same time."""
-    from saturax.cost.timing import TimedProgram, no_garbage_collection
+    from saturax.collector import no_garbage_collection
+    from saturax.cost.timing import TimedProgram
 
     programs = [TimedProgram(each, [inputs], clock) for each in executables]
     rounds: list[list[float]] = [[] for _ in programs]

@@ -1,7 +1,7 @@
 """Interleaved timing of programs, and the ratio of their medians with its bootstrap interval.
 
 All programs run once a round in random order, so that a drift of the machine hits all alike.
-This shares no code with the stage `select`, whose verdict it is there to check.
+This shares no measuring with the stage `select`, whose verdict it is there to check.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
+
+from saturax.collector import no_garbage_collection
 
 Call = Callable[[], object]
 """Runs a program and returns when its results are there."""
@@ -22,19 +23,6 @@ SHORTEST_SAMPLE_S = 0.01
 MOST_CALLS = 2000
 LEAST_ROUNDS, MOST_ROUNDS = 7, 60
 _RESAMPLES = 2000
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Collects garbage, then none within the block."""
-    gc.collect()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def seconds_a_call(call: Call, calls: int) -> float:
@@ -61,6 +49,7 @@ def interleave(
     repeats = min(MOST_CALLS, max(1, math.ceil(SHORTEST_SAMPLE_S / slowest)))
     times: dict[str, list[float]] = {name: [] for name in names}
     started = time.perf_counter()
+    gc.collect()
     with no_garbage_collection():
         for done in range(MOST_ROUNDS):
             if done >= LEAST_ROUNDS and time.perf_counter() - started > budget_s:

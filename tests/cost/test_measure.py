@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from saturax.collector import no_garbage_collection
 from saturax.cost.measure import (
     Measurement,
     ModuleToMeasure,
@@ -22,7 +23,6 @@ from saturax.cost.timing import (
     Clock,
     TimedProgram,
     empty_call_seconds,
-    no_garbage_collection,
     pinned_to_one_core,
     time_call,
 )

@@ -21,9 +21,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from saturax.collector import no_garbage_collection
 from saturax.cost import probes
 from saturax.cost.database import PriceDatabase
-from saturax.cost.timing import empty_call_seconds, no_garbage_collection
+from saturax.cost.timing import empty_call_seconds
 from saturax.jaxlib_compat import ModuleError, default_device
 
 CALIBRATION_VERSION = 1

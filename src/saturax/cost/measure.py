@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from saturax.collector import no_garbage_collection
 from saturax.cost.timing import (
     Clock,
     TimedProgram,
     empty_call_seconds,
-    no_garbage_collection,
     pinned_to_one_core,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype

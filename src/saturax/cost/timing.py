@@ -8,7 +8,6 @@ awake) from deciding, as it would in a plain minimum.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -141,18 +140,6 @@ def empty_call_seconds(
     timing = program.timing()
     assert timing is not None  # it has just run
     return timing.seconds
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Keep Python's collector from running inside the block."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @contextmanager

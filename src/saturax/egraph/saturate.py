@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from types import FrameType
 
+from saturax.collector import no_garbage_collection
 from saturax.egraph.application import RuleApplication
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.limits import (
@@ -86,16 +87,13 @@ def _collector_paused() -> Iterator[None]:
 
     Freezing and unfreezing makes what was built old, so that the pause is not paid right after.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
+    with no_garbage_collection():
+        try:
+            yield
+        finally:
             if gc.get_freeze_count() == 0:
                 gc.freeze()
                 gc.unfreeze()
-            gc.enable()
 
 
 class _Segment:

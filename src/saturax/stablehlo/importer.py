@@ -3,14 +3,13 @@ others are carried exactly as generic nodes. Debug locations are the only thing 
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from jax.extend.mlir import ir
 
+from saturax.collector import no_garbage_collection
 from saturax.errors import ImportFailure
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Node, Program
@@ -48,23 +47,10 @@ def import_module(source: ir.Module | str | bytes, *, recognize_loops: bool = Tr
         ImportFailure: the source cannot be parsed, or is not a StableHLO program.
     """
     module = read_module(source)
-    with module.context, _no_garbage_collection():
+    # Of what is made all is kept, and collections that so many new objects set off go through all
+    # of JAX's: 0.1 s for ResNet-50.
+    with module.context, no_garbage_collection():
         return _Importer(module, recognize_loops).program()
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Collects nothing within the block: of what is made there all is kept.
-
-    A collection that so many new objects set off goes through all of JAX's: 0.1 s for ResNet-50.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Scope:
