@@ -21,9 +21,9 @@ from saturax.work import Work
 
 # A race between two forms of one program: weights as arguments or as constants.
 _FORM_RACE_S = 2.0
-# Constants are held twice, are part of what is compiled and kept on disk (for ResNet-50 a second
-# process starts 2 s later), and new values are compiled anew.
-_LEAST_GAIN = 1.05
+# Constants cost memory, time to start and a compilation for new values, but who freezes a function
+# wants speed: more than this would be given away where XLA likes constants better.
+_LEAST_GAIN = 1.02
 
 
 @dataclass
