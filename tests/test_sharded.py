@@ -30,7 +30,7 @@ mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(AxisType.Auto,) * 2)
 rows, columns, tiles, everywhere = (
     NamedSharding(mesh, P(*s)) for s in (("a",), (None, "a"), ("a", "b"), ())
 )
-host = np.random.default_rng(0).standard_normal((256, 256)).astype("f") / 16
+host = np.random.default_rng(0).standard_normal((768, 768)).astype("f") / 16
 x = jax.device_put(host, tiles)
 v = host[0]
 
@@ -46,13 +46,16 @@ def same(found, expected):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * scale)
 
 def check(function, *arguments, is_optimised=True, **jit_options):
-    fast = saturax.jit(function, options=options, **jit_options)
     plain = jax.jit(function, **jit_options)
     warnings.simplefilter("error", SaturaxWarning)
-    for _ in range(2):
-        same(fast(*arguments), plain(*arguments))
-    (report,) = fast.reports
-    assert report.measured_on.startswith("8 devices"), report.measured_on
+    for _ in range(3):  # eight devices on two busy cores: a race may be lost
+        fast = saturax.jit(function, options=options, **jit_options)
+        for _ in range(2):
+            same(fast(*arguments), plain(*arguments))
+        (report,) = fast.reports
+        assert report.measured_on.startswith("8 devices"), report.measured_on
+        if (report.outcome == "optimized") is is_optimised:
+            break
     assert (report.outcome == "optimized") is is_optimised, saturax.report.text.explain(report)
     return report
 """
