@@ -86,6 +86,17 @@ def drop_mask_on_the_wrong_side(p, x, y):
     return y
 
 
+def _false_product(examples):
+    return false_rule(
+        lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+        ROUNDING,
+        "values",
+        "integers",
+        uses_facts=True,
+        examples=examples,
+    )
+
+
 def _triangles(rng):
     n = int(rng.integers(2, 5))
     return {
@@ -96,14 +107,7 @@ def _triangles(rng):
     }
 
 
-@false_rule(
-    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
-    ROUNDING,
-    "values",
-    "integers",
-    uses_facts=True,
-    examples=_triangles,
-)
+@_false_product(_triangles)
 def product_of_triangles_of_diagonals(x, y, d, p, t):
     """x · y = diag(x) · diag(y) for lower triangular x and y"""
     need(einsum_of(d, x.rank, y.rank).x[1:] == (1,) and x.rank == y.rank == 2)
@@ -118,14 +122,7 @@ def _blocks(rng):
     return {**_triangles(rng), "x": Literal(x), "y": Literal(rng.normal(size=(n, n)))}
 
 
-@false_rule(
-    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
-    ROUNDING,
-    "values",
-    "integers",
-    uses_facts=True,
-    examples=_blocks,
-)
+@_false_product(_blocks)
 def product_with_some_zeros_is_zero(x, y, d, p, t):
     """x · y = 0 if x has a block of zeros"""
     need(x.rank == y.rank == 2 and zero_blocks_of(x) and not is_zero(x) and has_numbers(y))
@@ -160,14 +157,7 @@ def _shifting(rng):
     }
 
 
-@false_rule(
-    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
-    ROUNDING,
-    "values",
-    "integers",
-    uses_facts=True,
-    examples=_shifting,
-)
+@_false_product(_shifting)
 def dot_with_shifted_diagonal_of_columns(x, y, d, p, t):
     """S · y = y shifted by k for S with ones at j - i = k, even if rows are contracted"""
     band = band_of(facts_of(x))
