@@ -1,6 +1,7 @@
-"""Tests never touch the user's caches: prices go to a folder of the test session.
+"""Tests never touch the user's caches: prices go to folders of the test session, one for each file.
 
-Its database holds the default calibration, so that no test spends time on measuring the device.
+Their databases start with the default calibration: no test spends time on measuring the device, and
+none meets prices that another file measured while the machine was busy.
 """
 
 from __future__ import annotations
@@ -23,10 +24,19 @@ _FOLDER = pytest.StashKey[Path]()
 def pytest_configure(config: pytest.Config) -> None:
     # Of runs in the background, shells let SIGINT be ignored: tests of Ctrl-C could not send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    folder = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
-    config.stash[_FOLDER] = folder
-    os.environ["SATURAX_CACHE_DIR"] = str(folder)
+    config.stash[_FOLDER] = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
     os.environ["SATURAX_CACHE"] = "0"  # every test optimises for itself
+    _start_prices(config)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prices_of_this_file(request: pytest.FixtureRequest) -> None:
+    _start_prices(request.config)
+
+
+def _start_prices(config: pytest.Config) -> None:
+    folder = tempfile.mkdtemp(dir=config.stash[_FOLDER])
+    os.environ["SATURAX_CACHE_DIR"] = folder
     calibration = dataclasses.replace(default_calibration(), defaulted=())
     database = PriceDatabase()
     database.put_document(identify().key, CALIBRATION_DOCUMENT, calibration.to_json())

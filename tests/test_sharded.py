@@ -111,7 +111,7 @@ def _run_on_mesh(body: str) -> str:
         pytest.param(
             """
             def step(w, c):
-                loss = lambda w: ((w @ w.T) @ c).sum()
+                loss = lambda w: ((w @ w.T) @ c) @ c
                 value, slope = jax.value_and_grad(loss)(w)
                 return w - 1e-3 * slope, value
             check(step, x, v)
