@@ -12,13 +12,14 @@ from saturax.egraph import (
     EGraph,
     Limits,
     Match,
+    Matcher,
     PatternNode,
     PatternVar,
     StopReason,
-    compile_matcher,
     saturate,
 )
 from saturax.egraph import pattern as make_pattern
+from saturax.egraph.loops import shape_of
 from saturax.egraph.newness import newly
 from saturax.egraph.pattern import PatternAttribute
 from saturax.egraph.reach import Reach
@@ -91,7 +92,7 @@ def brute_matches(egraph: EGraph, pattern: PatternNode) -> set[tuple[int, Any]]:
 
 
 def engine_matches(egraph: EGraph, pattern: PatternNode) -> list[tuple[int, Any]]:
-    matcher = compile_matcher(pattern, egraph)
+    matcher = Matcher(pattern, egraph)
     found = []
     for match in matcher.all_matches(egraph):
         attributes = matcher.attribute_values(egraph, match)
@@ -127,6 +128,16 @@ def test_matcher_finds_exactly_the_brute_force_matches(
 ) -> None:
     egraph = random_egraph(terms, unions)
     assert set(engine_matches(egraph, pattern)) == brute_matches(egraph, pattern)
+
+
+def test_patterns_share_matching_functions_unless_these_must_differ() -> None:
+    f = PatternAttribute("f")
+    shape = shape_of(op("add", op("add", "x", "y"), "x"))
+    assert shape == shape_of(op("multiply", op("subtract", "y", "z"), "y"))
+    assert shape != shape_of(op("add", op("add", "x", "y"), "y")), "another operand comes twice"
+    assert shape != shape_of(op("add", "x", op("add", "x", "y")))
+    assert shape != shape_of(op(f, op(f, "x", "y"), "x")), "attributes must be equal"
+    assert shape == shape_of(op(f, op(PatternAttribute("g"), "x", "y"), "x"))
 
 
 @settings(max_examples=150, deadline=None)
@@ -251,7 +262,7 @@ def rematching_saturate(egraph: EGraph, rules: list[TemplateRule], node_limit: i
         before = (egraph.node_count, egraph.class_count)
         unions = egraph.union_count
         for rule in rules:
-            matcher = compile_matcher(rule.pattern, egraph)
+            matcher = Matcher(rule.pattern, egraph)
             for match in matcher.all_matches(egraph):
                 bound = matcher.binding(match)
                 attributes = matcher.attribute_values(egraph, match)
@@ -383,5 +394,5 @@ def test_an_operand_without_candidates_ends_the_search_before_another_is_gone_th
     function = PatternAttribute("f")
     barren = make_pattern("binary", unary(function, "x"), unary("absent", "y"), at=("subtract",))
     fuel = iter([10])
-    matcher = compile_matcher(barren, egraph)
-    assert matcher.variants[0]([root], -1, [], 10, lambda: next(fuel, 0)) == 1
+    matcher = Matcher(barren, egraph)
+    assert matcher.variant(0)([root], -1, [], 10, lambda: next(fuel, 0)) == 1

@@ -10,8 +10,8 @@ from saturax.egraph import (
     INPUT,
     EGraph,
     Limits,
+    Matcher,
     PatternNode,
-    compile_matcher,
     explain,
     rules_between,
     saturate,
@@ -159,7 +159,7 @@ def replayed(egraph: EGraph) -> tuple[EGraph, list[int]]:
 
 def apply_at(egraph: EGraph, rule: TemplateRule, root: int) -> None:
     """Apply a rule wherever it matches at one class."""
-    matcher = compile_matcher(rule.pattern, egraph)
+    matcher = Matcher(rule.pattern, egraph)
     application = RuleApplication(rule, matcher, egraph)
     # The e-node itself may have merged with a twin, so the class is what counts.
     for match in [m for m in matcher.all_matches(egraph) if egraph.find(m[0]) == egraph.find(root)]:

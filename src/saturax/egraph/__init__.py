@@ -15,7 +15,7 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Match, Matcher, compile_matcher
+from saturax.egraph.matcher import Match, Matcher
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar, pattern
 from saturax.egraph.proof import CONGRUENCE
 from saturax.egraph.recipe import Recipe, RecipeStep, Rule
@@ -45,7 +45,6 @@ __all__ = [
     "Step",
     "StopReason",
     "TypeClashError",
-    "compile_matcher",
     "explain",
     "pattern",
     "rules_between",

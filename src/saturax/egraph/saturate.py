@@ -22,7 +22,7 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Found, Matcher, compile_matcher, seed_chains
+from saturax.egraph.matcher import Found, Matcher, seed_chains
 from saturax.egraph.newness import Newness, newly, newness_of
 from saturax.egraph.reach import Reach
 from saturax.egraph.recipe import Rule
@@ -136,7 +136,7 @@ class _RuleState:
     @cached_property
     def matcher(self) -> Matcher:
         """Compiled when it is first needed: many rules concern nothing in a program."""
-        return compile_matcher(self.rule.pattern, self._egraph, uses_facts=self.rule.uses_facts)
+        return Matcher(self.rule.pattern, self._egraph, uses_facts=self.rule.uses_facts)
 
     @cached_property
     def application(self) -> RuleApplication:
@@ -161,7 +161,7 @@ class _RuleState:
         left: list[_Segment] = []
         for position, segment in enumerate(self.segments):
             roots = list(dict.fromkeys([find(root) for root in segment.roots]))
-            match = self.matcher.variants[segment.variant]
+            match = self.matcher.variant(segment.variant)
             done = match(roots, segment.since, self.found, capacity, refuel)
             if done < len(roots):
                 rest = _Segment(segment.variant, segment.since, roots[done:])

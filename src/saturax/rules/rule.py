@@ -244,6 +244,17 @@ def _describe(arguments: Mapping[str, Any]) -> str:
     )
 
 
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters.
+
+    Read off its code: `inspect.signature` took half of the time that importing all rules takes.
+    """
+    if hasattr(function, "__signature__") or not inspect.isfunction(function):
+        return tuple(inspect.signature(function).parameters)
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
 def rule(
     left: Callable[..., Any],
     *,
@@ -263,8 +274,8 @@ def rule(
         equation = inspect.getdoc(right)
         if not equation:
             raise RuleError(f"rule {right.__name__}: its docstring must state the equation")
-        names = tuple(inspect.signature(left).parameters)
-        if names != tuple(inspect.signature(right).parameters):
+        names = _parameters(left)
+        if names != _parameters(right):
             raise RuleError(f"rule {right.__name__}: both sides must have the same parameters")
         builder = _PatternBuilder()
         with building(builder):
