@@ -11,7 +11,7 @@ from running import QUICK, assert_equal, matrix_chain, run
 from test_partition import arguments, network
 
 import saturax
-from saturax import Options, OptionsError, pipeline
+from saturax import Options, OptionsError, contest, pipeline
 from saturax.effort import EFFORTS
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
@@ -66,6 +66,22 @@ def test_a_time_limit_that_is_over_is_the_reason(clock, monkeypatch):
     assert (
         result.report.reason == "the time limit of 30 s was over before any other program was tried"
     )
+
+
+def test_compiling_the_original_takes_nothing_from_the_search(clock, monkeypatch):
+    """However long XLA takes for the original and the reference, the search has its time."""
+    compile_module = contest.compile_module
+
+    def compile_slowly(*arguments, **options):
+        clock.ahead_s += 2 * _LIMIT_S
+        return compile_module(*arguments, **options)
+
+    monkeypatch.setattr("saturax.contest.time", clock)
+    monkeypatch.setattr(contest, "compile_module", compile_slowly)
+    report = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_OPTIONS).report
+    stops = [stage.notes["stopped by"] for stage in report.stages if stage.name == "saturate"]
+    assert "time limit" not in stops
+    assert report.candidates[0].verified
 
 
 def test_progress_tells_what_is_left():

@@ -34,7 +34,8 @@ class Run:
     `compiler_options`.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
     found with other versions; `is_complete` once all stages have run, `is_interrupted` once the
-    user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs.
+    user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs;
+    `excluded_s` of them do not count, of which `granted_s` went to compiling candidates.
     """
 
     options: Options
@@ -42,6 +43,7 @@ class Run:
     on_progress: OnProgress
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
+    granted_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
     compiler_options: dict[str, Any] = field(default_factory=dict)
     xla_s: float = 0.0
@@ -67,11 +69,21 @@ class Run:
         """Begin to count the time limit now."""
         self.started = time.monotonic()
 
+    def exclude_preparation(self, seconds: float) -> None:
+        """Take seconds that XLA compiled the original and its reference out of the account.
+
+        All of them: nothing can be judged without these two, however long they take.
+        """
+        self.xla_s += seconds
+        self.excluded_s += seconds
+
     def exclude_compilation(self, seconds: float) -> None:
-        """Take seconds that XLA compiled out of the account, as far as the allowance reaches."""
+        """Take seconds that XLA compiled a candidate out, as far as the allowance reaches."""
         self.xla_s += seconds
         allowance_s = _COMPILATION_ALLOWANCE * self.options.time_limit_s
-        self.excluded_s = min(self.excluded_s + seconds, allowance_s)
+        granted_s = min(seconds, allowance_s - self.granted_s)
+        self.granted_s += granted_s
+        self.excluded_s += granted_s
 
     def count_running(self, seconds: float) -> None:
         """Take note of seconds in which programs ran: they count, but are not saturax's own."""

@@ -184,7 +184,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "verifies": options.verify,
         "with_special_values": options.numerics == "bitwise",
         "seed": options.seed,
-        "on_compiled": run.exclude_compilation,
+        "on_compiled": run.exclude_preparation,
         "devices": run.devices,
         "compiler_options": run.compiler_options,
         "on_ran": run.count_running,
@@ -197,6 +197,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         largest_bytes = _largest_bytes(run, program)
         contest = FrozenContest(**common, frozen=run.frozen, largest_bytes=largest_bytes)
         run.split = contest.original_split
+    contest.on_compiled = run.exclude_compilation  # of candidates, from now on
     _note_original(run, contest.original_footprint())
     return contest
 
