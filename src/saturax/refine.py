@@ -97,13 +97,15 @@ class MeasuredSearch:
 
     def race(self) -> None:
         """Time all entries against the original; the fastest becomes the champion."""
-        if not self.entries:
-            return
-        self.on_progress(f"timing {len(self.entries)} programs against the original")
-        limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(self.entries)))
-        limit_s = max(limit_s, _SHORTEST_RACE_S * (1 + len(self.entries)))
-        result = self.contest.race([entry.candidate for entry in self.entries], limit_s)
-        for entry, timed in zip(self.entries, result.entries, strict=True):
+        if self.entries:
+            self.on_progress(f"timing {len(self.entries)} programs against the original")
+            self._race_original(self.entries)
+
+    def _race_original(self, entries: Sequence[Entry]) -> None:
+        limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(entries)))
+        limit_s = max(limit_s, _SHORTEST_RACE_S * (1 + len(entries)))
+        result = self.contest.race([entry.candidate for entry in entries], limit_s)
+        for entry, timed in zip(entries, result.entries, strict=True):
             report = entry.candidate.report
             report.time_us, report.ratio = timed.time_us, timed.ratio
             report.interval = timed.interval
@@ -113,40 +115,47 @@ class MeasuredSearch:
         leader = max(range(len(ratios)), key=ratios.__getitem__)
         if result.winner is not None:
             leader = result.winner
-        leader = self._least_work(leader, ratios)
-        is_less = self.contest.does_less(self.entries[leader].candidate, None)
+        leader = self._least_work(entries, leader, ratios)
+        is_less = self.contest.does_less(entries[leader].candidate, None)
         if result.winner is not None or ratios[leader] > (1 - _TIE if is_less else 1):
-            self.champion = self.entries[leader]
+            self.champion = entries[leader]
 
-    def _least_work(self, leader: int, ratios: Sequence[float]) -> int:
+    def _least_work(self, entries: Sequence[Entry], leader: int, ratios: Sequence[float]) -> int:
         """Of the entries as fast as the leader, one that does less work than it, if there is."""
-        for index, entry in enumerate(self.entries):
+        for index, entry in enumerate(entries):
             is_as_fast = ratios[index] > (1 - _TIE) * ratios[leader]
-            if is_as_fast and self.contest.does_less(
-                entry.candidate, self.entries[leader].candidate
-            ):
+            if is_as_fast and self.contest.does_less(entry.candidate, entries[leader].candidate):
                 leader = index
         return leader
 
     def refine(self) -> int:
-        """Vary the champion while time is left; return how many variations were tried."""
+        """Vary the champion while time is left; return how many variations were tried.
+
+        Where no program was fit to race, what makes the best prediction unfit is sought: kernels
+        are forbidden one after the other, until a program is fit.
+        """
         tried = failures = 0
         base = self._to_vary()
         banned: set[Hashable] = set()
-        for signature in [] if base is None else self._suspects(base):
-            is_out_of_time = self.remaining_s() <= 2 * _SHORTEST_RACE_S
-            if is_out_of_time or base is None or failures >= self.patience:
+        suspects = [] if base is None else self._suspects(base)
+        while base is not None and suspects and failures < self.patience:
+            if self.remaining_s() <= 2 * _SHORTEST_RACE_S:
                 break
-            variation = self._without(base, banned | {signature})
+            suspect = suspects.pop(0)
+            variation = self._without(base, banned | {suspect})
             if variation is None:
                 continue
             tried += 1
-            kernel = str(signature).partition("(")[0]
-            entry = self.enter(f"variation {tried}: one {kernel} less", variation)
             failures += 1
+            kernel = str(suspect).partition("(")[0]
+            entry = self.enter(f"variation {tried}: one {kernel} less", variation)
             if entry is not None and self._beats_champion(entry):
                 self.champion, base, failures = entry, variation, 0
-                banned.add(signature)
+                banned.add(suspect)
+            elif not self.entries:
+                base = variation
+                banned.add(suspect)
+                suspects = [each for each in self._suspects(base) if each not in banned]
         return tried
 
     def _to_vary(self) -> Selection | None:
@@ -155,13 +164,20 @@ class MeasuredSearch:
         return next((s for s in [*ranked, *self.rejected] if s), None)
 
     def _beats_champion(self, entry: Entry) -> bool:
+        if self.champion is None:
+            self._race_original([entry])
+            return self.champion is entry
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
-        reference = None if self.champion is None else self.champion.candidate
-        result = self.contest.race([entry.candidate], limit_s, against=reference)
+        result = self.contest.race([entry.candidate], limit_s, against=self.champion.candidate)
+        report, seen = entry.candidate.report, result.entries[0]
+        report.outcome, report.reason = "slower", seen.reason and "than the best so far"
         return result.winner is not None
 
     def _suspects(self, selection: Selection) -> list[Hashable]:
-        """Kernels of a selection that the original does not run, most expensive first."""
+        """Kernels of a selection that the original does not run, most expensive first.
+
+        What makes a program unfit may cost next to nothing.
+        """
         problem = self.formulation.problem
         signatures = problem.signatures or ()
         total = dag_cost(problem, selection)
@@ -169,7 +185,8 @@ class MeasuredSearch:
         for node in selection.values():
             if signatures[node] not in self.usual and "(" in str(signatures[node]):
                 cost[signatures[node]] += problem.cost_us[node]  # type: ignore[assignment]
-        return [s for s, us in cost.most_common() if us > _WORTHWHILE_SHARE * total]
+        least_us = _WORTHWHILE_SHARE * total if self.entries else 0.0
+        return [s for s, us in cost.most_common() if us >= least_us]
 
     def _without(self, selection: Selection, banned: set[Hashable]) -> Selection | None:
         """The cheapest selection close to a given one that has none of the banned kernels."""

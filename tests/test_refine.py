@@ -1,0 +1,79 @@
+"""Programs varied kernel by kernel: what is unfit is sought, what is fit is timed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from running import normal, program_of
+
+from saturax.cost.device import Calibration
+from saturax.cost.formulate import formulate
+from saturax.cost.model import PriceModel
+from saturax.egraph import Limits, saturate
+from saturax.extract import dag_greedy
+from saturax.options import Options
+from saturax.pipeline import active_rules
+from saturax.proposals import propose
+from saturax.refine import MeasuredSearch
+from saturax.report.model import CandidateReport
+from saturax.represent import represent
+from saturax.select import RaceEntry, RaceResult
+
+
+class Judge:
+    """A contest in which programs with certain operations are unfit, and races never end."""
+
+    def __init__(self, unfit):
+        self.unfit, self.candidates, self.ratio = unfit, [], 2.0
+
+    def enter(self, name, graph, frozen, predicted_us, rules):
+        report = CandidateReport(name, predicted_us, graph.size(), dict(rules))
+        if not self.unfit(graph):
+            self.candidates.append(SimpleNamespace(report=report, graph=graph))
+        return report
+
+    def race(self, candidates, limit_s, against=None):
+        entries = tuple(RaceEntry(i, 1.0, 2.0, self.ratio) for i in range(len(candidates)))
+        return RaceResult(None, 2.0, entries, 8, limit_s, "time limit")
+
+    def does_less(self, candidate, other):
+        return False
+
+
+def _search(unfit):
+    a, b, x = normal(64, 32), normal(32, 96, seed=1), normal(96)
+    graph = program_of(lambda a, b, x: (a @ b) @ x, a, b, x).graph
+    represented = represent(graph, propose(graph))
+    saturate(represented.egraph, active_rules(Options()), Limits())
+    formulation = formulate(represented, PriceModel(Calibration("test")))
+    signatures = formulation.problem.signatures
+    usual = frozenset(signatures[node] for node in formulation.original().values())
+    return MeasuredSearch(
+        formulation, Judge(unfit), Counter(), usual, [], lambda: 60.0, 9, lambda detail: None
+    )
+
+
+def test_an_unfit_best_program_is_varied_until_one_is_fit():
+    """Two products with a vector are unfit: what replaces them is the product of matrices."""
+
+    def unfit(graph):
+        return all(node.type.shape != (64, 96) for node in graph.nodes if node.op == "dot_general")
+
+    search = _search(unfit)
+    assert search.enter("best predicted", dag_greedy(search.formulation.problem)) is None
+    search.race()
+    assert search.champion is None
+    assert search.refine() >= 1
+    assert search.contest.candidates
+    assert search.champion.candidate in search.contest.candidates
+
+
+@pytest.mark.parametrize(("ratio", "is_champion"), [(2.0, True), (0.5, False)])
+def test_a_first_fit_variation_leads_though_its_race_ran_out_of_time(ratio, is_champion):
+    search = _search(lambda graph: False)
+    entry = search.enter("variation", dag_greedy(search.formulation.problem))
+    search.contest.ratio = ratio
+    assert search._beats_champion(entry) is is_champion
+    assert entry.candidate.report.ratio == ratio
