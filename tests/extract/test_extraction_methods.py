@@ -160,6 +160,24 @@ def test_switches_can_be_taken_back():
         assert state.selection() == start
 
 
+def test_no_switch_that_helps_is_ruled_out_by_its_bound():
+    tight = 0
+    for seed, (problem, _) in enumerate(feasible(range(600))):
+        state = Switches(problem, random_selection(problem, seed) or tree_greedy(problem))
+        cost = problem.cost_us
+        for owner, chosen in state.selection().items():
+            most_us = state._most_saved_us(owner, cost)
+            for node in problem.members[owner]:
+                if node == chosen or not state.admits(owner, node):
+                    continue
+                bound_us = state._least_us(node, cost) - most_us
+                change = state.apply(owner, node)
+                assert bound_us <= change.cost_us(cost) + state.rounding_us
+                tight += bound_us > 0
+                state.undo(change)
+    assert tight > 100  # it does rule some out
+
+
 @pytest.mark.parametrize("order_variables", [False, True])
 def test_the_exact_solve_is_optimal_and_its_bounds_hold(solver, order_variables):
     for problem, best_us in feasible(range(5000, 5250)):

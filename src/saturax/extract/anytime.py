@@ -31,11 +31,14 @@ from saturax.extract.switches import Evaluate, Pool, draw_prices, switch_search
 _BOUND_SHARE = 0.15
 # Reduced problems up to the first size are solved exactly before the search, which has nothing to
 # add to most of them; up to the second size afterwards, with a better incumbent. On larger ones the
-# search alone was better at equal time (`benchmarks/extraction.py`).
+# search alone was better at equal time (`benchmarks/extraction.py`). Beyond a few nodes, seconds of
+# branching close no gap that the relaxation left wide open.
 _EXACT_FIRST_NODES, _EXACT_NODES = 2_000, 4_000
-# Rounds without improvement after which the search has nothing left to find, and more of them per
-# node: a round visits only a part of a large problem.
-_PATIENCE, _PATIENCE_PER_NODE = 20, 0.05
+_FEW_NODES, _SOLVABLE_GAP = 1_000, 0.25
+# Rounds without improvement after which the search has hardly anything left to find, and more of
+# them per node: a round visits only a part of a large problem. Nine in ten improvements came within
+# three rounds of the one before, the longest wait was ten (`benchmarks/extraction.py`, NasRNN).
+_PATIENCE, _PATIENCE_PER_NODE = 8, 0.002
 # Varied selections: attempts per wanted one, price spreads, time per attempt set aside.
 _DRAWS_PER_SELECTION = 4
 _SPREADS = (0.1, 0.2, 0.4)
@@ -281,7 +284,7 @@ class _Run:
         self.note("relaxation", status)
         if self.is_closed():
             return self.closed_reason()
-        may_solve = iterations is None and problem.node_count <= _EXACT_NODES
+        may_solve = iterations is None and self._is_solvable(problem.node_count)
         is_small = problem.node_count <= _EXACT_FIRST_NODES
         halfway = time.monotonic() + 0.5 * max(until - time.monotonic(), 0.0)
         if may_solve and is_small and self._solve(reduced, pool, solver, halfway):
@@ -307,6 +310,11 @@ class _Run:
             return self.closed_reason()
         return "time limit" if time.monotonic() >= until else found.stop_reason
 
+    def _is_solvable(self, nodes: int) -> bool:
+        """Whether a reduced problem of this size is worth the exact solver's time."""
+        is_near = self.best_us - self.bound_us <= _SOLVABLE_GAP * self.best_us
+        return nodes <= _FEW_NODES or (nodes <= _EXACT_NODES and is_near)
+
     def _solve(self, reduced: Reduced, pool: Pool, solver: SolverProcess, deadline: float) -> bool:
         """Solve the whole problem exactly; whether that closed the question."""
         best = next(iter(pool))[0]
@@ -327,9 +335,9 @@ class _Run:
         reduced = reduce_problem(self.problem, keep_alternatives=True, deadline=self.deadline)
         problem = reduced.problem
         best = None if self.best is None else reduced.project(self.best)
-        drawn = 0
+        drawn, known = 0, len(self.varied)
         for index in range(_DRAWS_PER_SELECTION * count):
-            if time.monotonic() > self.deadline:
+            if len(self.varied) >= known + count or time.monotonic() > self.deadline:
                 break
             drawn += 1
             priced = problem.with_costs(draw_prices(problem, draw, _SPREADS[index % len(_SPREADS)]))

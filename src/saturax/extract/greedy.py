@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 from saturax.extract.cost_sets import settle_cost_sets
 from saturax.extract.problem import (
@@ -22,38 +23,42 @@ from saturax.extract.problem import (
     selected_us,
 )
 
+_TREES: WeakKeyDictionary[Problem, Selection] = WeakKeyDictionary()
 
-def tree_greedy(problem: Problem, costs: Sequence[float] | None = None) -> Selection:
-    """Cheapest tree per class (Knuth's generalisation of Dijkstra), at `costs` if given.
+
+def tree_greedy(problem: Problem) -> Selection:
+    """Cheapest tree per class (Knuth's generalisation of Dijkstra).
 
     Raises:
         InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
     """
-    choice = tree_choices(problem, costs)
+    choice = tree_choices(problem)
     _require_roots(problem, choice)
     return restrict(problem, choice)
 
 
-def tree_choices(
-    problem: Problem,
-    costs: Sequence[float] | None = None,
-    paid: Mapping[int, int] | None = None,
-) -> Selection:
-    """The tree-cheapest node of *every* feasible class; acyclic as a whole without `paid`.
-
-    `paid` are classes that cost nothing, with their nodes; `derive` then settles any cycle.
+def tree_choices(problem: Problem) -> Mapping[int, int]:
+    """The tree-cheapest node of *every* feasible class; acyclic as a whole. Found once a problem.
 
     The order of the result's keys has every class after the children of its node.
     """
-    costs = problem.cost_us if costs is None else costs
-    node_class, children, parents = problem.node_class, problem.children, problem.parents
+    known = _TREES.get(problem)
+    if known is None:
+        known = _TREES[problem] = _find_trees(problem)
+    return known
+
+
+def _find_trees(problem: Problem) -> Selection:
+    costs, node_class = problem.cost_us, problem.node_class
+    children, parents = problem.children, problem.parents
     missing = list(map(len, children))
     best = [math.inf] * problem.class_count
     choice: Selection = {}
-    heap = [(0.0, node, owner) for owner, node in (paid or {}).items()]
-    for node, count in enumerate(missing):
-        if not count and problem.cost_us[node] < math.inf:
-            heap.append((costs[node], node, node_class[node]))
+    heap = [
+        (costs[node], node, node_class[node])
+        for node, count in enumerate(missing)
+        if not count and costs[node] < math.inf
+    ]
     heapq.heapify(heap)
     while heap:
         total, node, owner = heapq.heappop(heap)
@@ -63,7 +68,7 @@ def tree_choices(
         best[owner] = total
         for parent in parents[owner]:
             missing[parent] -= 1
-            if missing[parent] or problem.cost_us[parent] == math.inf:
+            if missing[parent] or costs[parent] == math.inf:
                 continue
             above = node_class[parent]
             if best[above] == math.inf:
@@ -72,20 +77,19 @@ def tree_choices(
     return choice
 
 
-def dag_greedy(problem: Problem, costs: Sequence[float] | None = None) -> Selection:
+def dag_greedy(problem: Problem) -> Selection:
     """Fixpoint of class cost sets: a class's cost counts every class below it once.
 
-    Never dearer than `tree_greedy` at the same prices: the better of the two is returned.
+    Never dearer than `tree_greedy`: the better of the two is returned.
 
     Raises:
         InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
     """
-    priced = problem if costs is None else problem.with_costs(costs)
-    start = tree_choices(priced)
-    _require_roots(priced, start)
-    tree = restrict(priced, start)
-    shared = derive(priced, settle_cost_sets(priced, start), start)
-    return min(tree, shared, key=lambda selection: selected_us(priced, selection))
+    start = tree_choices(problem)
+    _require_roots(problem, start)
+    tree = restrict(problem, start)
+    shared = derive(problem, settle_cost_sets(problem, start), start)
+    return min(tree, shared, key=lambda selection: selected_us(problem, selection))
 
 
 def derive(

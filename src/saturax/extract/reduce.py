@@ -22,8 +22,8 @@ from saturax.extract.required import RequiredSets, find_required
 
 # Comparing all pairs of a class is quadratic; in huge classes only the cheapest ones compete.
 _RIVALS = 60
-# A round that leaves nearly all nodes and edges is the last: the next ones would find less.
-_ROUNDS, _LEFT_IN_VAIN = 6, 0.98
+# A round that leaves nine tenths of nodes and edges is the last: the next ones would find less.
+_ROUNDS, _LEFT_IN_VAIN = 6, 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +101,12 @@ def reduce_problem(
         if required is None:
             break
         work.drop_cyclic(required)
-        if keep_alternatives:
-            if work.size() == before:
-                break
-            continue
-        work.drop_redundant_children(required)
-        work.drop_dominated(required, deadline)
-        work.pay_required(required)
-        work.push_costs_up()
-        work.fold_single_nodes()
+        if not keep_alternatives:
+            work.drop_redundant_children(required)
+            work.drop_dominated(required, deadline)
+            work.pay_required(required)
+            work.push_costs_up()
+            work.fold_single_nodes()
         is_done = sum(work.size()) > _LEFT_IN_VAIN * sum(before) or work.size() == before
         if is_done or time.monotonic() > deadline:
             break

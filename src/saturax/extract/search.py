@@ -324,7 +324,7 @@ class _Search:
 
     def kick(self, deadline: float) -> None:
         """A round of kicks, each kept if it is no loss."""
-        state = Switches(self.problem, self.best, self.neighbourhoods.fallback)
+        state = Switches(self.problem, self.best)
 
         def judge(change_us: float) -> bool:
             if self.evaluate is None and abs(change_us) <= state.rounding_us:

@@ -146,10 +146,9 @@ class Switches:
         self,
         problem: Problem,
         incumbent: Mapping[int, int],
-        fallback: Mapping[int, int] | None = None,
     ) -> None:
         self.problem = problem
-        self.fallback = tree_choices(problem) if fallback is None else fallback
+        self.fallback = tree_choices(problem)
         self.chosen = restrict(problem, incumbent)
         self.count: dict[int, int] = {}
         self.tried = 0
@@ -181,8 +180,11 @@ class Switches:
             queued.discard(owner)
             if not self.count.get(owner):
                 continue
+            most_us = math.inf if judge is not None else self._most_saved_us(owner, cost)
             for node in self.problem.members[owner]:
-                if node == self.chosen[owner] or not self.admits(owner, node):
+                if node == self.chosen[owner] or self._least_us(node, cost) >= most_us:
+                    continue
+                if not self.admits(owner, node):
                     continue
                 self.tried += 1
                 change = self.apply(owner, node)
@@ -191,10 +193,36 @@ class Switches:
                     self.undo(change)
                     continue
                 done.append(change)
+                most_us = math.inf if judge is not None else self._most_saved_us(owner, cost)
                 near = [n for n in self._neighbours(change) if n not in queued]
                 queued.update(near)
                 queue.extend(near)
         return done
+
+    def _most_saved_us(self, owner: int, cost: Sequence[float]) -> float:
+        """What a class's node and all that only it needs cost: no switch saves more.
+
+        Less half the rounding: a switch that just helps must not be lost in the summing up.
+        """
+        left: dict[int, int] = {}
+        total_us = cost[self.chosen[owner]]
+        stack = list(self.problem.children[self.chosen[owner]])
+        while stack:
+            child = stack.pop()
+            uses = left[child] = left.get(child, self.count[child]) - 1
+            if not uses:
+                total_us += cost[self.chosen[child]]
+                stack += self.problem.children[self.chosen[child]]
+        return total_us - 0.5 * self.rounding_us
+
+    def _least_us(self, node: int, cost: Sequence[float]) -> float:
+        """What choosing a node costs at least: itself, and its children that are not needed yet."""
+        total_us = cost[node]
+        for child in self.problem.children[node]:
+            if not self.count.get(child):
+                fallback = self.fallback.get(child)
+                total_us += math.inf if fallback is None else cost[fallback]
+        return total_us
 
     def _neighbours(self, change: Change) -> list[int]:
         """Needed classes next to a switched one: its users, its old and new children, itself."""
