@@ -42,6 +42,7 @@ class TemplateRule:
     pattern: PatternNode
     right: PatternNode | PatternVar
     uses_facts: bool = False
+    only_merges: bool = False
 
     def recipe(
         self,

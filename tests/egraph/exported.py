@@ -28,7 +28,7 @@ _INSTANCES = 40
 
 def as_template(rule: Rule) -> TemplateRule | None:
     """The rule as a pair of patterns, or None if it computes something."""
-    if rule.structured or rule.uses_facts or rule.examples is not None:
+    if rule.structured or rule.uses_facts or rule.only_merges or rule.examples is not None:
         return None
     pattern = rule.pattern
     if any(node.op == "constant" for _, node in pattern.walk()):

@@ -25,6 +25,7 @@ class TemplateRule:
     pattern: PatternNode
     right: PatternNode | PatternVar
     uses_facts: bool = False
+    only_merges: bool = False
 
     def recipe(
         self,

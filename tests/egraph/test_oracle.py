@@ -145,6 +145,7 @@ class TypedRule:
     def __init__(self, template: TemplateRule) -> None:
         self.name, self.pattern, self.right = template.name, template.pattern, template.right
         self.uses_facts = False
+        self.only_merges = False
 
     def recipe(self, attributes: Any, operand_types: Any, root_type: Any, facts: Any = None) -> Any:
         builder = GraphBuilder(tuple(operand_types.values()), exact=True)

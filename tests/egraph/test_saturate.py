@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from saturax.egraph import (
     RuleApplicationError,
     RuleTypeError,
     StopReason,
+    explain,
     saturate,
 )
 from saturax.errors import RuleError
@@ -62,6 +63,7 @@ class CallRule:
     right: Callable[..., Recipe | None]
     name: str = "call"
     uses_facts: bool = False
+    only_merges: bool = False
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
     def recipe(
@@ -212,6 +214,29 @@ def test_matches_per_rule_is_a_hard_cap_per_iteration() -> None:
     insert(egraph, summed(12))
     report = saturate(egraph, [ASSOCIATE], Limits(matches_per_rule=7, iteration_limit=1))
     assert report.rules["associate"].matches == 7
+
+
+def test_a_rule_that_only_merges_applies_where_its_right_side_is_there() -> None:
+    # -(a + b) and -a + -b, of which the second is complete only once -(-(-b)) is known to be -b.
+    push = TemplateRule(
+        "push",
+        unary("negate", op("add", "x", "y")),
+        op("add", unary("negate", "x"), unary("negate", "y")),
+        only_merges=True,
+    )
+    egraph = make_egraph()
+    left = insert(egraph, unary("negate", op("add", leaf("a"), leaf("b"))))
+    negated = insert(egraph, unary("negate", leaf("a")))
+    other = insert(egraph, unary("negate", unary("negate", unary("negate", leaf("b")))))
+    nodes = egraph.node_count
+    assert saturate(egraph, [push], Limits()).nodes == nodes, "nothing is added"
+    right = egraph.add("binary", ("add",), (negated, other), "i32")
+    saturate(egraph, [push], Limits())
+    assert egraph.find(left) != egraph.find(right)
+    pull = replace(push, name="pull", pattern=push.right, right=push.pattern)
+    saturate(egraph, [push, pull, NEGATE_TWICE], Limits())
+    assert egraph.find(left) == egraph.find(right)
+    assert {"push", "pull"} & {step.reason for step in explain(egraph, left, right)}
 
 
 def test_the_right_side_runs_once_per_key() -> None:

@@ -90,6 +90,11 @@ class RuleApplication:
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
         self._nodes = len(matcher.levels)
 
+    def is_there(self, answer: Any, match: Match) -> bool:
+        """Whether the e-graph, which is rebuilt, holds the right side for a match."""
+        recipe = self._answer(answer, match) if isinstance(answer, tuple) else answer
+        return recipe is not None and self.egraph.holds(recipe.steps, match)
+
     def apply(self, answer: Any, match: Match) -> None:
         """Instantiate the right side for one match and union it with the left side."""
         recipe = self._answer(answer, match) if isinstance(answer, tuple) else answer

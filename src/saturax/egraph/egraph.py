@@ -119,6 +119,16 @@ class EGraph:
             node = hashcons.get(key)
             values.append(self._new_node(key, origin) if node is None else node)
 
+    def holds(self, steps: Sequence[BuildStep], values: Sequence[int]) -> bool:
+        """Return whether all that `instantiate` would append is there, in a rebuilt e-graph."""
+        found = list(values)
+        for head, _, references in steps:
+            node = self._hashcons.get(self._canonical((head, *[found[r] for r in references])))
+            if node is None:
+                return False
+            found.append(node)
+        return True
+
     def _canonical(self, key: Key) -> Key:
         head = key[0]
         find = self.find

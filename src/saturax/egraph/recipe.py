@@ -44,6 +44,10 @@ class Rule(Protocol):
     def uses_facts(self) -> bool:
         """Whether `recipe` reads the analysis; it is called for each combination of data, too."""
 
+    @property
+    def only_merges(self) -> bool:
+        """Whether it applies only where its right side is in the e-graph already."""
+
     def recipe(
         self,
         attributes: Mapping[str, Any],

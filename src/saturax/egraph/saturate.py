@@ -284,6 +284,10 @@ class _Run:
             ban = self.limits.ban_length << state.times_banned
             state.times_banned += 1
             state.banned_until = self.iteration + 1 + ban
+        if state.rule.only_merges:
+            # Now, since what is there can be looked up in a rebuilt e-graph only.
+            is_there = state.application.is_there
+            state.found = [found for found in state.found if is_there(*found)]
         state.seconds += self.clock() - start
 
     def _apply(self, state: _RuleState) -> StopReason | None:

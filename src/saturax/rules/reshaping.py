@@ -121,6 +121,58 @@ def merge_broadcasts(x: Value, s: Shape, d: Dimensions, t: Shape, e: Dimensions)
     return broadcast_in_dim(x, t, picked(e, d))
 
 
+# Elementwise operations before and after reshapes: with these as rules every tensor would get a
+# second form, but where it has one, as coefficients have that were reshaped for a broadcast, the
+# two are one.
+
+
+@rule(
+    lambda f, x, y, s: reshape(binary(f, x, y), s),
+    numerics=BITWISE,
+    source=SPEC,
+    only_merges=True,
+)
+def merge_reshaped_binary(f: Any, x: Value, y: Value, s: Shape) -> Any:
+    """reshape(f(x, y)) = f(reshape(x), reshape(y)), where both are there"""
+    return binary(f, reshape(x, s), reshape(y, s))
+
+
+@rule(
+    lambda f, x, y, s: binary(f, reshape(x, s), reshape(y, s)),
+    numerics=BITWISE,
+    source=SPEC,
+    only_merges=True,
+)
+def merge_binary_of_reshaped(f: Any, x: Value, y: Value, s: Shape) -> Any:
+    """f(reshape(x), reshape(y)) = reshape(f(x, y)), where both are there"""
+    need(x.shape == y.shape)
+    return reshape(binary(f, x, y), s)
+
+
+@rule(
+    lambda f, x, c, s: reshape(binary(f, x, constant(c)), s),
+    numerics=BITWISE,
+    source=SPEC,
+    only_merges=True,
+)
+def merge_reshaped_binary_with_constant(f: Any, x: Value, c: Literal, s: Shape) -> Any:
+    """reshape(f(x, c)) = f(reshape(x), c) if all elements of c are equal, where both are there"""
+    need(c.is_splat)
+    return binary(f, reshape(x, s), full(c.value, TensorType(s, c.type.dtype)))
+
+
+@rule(
+    lambda f, c, x, s: reshape(binary(f, constant(c), x), s),
+    numerics=BITWISE,
+    source=SPEC,
+    only_merges=True,
+)
+def merge_reshaped_binary_with_constant_on_the_left(f: Any, c: Literal, x: Value, s: Shape) -> Any:
+    """reshape(f(c, x)) = f(c, reshape(x)) if all elements of c are equal, where both are there"""
+    need(c.is_splat and f not in COMMUTATIVE)
+    return binary(f, full(c.value, TensorType(s, c.type.dtype)), reshape(x, s))
+
+
 # Broadcasts and elementwise operations.
 
 

@@ -62,7 +62,8 @@ class Rule:
     `structured` maps a generated attribute variable to the tuple of literals and placeholders that
     its value must match. `family` is the module that the rule lives in. With `asks_facts`, the
     right side asks what is known of its operands. An `expansive` rule may grow the e-graph without
-    bound when it runs alone. `examples(rng)` draws attribute values and operand types (or constant
+    bound when it runs alone. A rule that `only_merges` adds nothing: where both sides are there, it
+    tells that they are equal. `examples(rng)` draws attribute values and operand types (or constant
     operands, as `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a
     rule whose left side is hard to meet at random.
     """
@@ -79,6 +80,7 @@ class Rule:
     structured: tuple[tuple[str, tuple[Any, ...]], ...]
     expansive: bool = False
     examples: Examples | None = None
+    only_merges: bool = False
 
     @property
     def uses_facts(self) -> bool:
@@ -263,11 +265,12 @@ def rule(
     uses_facts: bool = False,
     expansive: bool = False,
     examples: Examples | None = None,
+    only_merges: bool = False,
 ) -> Callable[[Callable[..., Value | None]], Rule]:
     """Declare a rewrite rule; its docstring is the equation with its condition.
 
     `source` says where the equation comes from. With `uses_facts`, the right side may ask what is
-    known about its operands (`saturax.rules.facts`). See `Rule` for `expansive` and `examples`.
+    known about its operands (`saturax.rules.facts`). See `Rule` for the rest.
     """
 
     def decorate(right: Callable[..., Value | None]) -> Rule:
@@ -293,6 +296,7 @@ def rule(
             tuple(builder.structured),
             expansive,
             examples,
+            only_merges,
         )
 
     return decorate

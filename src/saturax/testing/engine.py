@@ -18,6 +18,8 @@ def check_engine(instance: Instance) -> tuple[str, str] | None:
     rule = instance.rule
     egraph = EGraph(FactAnalysis(numerics=rule.numerics), is_commutative)
     root = _add(egraph, instance.left)
+    if rule.only_merges:
+        _add(egraph, instance.right)
     start = egraph.node_count
     limits = Limits(time_limit_s=5.0, node_limit=2000, iteration_limit=ITERATIONS)
     saturate(egraph, [rule], limits)
