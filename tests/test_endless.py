@@ -40,6 +40,30 @@ def test_loops_inside_of_loops_are_counted():
     ]
 
 
+def test_loops_inside_of_branches_are_counted():
+    def guarded(x):
+        loop = lambda v: _doubled_until(v, 100.0)  # noqa: E731
+        return jax.lax.cond(x[1] > 0, loop, lambda v: jax.lax.cond(v[0] < 0, loop, jnp.sin, v), x)
+
+    assert _is_endless(guarded, np.float32([1, 1])) == [False]
+    assert _is_endless(guarded, np.float32([1, 0])) == [False]
+    assert _is_endless(guarded, np.float32([-1, 0])) == [True]
+
+
+def test_loops_inside_of_branches_in_loops_are_counted():
+    def repeated(x):
+        step = lambda i, v: jax.lax.cond(i == 3, lambda u: _doubled_until(u, 9.0), jnp.abs, v)  # noqa: E731
+        return jax.lax.fori_loop(0, 5, step, x)
+
+    assert _is_endless(repeated, np.float32([1, 2])) == [False]
+    assert _is_endless(repeated, np.float32([0, 0])) == [True]
+
+
+def test_branches_without_loops_are_not_counted():
+    branch = lambda x: jax.lax.cond(x[0] > 0, jnp.sin, jnp.cos, x)  # noqa: E731
+    assert counting(program_of(branch, normal(4))) is None
+
+
 def test_loops_that_count_to_a_constant_are_not_counted():
     assert (
         counting(program_of(lambda x: jax.lax.fori_loop(0, 9, lambda i, v: v @ v, x), normal(4, 4)))

@@ -23,6 +23,13 @@ def test_types_are_right(dtype, distribution, with_examples):
         assert (array.shape, array.dtype) == (type.shape, numpy_dtype(dtype))
 
 
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_examples_near_the_largest_numbers_raise_no_warning(distribution):
+    (type,) = types = [TensorType((64,), "f32")]
+    example = np.float32([3e38, -3e38, np.inf, np.nan] * 16)
+    assert draw(distribution, types, [example], 1.0, 0)[0].shape == type.shape
+
+
 def test_draws_are_reproducible_and_differ():
     types = [TensorType((9, 9), "f32")]
     first = [draw(name, types, None, 1.0, 3)[0] for name in DISTRIBUTIONS]

@@ -2,8 +2,8 @@
 
 How often a `while` runs may depend on values, and drawn inputs are not those it was written for;
 XLA cannot be stopped once it runs. So each such loop gets a copy that counts its steps and ends
-after `MOST_STEPS`; a program made of these tells whether any of them had to. Loops inside of
-branches are left as they are.
+after `MOST_STEPS`; a program made of these tells whether any of them had to. Branches and loops
+with such a loop inside return its flag, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from saturax.cost.kernel import BRANCHES
 from saturax.cost.loops import WHILE, counter_of
 from saturax.graph.build import GraphBuilder, Value, building, result_types
 from saturax.graph.ir import Graph, Node, Program
@@ -41,10 +42,11 @@ def counting(program: Program) -> Program | None:
 
 def _may_be_endless(node: Node) -> bool:
     generic = generic_of(node)
-    if node.op != WHILE or generic is None:
+    if generic is None or not (node.op == WHILE or node.op in BRANCHES):
         return False
-    nested = (inner for region in generic.regions for inner in region.nodes)
-    return counter_of(generic) is None or any(map(_may_be_endless, nested))
+    if node.op == WHILE and counter_of(generic) is None:
+        return True
+    return any(_may_be_endless(inner) for region in generic.regions for inner in region.nodes)
 
 
 def _copy(
@@ -60,7 +62,8 @@ def _copy(
             continue
         operands = [values[operand] for operand in node.operands]
         if _may_be_endless(node):
-            result, did_not_end = _counted(builder, node, operands)
+            told = _counted if node.op == WHILE else _branched
+            result, did_not_end = told(builder, node, operands)
             flag = did_not_end if flag is None else _either(builder, flag, did_not_end)
             values.append(result)
             continue
@@ -94,6 +97,26 @@ def _counted(builder: GraphBuilder, node: Node, operands: list[Value]) -> tuple[
         is_over = compare(result(own), full(MOST_STEPS, _COUNTER), "GE", "SIGNED")
     whole = loop if isinstance(node.type, TupleType) else result(0)
     return whole, _either(builder, is_over, result(own + 1))
+
+
+def _branched(builder: GraphBuilder, node: Node, operands: list[Value]) -> tuple[Value, Value]:
+    """Branches of which each tells whether a loop inside did not end: results, and that flag."""
+    generic = generic_of(node)
+    assert generic is not None
+    kept = result_types(node.type)
+    branches = tuple(map(_branch, generic.regions))
+    flagged = Generic(generic.attributes, branches, generic.captures, generic.sequence)
+    type = TupleType((*kept, _FLAG))
+    whole = builder.append(Node(node.op, (flagged,), tuple(v.index for v in operands), type))
+    result = whole if isinstance(node.type, TupleType) else _result(builder, whole, 0)
+    return result, _result(builder, whole, len(kept))
+
+
+def _branch(region: Graph) -> Graph:
+    builder = GraphBuilder(region.inputs, exact=True)
+    outputs, flag = _copy(builder, region, builder.parameters)
+    with building(builder):
+        return builder.finish([*outputs, full(False, _FLAG) if flag is None else flag])
 
 
 def _condition(inputs: tuple[Any, ...], own: int, region: Graph) -> Graph:

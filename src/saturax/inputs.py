@@ -103,7 +103,8 @@ def _floats(
 ) -> Array:
     shape, kind = type.shape, numpy_dtype(type.dtype)
     if example is not None:
-        values = _near(generator, distribution, example, kind)
+        with np.errstate(over="ignore", invalid="ignore"):  # what lies near the largest numbers
+            values = _near(generator, distribution, example, kind)
     else:
         values = _free(generator, distribution, shape, gain)
         if is_complex(type.dtype):

@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from saturax.cost.kernel import BRANCHES
 from saturax.cost.loops import WHILE, counter_of
 from saturax.errors import SaturaxError
 from saturax.graph.build import prune, result_types
@@ -30,7 +31,6 @@ _COLLECTIVES = frozenset(
     for name in "all_gather all_reduce all_to_all reduce_scatter collective_broadcast "
     "collective_permute cross-replica-sum".split()
 )
-_BRANCHES = ("stablehlo.if", "stablehlo.case")
 _TOKEN = "!stablehlo.token"
 
 
@@ -214,7 +214,7 @@ def _can_be_entered(node: Node, generic: Generic) -> bool:
     """Whether an operation with effects inside is sure to end whatever they return."""
     if node.op == WHILE:
         return counter_of(generic) is not None and not outside_calls(generic.regions[0])
-    return node.op in _BRANCHES
+    return node.op in BRANCHES
 
 
 def _branch(

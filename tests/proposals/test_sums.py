@@ -147,3 +147,9 @@ def test_parts_in_common():
 )
 def test_what_is_shared(function, pairs):
     assert len(proposed(share_terms, function, A, B + 9, C + 9, D).pairs) == pairs
+
+
+@pytest.mark.parametrize("dtype", [jnp.int4, jnp.uint4, jnp.int8, jnp.bfloat16, jnp.float8_e4m3fn])
+def test_terms_of_narrow_types_are_collected(dtype):
+    x = jnp.ones((4, 4), dtype)
+    assert proposed(factor_sums, lambda x, y, z: x * y + x * z, x, x, x).pairs

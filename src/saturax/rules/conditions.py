@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -119,7 +120,7 @@ def is_all(c: Any, value: float) -> bool:
 def is_ordinary(array: Any) -> bool:
     """Whether all elements are finite, and none is subnormal (which XLA:CPU flushes to zero)."""
     values = np.asarray(array)
-    if values.dtype.kind in "iub":
+    if not jnp.issubdtype(values.dtype, np.inexact):  # NumPy has no kind for integers of 4 bits
         return True
     magnitudes = np.abs(values)
     if not np.all(np.isfinite(magnitudes)):
