@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saturax.egraph import ANALYSIS, EGraph, TypeClashError
+from saturax.egraph import ANALYSIS, EGraph, TypeClashError, explain
 from saturax.errors import RuleError
 
 from .terms import constant, insert, leaf, make_egraph, op, unary
@@ -190,3 +190,24 @@ def test_rebuild_can_stop_and_go_on() -> None:
     assert all(node.children for node in egraph.nodes(towers[0]))
     assert egraph.rebuild()
     assert egraph.find(towers[0]) == egraph.find(towers[1])
+
+
+def test_equal_results_of_injective_operations_have_equal_operands() -> None:
+    egraph = EGraph(None, lambda _, attributes: False, lambda op, type: op == "turn")
+    a, b, c = (egraph.add(name, (), (), "i32") for name in "abc")
+    d = egraph.add("d", (), (), "f32")
+    turned = [egraph.add("turn", (1,), (x,), "i32") for x in (a, b)]
+    otherwise = egraph.add("turn", (2,), (c,), "i32")
+    of_another_type = egraph.add("turn", (1,), (d,), "i32")
+    lost = [egraph.add("lose", (), (x,), "i32") for x in (a, c)]
+    outer = [egraph.add("turn", (1,), (x,), "i32") for x in turned]
+    for x in (otherwise, of_another_type, outer[1]):
+        egraph.union(outer[0], x, "test")
+    egraph.union(*lost, "test")
+    egraph.rebuild()
+    assert egraph.find(turned[0]) == egraph.find(turned[1]), "turned of what is turned alike"
+    assert egraph.find(a) == egraph.find(b)
+    assert egraph.find(a) != egraph.find(c), "another attribute, or not injective"
+    assert egraph.find(a) != egraph.find(d), "another type"
+    reasons = {step.reason for step in explain(egraph, a, b)}
+    assert reasons == {"injectivity", "test"}

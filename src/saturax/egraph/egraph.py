@@ -11,6 +11,7 @@ from typing import Any
 from saturax.egraph.analysis import Analysis, ENode, InternedData
 from saturax.egraph.errors import TypeClashError
 from saturax.egraph.heads import Heads
+from saturax.egraph.injectivity import INJECTIVITY, equal_operands
 from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification, ProofForest
 
 Key = tuple[int, ...]
@@ -28,7 +29,8 @@ class EGraph:
     """A set of equivalent programs.
 
     `is_commutative(op, attributes)` says where the first two children may be swapped; such
-    e-nodes keep them sorted. `analysis` may be None.
+    e-nodes keep them sorted. `is_injective(op, type)` says of which operations equal results, of
+    this type, mean equal operands, where the operands have the same types. `analysis` may be None.
 
     >>> g = EGraph(None, lambda op, attributes: attributes == ("add",))
     >>> x, y = g.add("x", (), (), "i32"), g.add("y", (), (), "i32")
@@ -41,10 +43,11 @@ class EGraph:
         self,
         analysis: Analysis | None,
         is_commutative: Callable[[str, tuple[Any, ...]], bool],
+        is_injective: Callable[[str, Any], bool] = lambda _op, _type: False,
     ) -> None:
         """Start empty."""
         self._interned = None if analysis is None else InternedData(analysis)
-        self.heads = Heads(is_commutative)
+        self.heads = Heads(is_commutative, is_injective)
         # E-nodes ever made, by group.
         self._made: dict[int, list[int]] = {}
         # By e-node.
@@ -71,6 +74,7 @@ class EGraph:
         self._pending: list[int] = []
         self._stale_data: list[int] = []
         self._unmodified: list[int] = []
+        self._merged: dict[int, None] = {}
         self._touched: dict[int, None] = {}
         self._changed: dict[int, None] = {}
         self._modifies = self._interned is not None and self._interned.modify is not None
@@ -204,6 +208,7 @@ class EGraph:
         self.class_count -= 1
         self.union_count += 1
         self._move_nodes(gone, keep)
+        self._merged[keep] = None
         self._pending.extend(uses[gone])
         uses[gone] = _NO_PARENTS
         if self._interned is not None:
@@ -229,7 +234,11 @@ class EGraph:
     @property
     def is_rebuilt(self) -> bool:
         """Whether congruence and analysis are up to date."""
-        return not (self._pending or self._stale_data or self._unmodified or self._touched)
+        return not (self._has_work or self._touched)
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._pending or self._stale_data or self._unmodified or self._merged)
 
     def rebuild(self, should_stop: Callable[[], bool] | None = None) -> bool:
         """Restore congruence and propagate the analysis, to a fixpoint.
@@ -237,9 +246,10 @@ class EGraph:
         `should_stop` is asked every few hundred e-nodes. After an early stop (returns False) the
         e-graph is sound and readable but may lack equalities; a later call goes on.
         """
-        while self._pending or self._stale_data or self._unmodified:
+        while self._has_work:
             if not (
                 self._repair_keys(should_stop)
+                and self._equate_operands(should_stop)
                 and self._propagate_data(should_stop)
                 and self._modify(should_stop)
             ):
@@ -267,6 +277,16 @@ class EGraph:
             else:
                 self._bury(node)
                 self.union(node, twin, self._congruence(node, twin))
+        return True
+
+    def _equate_operands(self, should_stop: Callable[[], bool] | None) -> bool:
+        merged = self._merged
+        while merged:
+            if should_stop is not None and should_stop():
+                return False
+            owner = self.find(merged.popitem()[0])
+            for a, b, justification in list(equal_operands(self, owner)):
+                self.union(a, b, INJECTIVITY, justification)
         return True
 
     def _congruence(self, node: int, twin: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from saturax.egraph.egraph import INPUT, EGraph
+from saturax.egraph.injectivity import INJECTIVITY
 from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, ProofEdge
 
 
@@ -29,8 +30,8 @@ class Step:
 
     @property
     def is_congruence(self) -> bool:
-        """Whether the two are equal just because their operands are."""
-        return self.reason in (CONGRUENCE, SWAPPED_CONGRUENCE)
+        """Whether the two are equal just because their operands are, or what is made of them."""
+        return self.reason in (CONGRUENCE, SWAPPED_CONGRUENCE, INJECTIVITY)
 
 
 def explain(egraph: EGraph, a: int, b: int) -> tuple[Step, ...]:

@@ -15,9 +15,14 @@ class Heads:
     Public lists are indexed by head, but `types` by type id; compiled matchers read them.
     """
 
-    def __init__(self, is_commutative: Callable[[str, tuple[Any, ...]], bool]) -> None:
+    def __init__(
+        self,
+        is_commutative: Callable[[str, tuple[Any, ...]], bool],
+        is_injective: Callable[[str, Any], bool],
+    ) -> None:
         """Start empty; `is_commutative` is asked once per head of two or more operands."""
         self._is_commutative = is_commutative
+        self._is_injective = is_injective
         self._indices: dict[Any, int] = {}
         self.op: list[str] = []
         self.attributes: list[tuple[Any, ...]] = []
@@ -26,6 +31,7 @@ class Heads:
         self.group: list[int] = []
         self.kind: list[int] = []
         self.commutative: list[bool] = []
+        self.injective: list[bool] = []
         self._type_ids: dict[Any, int] = {}
         self.types: list[Any] = []
         self._groups: dict[tuple[str, int, int], int] = {}
@@ -47,6 +53,7 @@ class Heads:
             first = exact[0] if exact else None
             self.kind.append(self.kind_index(op, arity, len(attributes), first))
             self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
+            self.injective.append(arity >= 1 and self._is_injective(op, type))
         return index
 
     def group_index(self, op: str, arity: int, attribute_count: int) -> int:

@@ -157,6 +157,16 @@ register("concatenate", ("dimension",), _infer_concatenate, "movement")
 register("dynamic_slice", ("sizes",), _infer_dynamic_slice, "movement")
 register("dynamic_update_slice", (), _infer_dynamic_update_slice, "movement")
 
+_INJECTIVE = frozenset({"transpose", "reshape", "reverse", "concatenate", "broadcast_in_dim"})
+
+
+def is_injective(op: str, type: Type) -> bool:
+    """Whether equal results of this type mean equal operands, where these have the same types.
+
+    A broadcast to no element forgets its operand.
+    """
+    return op in _INJECTIVE and isinstance(type, TensorType) and type.size > 0
+
 
 def transpose(x: Any, permutation: Any) -> Any:
     """Dimension i of the result is dimension permutation[i] of x."""
