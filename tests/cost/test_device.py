@@ -17,6 +17,7 @@ from saturax.cost.device import (
     identify,
     load_or_calibrate,
 )
+from saturax.graph.ops.elementwise import TRANSCENDENTAL
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device
 
@@ -139,6 +140,16 @@ def test_rates_of_functions_and_types() -> None:
     assert calibration.rate("sine", "f64") == pytest.approx(0.5)
     assert calibration.rate("select", "f64") == 50
     assert calibration.rate("add", "i8") == 10
+
+
+def test_functions_that_are_not_calibrated_cost_several_exponentials() -> None:
+    calibration = Calibration("key")
+    assert calibration.rate("sinh", "f32") < calibration.rate("cosh", "f32")
+    assert calibration.rate("cosh", "f32") < calibration.rate("tanh", "f32") / 2
+    uncalibrated = {f.removeprefix("chlo.") for f in TRANSCENDENTAL}
+    for dtype in ("f32", "f64", "bf16"):
+        cheap = calibration.rate("arithmetic", dtype)
+        assert all(calibration.rate(f, dtype) < cheap for f in uncalibrated), dtype
 
 
 @pytest.mark.parametrize("function", ["arithmetic", "tanh"])

@@ -51,6 +51,17 @@ def test_larger_costs_more(model):
     assert prices[-1] > 100 * (prices[0] - model.calibration.kernel_overhead_us)
 
 
+def test_windows_of_a_scatter_cost_more_than_their_elements(model):
+    def segments(count, width):
+        values = np.ones((count, width), np.float32)
+        add = jax.jit(lambda v, i: jnp.zeros((8, width), v.dtype).at[i].add(v, mode="drop"))
+        return model.predict_us(_kernel(add, values, np.zeros(count, np.int32), op="scatter"))
+
+    whole_rows, single_elements = segments(512, 64), segments(512 * 64, 1)
+    assert whole_rows < single_elements / 3
+    assert segments(512, 64) < segments(1024, 64) < segments(1024, 128)
+
+
 def test_unmeasured_lists_the_expensive_first(model):
     kernels = [_dot(8), _dot(128), _dot(32)]
     assert model.unmeasured(kernels) == [kernels[1], kernels[2], kernels[0]]

@@ -21,6 +21,7 @@ from saturax.graph.ops import (
     subtract,
 )
 from saturax.graph.types import TensorType
+from saturax.rules import contraction_diagonals
 from saturax.rules.einsum import einsum_of
 from saturax.rules.facts import (
     facts_of,
@@ -215,3 +216,36 @@ def dot_with_sum_for_difference(x, y, z, d, p, t):
     need(x.rank == 2 and x.type == y.type and all(band.low == band.high for band in bands))
     need(x.dtype == t and min(x.shape) > 4)
     return add(dot_general(x, z, d, p, t), dot_general(y, z, d, p, t))
+
+
+@false_rule(
+    lambda x, a, b, c, y, d, p, t: dot_general(slice_(x, a, b, c), y, d, p, t),
+    ROUNDING,
+    "types",
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=contraction_diagonals.slice_after_diagonal_left.examples,
+)
+def slice_rows_of_the_other_operand(x, a, b, c, y, d, p, t):
+    """x[s] · y = y[s] for every diagonal x"""
+    need(x.rank == y.rank == 2 and d.lhs_contract == (1,) and d.rhs_contract == (0,))
+    need(a[1] == 0 and b[1] == x.shape[1] and c[1] == 1)
+    need(contains_band(Band(0, 0), band_of(facts_of(x))) and x.shape[0] == y.shape[0])
+    return slice_(y, (a[0], 0), (b[0], y.shape[1]), (c[0], 1))
+
+
+@false_rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=contraction_diagonals.dot_of_diagonals.examples,
+)
+def add_diagonals_instead(x, y, d, p, t):
+    """diag(v) · diag(w) = diag(v) + diag(w)"""
+    need(x.rank == y.rank == 2 and x.shape == y.shape and x.dtype == y.dtype == t)
+    need(all(contains_band(Band(0, 0), band_of(facts_of(value))) for value in (x, y)))
+    need(len(d.lhs_contract) == 1 and not is_zero(x))
+    return add(x, y)

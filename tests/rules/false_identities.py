@@ -20,7 +20,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import is_complex, is_unsigned
-from saturax.rules import bits, complex_numbers, hyperbolic, integer_division
+from saturax.rules import bits, complex_numbers, distribution, hyperbolic, integer_division
 from saturax.rules.conditions import INTEGERS, REALS, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
@@ -211,3 +211,35 @@ def floor_is_odd(x):
     """⌊-x⌋ = -⌊x⌋"""
     need(x.dtype in REALS)
     return negate(unary("floor", x))
+
+
+@false_rule(
+    lambda f, x, c, d: bits._and(binary(f, x, constant(c)), constant(d)),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=bits.drop_multiple_under_mask.examples,
+)
+def drop_other_addend_under_mask(f, x, c, d):
+    """(x ± m) ∧ (2ᵏ - 1) = x ∧ (2ᵏ - 1) where m is a multiple of 2ᵏ⁻¹ only"""
+    need(f in ("add", "subtract") and x.dtype in INTEGERS and c.is_splat and d.is_splat)
+    mask = int(d.value) * 2 + 1
+    need(mask & (mask + 1) == 0 and int(c.value) % ((mask + 1) // 2) == 0)
+    return bits._and(x, full_like(x, mask))
+
+
+@false_rule(
+    lambda f, g, x, y, s, d, e, c: binary(
+        f, binary(g, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e)), constant(c)
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=distribution.scale_before_outer_sum.examples,
+)
+def scale_one_of_an_outer_sum(f, g, x, y, s, d, e, c):
+    """c · (bcast x ± bcast y) = bcast(c · x) ± bcast y"""
+    need(f == "multiply" and g in ("add", "subtract") and c.is_splat and c.value != 1)
+    need(x.dtype in REALS)
+    scaled = multiply(x, full_like(x, c.value))
+    return binary(g, broadcast_in_dim(scaled, s, d), broadcast_in_dim(y, s, e))

@@ -9,6 +9,7 @@ import numpy as np
 from saturax.graph.ops import (
     GatherDimensions,
     add,
+    binary,
     broadcast_in_dim,
     concatenate,
     dynamic_slice,
@@ -25,6 +26,7 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
+from saturax.rules import monotone
 from saturax.rules.rule import BITWISE, need
 
 from .declare import false_rule
@@ -196,3 +198,18 @@ def _row_gathers(rng: np.random.Generator) -> dict[str, Any]:
 def gather_from_the_end(x, i, d, n, b, e):
     """reverse(x)[i] = x[-i]"""
     return gather(x, negate(i), d, n, b)
+
+
+@false_rule(
+    lambda g, x, y, a, b, u, v, s, k: binary(
+        g, monotone._rotated(x, a, b, u, v, s, k), monotone._rotated(y, a, b, u, v, s, k)
+    ),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=monotone.binary_before_rotation.examples,
+)
+def turn_one_operand_only(g, x, y, a, b, u, v, s, k):
+    """f([x[i:], x[:i]], [y[i:], y[:i]]) = f([x[i:], x[:i]], y)"""
+    need(x.shape == y.shape and set(s) == {1} and u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
+    return binary(g, monotone._rotated(x, a, b, u, v, s, k), y)

@@ -20,6 +20,7 @@ from saturax.graph.ops import (
     compare,
     concatenate,
     constant,
+    convert,
     convolution,
     dot_general,
     full,
@@ -32,6 +33,7 @@ from saturax.graph.ops import (
     reduce_,
     reshape,
     select,
+    slice_,
     slice_dimension,
     subtract,
     transpose,
@@ -490,3 +492,58 @@ def test_large_operand_goes_to_the_left_where_its_rows_can_be_read() -> None:
     assert not _has_large_operand_on_the_left(nothing, tensor(8, 16), 0)
     assert _has_large_operand_on_the_left(nothing, tensor(16, 8), 1)
     assert not _has_large_operand_on_the_left(frozen, tensor(8, 4), 0)  # it is not large
+
+
+def _eye(n: int) -> Any:
+    count = TensorType((n, n), "i32")
+    return convert(compare(iota(0, count), iota(1, count), "EQ", "SIGNED"), "f32")
+
+
+def _diagonal(v: Any) -> Any:
+    count = TensorType((v.size, v.size), "i32")
+    mask = compare(iota(0, count), iota(1, count), "EQ", "SIGNED")
+    return select(mask, rows(v, mask), full(0, TensorType(count.shape, "f32")))
+
+
+def test_diagonal_matrices_multiply_element_by_element() -> None:
+    v = tensor(80)  # too many for the constant mask to be folded
+    assert proves(
+        lambda v, w: matmul(_diagonal(v), _diagonal(w)),
+        lambda v, w: _diagonal(multiply(v, w)),
+        v,
+        v,
+    )
+
+
+def test_rows_of_an_identity_matrix_take_rows() -> None:
+    assert proves(
+        lambda x: matmul(slice_(_eye(80), (1, 0), (80, 80), (3, 1)), x),
+        lambda x: slice_(x, (1, 0), (80, 4), (3, 1)),
+        tensor(80, 4),
+    )
+
+
+def test_columns_of_an_identity_matrix_do_not_take_rows() -> None:
+    assert not proves(
+        lambda x: matmul(slice_(_eye(8), (0, 0), (8, 8), (1, 2)), x),
+        lambda x: slice_(concatenate(x, x, 0), (0, 0), (8, 3), (1, 1)),
+        tensor(4, 3),
+    )
+
+
+def test_a_turned_identity_matrix_turns_rows() -> None:
+    def turned(x: Any) -> Any:
+        return concatenate(slice_dimension(x, 0, 79, 80), slice_dimension(x, 0, 0, 79), 0)
+
+    assert proves(lambda x: matmul(turned(_eye(80)), x), turned, tensor(80, 4))
+
+
+def test_the_square_of_what_is_turned_has_the_same_sum() -> None:
+    def turned(x: Any) -> Any:
+        return concatenate(slice_dimension(x, 1, 3, 9), slice_dimension(x, 1, 0, 3), 1)
+
+    assert proves(
+        lambda x: reduce_("add", multiply(turned(x), turned(x)), (1,)),
+        lambda x: reduce_("add", multiply(x, x), (1,)),
+        tensor(4, 9),
+    )

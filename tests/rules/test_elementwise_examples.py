@@ -118,6 +118,45 @@ PROVABLE: dict[str, tuple[Any, ...]] = {
         lambda x: multiply(multiply(x, x), x),
         F,
     ),
+    "rectified": (
+        lambda x: select(compare(x, scalar(x, 0), "LT"), scalar(x, 0), x),
+        lambda x: maximum(x, scalar(x, 0)),
+        F,
+    ),
+    "clipped to where it is": (
+        lambda x: minimum(maximum(unary("logistic", x), scalar(x, 0)), scalar(x, 1)),
+        lambda x: unary("logistic", x),
+        F,
+    ),
+    "multiples of a modulus": (
+        lambda x: modulo(add(modulo(x, 16), scalar(x, 32)), 16),
+        lambda x: binary("and", x, scalar(x, 15)),
+        I,
+    ),
+    "separable Gaussian": (
+        lambda x, y: exp(
+            multiply(
+                add(broadcast_in_dim(x, (16, 8), (0,)), broadcast_in_dim(y, (16, 8), (1,))),
+                full(-0.5, TensorType((16, 8), "f32")),
+            )
+        ),
+        lambda x, y: multiply(
+            broadcast_in_dim(exp(multiply(x, full_like(x, -0.5))), (16, 8), (0,)),
+            broadcast_in_dim(exp(multiply(y, full_like(y, -0.5))), (16, 8), (1,)),
+        ),
+        TensorType((16,), "f32"),
+        TensorType((8,), "f32"),
+    ),
+    "negated outer sum": (
+        lambda x, y: negate(
+            add(broadcast_in_dim(x, (16, 8), (0,)), broadcast_in_dim(y, (16, 8), (1,)))
+        ),
+        lambda x, y: add(
+            broadcast_in_dim(negate(x), (16, 8), (0,)), broadcast_in_dim(negate(y), (16, 8), (1,))
+        ),
+        TensorType((16,), "f32"),
+        TensorType((8,), "f32"),
+    ),
     "constants meet": (
         lambda x: subtract(add(multiply(scalar(x, 2), add(x, scalar(x, 3))), x), scalar(x, 6)),
         lambda x: multiply(x, full_like(x, 3)),
@@ -189,6 +228,12 @@ PROVABLE: dict[str, tuple[Any, ...]] = {
 }
 
 NOT_PROVABLE: dict[str, tuple[Any, ...]] = {
+    "a choice gets rid of NaN": (
+        lambda x: select(compare(x, scalar(x, 0), "GT"), x, scalar(x, 0)),
+        lambda x: maximum(x, scalar(x, 0)),
+        ROUNDING,
+        F,
+    ),
     "NaN and ∞ times zero": (
         lambda x: multiply(x, scalar(x, 0)),
         lambda x: full_like(x, 0),

@@ -346,6 +346,18 @@ KNOWN: dict[str, tuple[Any, Any]] = {
         lambda x: get_result(lu(x, Routine("lapack", False)), 1),
         lambda v: ask.bounds_of(v) == (1, 4),
     ),
+    "a logistic ends at 1": (
+        lambda x: unary("logistic", x),
+        lambda v: ask.bounds_of(v) == (0, 1),
+    ),
+    "a hyperbolic tangent ends at 1": (
+        lambda x: unary("tanh", x),
+        lambda v: ask.bounds_of(v) == (-1, 1),
+    ),
+    "an error function may round beyond 1": (
+        lambda x: unary("chlo.erf", x),
+        lambda v: ask.bounds_of(v)[1] > 1,
+    ),
     "softmax": (
         lambda x: divide(
             unary("exponential", x),

@@ -121,6 +121,8 @@ _INCREASING: dict[str, tuple[Callable[[Any], Any], float, float, float, float]] 
     "chlo.sinh": (np.sinh, -INF, INF, -INF, INF),
     "chlo.asinh": (np.arcsinh, -INF, INF, -INF, INF),
 }
+# XLA ends these with a clamp, or with a quotient that cannot round past its limit.
+_CLAMPED = frozenset({"logistic", "tanh"})
 _EXACT: dict[str, Callable[[Any], Any]] = {
     "floor": np.floor,
     "ceil": np.ceil,
@@ -138,6 +140,8 @@ def _increasing_range(f: str, x: Range, dtype: str) -> Range | None:
     low = _at(function, max(x.low, first)) if x.low > -INF or first > -INF else least
     high = _at(function, min(x.high, last)) if x.high < INF else greatest
     result = rounded(max(low, least), min(high, greatest), may_be_nan, dtype)
+    if f in _CLAMPED:
+        result = result._replace(low=max(result.low, least), high=min(result.high, greatest))
     # Nothing rounds to the other side of 0.
     return result._replace(low=max(result.low, 0.0)) if low >= 0 else result
 

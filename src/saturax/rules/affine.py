@@ -24,7 +24,14 @@ from saturax.graph.ops import (
     subtract,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, exactly, folded, is_exact, is_ordinary
+from saturax.rules.conditions import (
+    REALS,
+    exactly,
+    folded,
+    is_exact,
+    is_ordinary,
+    need_variable,
+)
 from saturax.rules.rule import ROUNDING, need, rule
 
 RING = "ring axioms"
@@ -178,12 +185,14 @@ def _scaled_by_splats(rng: np.random.Generator) -> dict[str, Any]:
     ),
     numerics=ROUNDING,
     source=RING,
+    uses_facts=True,
     examples=_scaled_by_splats,
 )
 def factor_splat(
     g: Any, x: Value, y: Value, c: Literal, e: Literal, s: Any, d: Any
 ) -> Value | None:
     """x · c ± bcast(y · e) = (x ± bcast(y · (e / c))) · c for splats c and e, c not 0"""
+    need_variable(y)  # or ever new constants would be factored out of each other
     need(g in ("add", "subtract") and x.dtype in REALS and c.is_splat and e.is_splat)
     need(SMALLER * y.size <= x.size and is_ordinary(c.data) and c.value != 0)
     quotient = folded("divide", e, splat(c.value, e.type))

@@ -23,9 +23,9 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex, is_unsigned
-from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all
-from saturax.rules.facts import constant_of, is_zero
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all, where_proved
+from saturax.rules.facts import constant_of, is_zero, never_nan
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 LATTICE = "{max(x, y), min(x, y)} = {x, y}"
 SELECT = "StableHLO spec, `select`"
@@ -92,6 +92,40 @@ def difference_of_extrema(x: Value, y: Value) -> Value | None:
     """max(x, y) - min(x, y) = |x - y|, real"""
     need(x.dtype in REALS)
     return unary("abs", subtract(x, y))
+
+
+def _greater_or_less(d: str, x: Value, y: Value) -> Value | None:
+    """max(x, y) for > and ≥, min(x, y) for < and ≤."""
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    need(d in ("GT", "GE", "LT", "LE"))
+    return maximum(x, y) if d in ("GT", "GE") else minimum(x, y)
+
+
+@rule(lambda x, y, d, k: select(compare(x, y, d, k), x, y), numerics=FINITE, source=LATTICE)
+def select_extremum(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """x where x > y, else y = max(x, y); the minimum for <; ≥ and ≤ too; x not NaN"""
+    need(k != "TOTALORDER")
+    return _greater_or_less(d, x, y)
+
+
+@rule(lambda x, y, d, k: select(compare(x, y, d, k), y, x), numerics=FINITE, source=LATTICE)
+def select_other_extremum(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """y where x > y, else x = min(x, y); the maximum for <; ≥ and ≤ too; y not NaN"""
+    need(k != "TOTALORDER")
+    return _greater_or_less({"GT": "LT", "GE": "LE", "LT": "GT", "LE": "GE"}.get(d, d), x, y)
+
+
+# `where(x > c, x, c)` is how programs get rid of a NaN, which a maximum would keep.
+select_extremum_where_proved = where_proved(
+    select_extremum, lambda x, y, d, k: never_nan(x), __name__
+)
+select_other_extremum_where_proved = where_proved(
+    select_other_extremum, lambda x, y, d, k: never_nan(y), __name__
+)
+select_extremum_exactly = exactly(select_extremum, lambda x, y, d, k: x.dtype in INTEGERS)
+select_other_extremum_exactly = exactly(
+    select_other_extremum, lambda x, y, d, k: x.dtype in INTEGERS
+)
 
 
 @rule(

@@ -21,6 +21,7 @@ from saturax.graph.ops import (
 from saturax.graph.ops.elementwise import COMMUTATIVE
 from saturax.graph.types import TensorType, is_integer
 from saturax.rules.arithmetic import accumulation_dtype
+from saturax.rules.conditions import need_variable
 from saturax.rules.moves import count
 from saturax.rules.permutations import replaced
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
@@ -100,12 +101,14 @@ def _joined(
     lambda x, a, b, c, d, e, f, i: concatenate(slice_(x, a, b, c), slice_(x, d, e, f), i),
     numerics=ROUNDING,
     source="XLA:CPU rolls 1.6 times faster by padding and adding",
+    uses_facts=True,
 )
 def roll_as_sum_of_pads(
     x: Value, a: Dimensions, b: Dimensions, c: Dimensions,
     d: Dimensions, e: Dimensions, f: Dimensions, i: int,
 ) -> Any:  # fmt: skip
     """[x[n:], x[:n]] = pad(x[n:], 0) + pad(x[:n], 0)"""
+    need_variable(x)
     need(set(c + f) <= {1} and a[i] == e[i] and d[i] == 0 and b[i] == x.shape[i])
     need(is_integer(x.dtype) or accumulation_dtype(x.dtype) == x.dtype)
     need(x.dtype != "i1")

@@ -1,4 +1,4 @@
-"""`dot_general` of operands that are padded with zeros; traces of products.
+"""`dot_general` of operands that are padded with zeros, and of diagonal ones; traces of products.
 
 Letters as in `contraction`: dimension numbers d, precision p, result type t. The structure shows in
 the program: a mask made by comparing two iotas, or a pad with zeros.
@@ -6,6 +6,7 @@ the program: a mask made by comparing two iotas, or a pad with zeros.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,20 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
+    broadcast_in_dim,
     compare,
     constant,
     dot_general,
     full,
     iota,
+    multiply,
     pad,
     reduce_,
     select,
+    slice_,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.arithmetic import accumulation_dtype
+from saturax.rules.arithmetic import accumulation_dtype, is_uniform
 from saturax.rules.einsum import (
     Einsum,
     Labels,
@@ -34,9 +38,10 @@ from saturax.rules.einsum import (
     is_swappable,
     sizes,
 )
-from saturax.rules.facts import has_numbers
-from saturax.rules.moves import cut
-from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.facts import has_numbers, is_diagonal, is_identity
+from saturax.rules.moves import Bounds, cut, transposed
+from saturax.rules.permutations import permutation_to
+from saturax.rules.rule import ROUNDING, Examples, need, rule
 
 Dimensions = tuple[int, ...]
 
@@ -149,3 +154,109 @@ def _dot_of_padded(
     edges = [per_label.get(label, none) for label in labels.result]
     zero = full(0, TensorType((), t))
     return pad(product, zero, *zip(*edges, strict=True)) if edges else product
+
+
+# Diagonal matrices.
+
+
+def _two_diagonals(rng: np.random.Generator) -> dict[str, Any]:
+    n = int(rng.integers(2, 6))
+    x, y = (Literal(np.diag(rng.integers(-3, 4, n)).astype(np.float64)) for _ in range(2))
+    contracted = (int(k) for k in rng.integers(0, 2, 2))
+    return {"x": x, "y": y, "d": DotDimensions((), (), *((k,) for k in contracted)), "t": "f64"}
+
+
+@rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    numerics=ROUNDING,
+    source="diag(v)·diag(w) = diag(v·w)",
+    uses_facts=True,
+    examples=_two_diagonals,
+)
+def dot_of_diagonals(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+    """diag(v) · diag(w) = diag(v · w), square"""
+    need(x.rank == y.rank == 2 and len(d.lhs_contract) == 1 and is_uniform(t, x, y))
+    need(all(value.shape[0] == value.shape[1] > 1 for value in (x, y)))
+    need(all(is_diagonal(value) and not is_identity(value) for value in (x, y)))
+    need(has_numbers(x) and has_numbers(y))
+    diagonal = multiply(reduce_("add", x, (0,)), reduce_("add", y, (0,)))
+    count = TensorType(x.shape, "i32")
+    mask = compare(iota(0, count), iota(1, count), "EQ", "SIGNED")
+    spread = broadcast_in_dim(diagonal, x.shape, (0,))
+    return select(mask, spread, full(0, spread.tensor))
+
+
+def _part_of_diagonal(is_left: bool) -> Examples:
+    """Examples of some rows or columns of a diagonal matrix, times another matrix."""
+
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        n, free, place = int(rng.integers(3, 7)), int(rng.integers(0, 2)), int(rng.integers(0, 2))
+        low, step = int(rng.integers(0, 3)), int(rng.integers(1, 3))
+        bounds = {"a": [0, 0], "b": [n, n], "c": [1, 1]}
+        bounds["a"][free], bounds["c"][free] = low, step
+        own, other = (1 - free,), (place,)
+        d = DotDimensions((), (), *((own, other) if is_left else (other, own)))
+        values = {"x": Literal(np.diag(rng.integers(1, 4, n)).astype(np.float64)), "t": "f64"}
+        values["y"] = TensorType((n, 2) if place == 0 else (2, n), "f64")
+        return values | {"d": d} | {name: tuple(bound) for name, bound in bounds.items()}
+
+    return draw
+
+
+def _cut_after(
+    x: Value, bounds: Sequence[Bounds], y: Value, labels: Einsum, product: Callable[[], Value]
+) -> Any:
+    """The rows and columns of a product with y that a cut of its diagonal operand x leaves."""
+    need(x.rank == 2 and is_diagonal(x) and y.dtype == x.dtype)
+    cuts = dict(zip(labels.x, bounds, strict=True))
+    # Only the dimension that comes out again may be cut.
+    contracted = [label for label in labels.x if label not in labels.result]
+    need(len(contracted) == 1 and contracted[0] in labels.y)
+    (inner,) = contracted
+    (free,) = (label for label in labels.x if label != inner)
+    need(free not in labels.y and cuts[inner] == (0, x.shape[labels.x.index(inner)], 1))
+    if is_identity(x):  # y itself, or y = 1·y would be associated without end
+        need(has_numbers(y))
+        renamed = tuple(free if label == inner else label for label in labels.y)
+        whole = transposed(y, permutation_to(renamed, labels.result))
+    else:
+        whole = product()
+    sizes_ = zip(labels.result, whole.shape, strict=True)
+    return cut(whole, [cuts.get(label, (0, n, 1)) for label, n in sizes_])
+
+
+@rule(
+    lambda x, a, b, c, y, d, p, t: dot_general(slice_(x, a, b, c), y, d, p, t),
+    numerics=ROUNDING,
+    source="rows of a product are products of rows",
+    uses_facts=True,
+    examples=_part_of_diagonal(True),
+)
+def slice_after_diagonal_left(
+    x: Value, a: Dimensions, b: Dimensions, c: Dimensions, y: Value, d: DotDimensions,
+    p: Precision, t: str,
+) -> Any:  # fmt: skip
+    """x[s] · y = (x · y)[s] for a diagonal x"""
+    labels = einsum_of(DotDimensions(*d), x.rank, y.rank)
+    need(is_uniform(t, x, y))
+    bounds = list(zip(a, b, c, strict=True))
+    return _cut_after(x, bounds, y, labels, lambda: dot_general(x, y, d, p, t))
+
+
+@rule(
+    lambda x, a, b, c, y, d, p, t: dot_general(y, slice_(x, a, b, c), d, p, t),
+    numerics=ROUNDING,
+    source="rows of a product are products of rows",
+    uses_facts=True,
+    examples=_part_of_diagonal(False),
+)
+def slice_after_diagonal_right(
+    x: Value, a: Dimensions, b: Dimensions, c: Dimensions, y: Value, d: DotDimensions,
+    p: Precision, t: str,
+) -> Any:  # fmt: skip
+    """y · x[s] = (y · x)[s] for a diagonal x"""
+    labels = einsum_of(DotDimensions(*d), y.rank, x.rank)
+    labels = Einsum(labels.y, labels.x, labels.result)
+    need(is_uniform(t, x, y))
+    bounds = list(zip(a, b, c, strict=True))
+    return _cut_after(x, bounds, y, labels, lambda: dot_general(y, x, d, p, t))

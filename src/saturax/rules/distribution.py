@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from saturax.graph.ops import (
     divide,
     full_like,
     multiply,
+    negate,
     reduce_,
     subtract,
 )
-from saturax.graph.types import is_complex
+from saturax.graph.types import TensorType, is_complex
 from saturax.rules.conditions import (
     INTEGERS,
     REALS,
@@ -124,6 +126,56 @@ def distribute_constants(x: Value, c: Literal, d: Literal) -> Value | None:
 
 
 distribute_constants_exactly = for_integers(distribute_constants)
+
+
+def _outer_sum(rng: np.random.Generator) -> dict[str, Any]:
+    n, m = (int(k) for k in rng.integers(2, 5, 2))
+    g, f = str(rng.choice(["add", "subtract"])), str(rng.choice(["multiply", "divide"]))
+    c = splat(float(rng.uniform(0.5, 2.0)), TensorType((n, m), "f64"))
+    operands = {"x": TensorType((n,), "f64"), "y": TensorType((m,), "f64")}
+    return {"f": f, "g": g, "c": c, "s": (n, m), "d": (0,), "e": (1,)} | operands
+
+
+def _need_outer(x: Value, y: Value, s: Any) -> None:
+    """Go on where x and y are smaller than what they are repeated to, both taken together."""
+    need(x.size + y.size < prod(s))
+
+
+@rule(
+    lambda g, x, y, s, d, e: negate(
+        binary(g, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e))
+    ),
+    numerics=ROUNDING,
+    source=RING,
+    examples=_outer_sum,
+)
+def negate_before_outer_sum(g: Any, x: Value, y: Value, s: Any, d: Any, e: Any) -> Value | None:
+    """-(bcast x + bcast y) = bcast(-x) + bcast(-y), and bcast y - bcast x for a difference"""
+    _need_outer(x, y, s)
+    need(g in ("add", "subtract"))
+    if g == "subtract":
+        return subtract(broadcast_in_dim(y, s, e), broadcast_in_dim(x, s, d))
+    return add(broadcast_in_dim(negate(x), s, d), broadcast_in_dim(negate(y), s, e))
+
+
+@rule(
+    lambda f, g, x, y, s, d, e, c: binary(
+        f, binary(g, broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e)), constant(c)
+    ),
+    numerics=ROUNDING,
+    source=RING,
+    examples=_outer_sum,
+)
+def scale_before_outer_sum(
+    f: Any, g: Any, x: Value, y: Value, s: Any, d: Any, e: Any, c: Literal
+) -> Value | None:
+    """c · (bcast x ± bcast y) = bcast(c · x) ± bcast(c · y) for a splat c; / c too, not integers"""
+    _need_outer(x, y, s)
+    need(f in ("multiply", "divide") and g in ("add", "subtract") and c.is_splat)
+    need(x.dtype in REALS or is_complex(x.dtype) or f == "multiply")
+    need(is_ordinary(c.data) and bool(np.all(c.data != 0)))
+    scaled = [binary(f, value, constant(Literal(c.data, value.shape))) for value in (x, y)]
+    return binary(g, *(broadcast_in_dim(v, s, k) for v, k in zip(scaled, (d, e), strict=True)))
 
 
 @rule(lambda g, x, y, z: binary(g, divide(x, z), divide(y, z)), numerics=ROUNDING, source=FIELD)

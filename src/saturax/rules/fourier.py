@@ -1,4 +1,4 @@
-"""Fourier transforms: pairs cancel, sums and factors move out, real input takes half the work.
+"""Fourier transforms: pairs cancel, sums and factors move out, single frequencies are sums.
 
 Letters: k is the kind of a transform ("FFT", …), n its lengths (it runs over the last `len(n)`
 dimensions; those before are its batch), t a type.
@@ -21,7 +21,6 @@ from saturax.graph.ops import (
     multiply,
     reduce_,
     reshape,
-    reverse,
     slice_,
     slice_dimension,
     transpose,
@@ -38,11 +37,6 @@ Lengths = tuple[int, ...]
 def _batch(x: Value, n: Lengths) -> int:
     """How many dimensions of x come before those that are transformed."""
     return x.rank - len(n)
-
-
-def _half(n: int) -> int:
-    """Frequencies that a real transform of n points keeps."""
-    return n // 2 + 1
 
 
 # Pairs.
@@ -215,62 +209,6 @@ def transform_batches_together(x: Value, y: Value, k: str, n: Lengths, d: int) -
     """[F(x), F(y)] = F([x, y]) along a batch dimension"""
     need(d < _batch(x, n) and x.rank == y.rank)
     return fft(concatenate(x, y, d), k, n)
-
-
-# Real input.
-
-
-@rule(
-    lambda x, t, n, a, b, c: slice_(fft(convert(x, t), "FFT", n), a, b, c),
-    numerics=ROUNDING,
-    source="F(x)₋ₖ = conj F(x)ₖ for real x",
-)
-def transform_half_of_real(
-    x: Value, t: str, n: Lengths, a: Lengths, b: Lengths, c: Lengths
-) -> Value:
-    """F(x)[a:b:c] = R(x)[a:b:c], R the transform of real x, if at most n/2 + 1 of n are kept"""
-    need(x.dtype in ("f32", "f64") and b[-1] <= _half(n[-1]))
-    half = fft(x, "RFFT", n)
-    need(half.dtype == t)
-    return slice_(half, a, b, c)
-
-
-@rule(
-    lambda x, t, n: fft(convert(x, t), "FFT", n),
-    numerics=ROUNDING,
-    source="F(x)₋ₖ = conj F(x)ₖ for real x",
-)
-def transform_real_by_half(x: Value, t: str, n: Lengths) -> Value:
-    """F(x) = [R, conj(reverse(R)), without the first and the middle], R the transform of real x"""
-    need(x.dtype in ("f32", "f64") and len(n) == 1 and n[0] > 2)
-    half, last = fft(x, "RFFT", n), x.rank - 1
-    need(half.dtype == t)
-    mirrored = reverse(slice_dimension(half, last, 1, (n[0] + 1) // 2), (last,))
-    parts = unary("real", mirrored), unary("negate", unary("imag", mirrored))
-    return concatenate(half, binary("complex", *parts), last)
-
-
-@rule(
-    lambda x, y, t, n: fft(
-        multiply(fft(convert(x, t), "FFT", n), fft(convert(y, t), "FFT", n)), "IFFT", n
-    ),
-    numerics=ROUNDING,
-    source="the convolution of real tensors is real",
-    examples=lambda rng: _two_reals(rng),
-)
-def convolve_reals(x: Value, y: Value, t: str, n: Lengths) -> Value:
-    """F⁻¹(F(x)·F(y)) = R⁻¹(R(x)·R(y)) for real x and y, R being the transform of real tensors"""
-    need(x.type == y.type and x.dtype in ("f32", "f64") and 0 not in n)
-    halves = fft(x, "RFFT", n), fft(y, "RFFT", n)
-    need(halves[0].dtype == t)
-    return convert(fft(multiply(*halves), "IRFFT", n), t)
-
-
-def _two_reals(rng: Any) -> dict[str, Any]:
-    shape = tuple(int(rng.integers(1, 6)) for _ in range(rng.integers(1, 4)))
-    count = int(rng.integers(1, len(shape) + 1))
-    x = TensorType(shape, "f32")
-    return {"x": x, "y": x, "t": "complex<f32>", "n": shape[len(shape) - count :]}
 
 
 # Single frequencies and sums of all.

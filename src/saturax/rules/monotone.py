@@ -9,16 +9,18 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
+    binary,
     concatenate,
     constant,
     multiply,
     reduce_,
     slice_,
     subtract,
+    unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, exactly, is_exact
-from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.conditions import REALS, exactly, is_exact, need_variable
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 MONOTONE = "monotone functions preserve order"
 DUAL = {"maximum": "minimum", "minimum": "maximum"}
@@ -60,6 +62,15 @@ def _rolled(rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _need_rotation(x: Value, first: Any, second: Any, s: Any, k: int) -> None:
+    """Go on if x[first] and then x[second] are all of x, turned along dimension k."""
+    (a, b), (u, v) = first, second
+    other = [i for i in range(x.rank) if i != k]
+    need(all(step == 1 for step in s))
+    need(all(a[i] == u[i] == 0 and b[i] == v[i] == x.shape[i] for i in other))
+    need(u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
+
+
 @rule(
     lambda f, x, a, b, u, v, s, k, d: reduce_(
         f, concatenate(slice_(x, a, b, s), slice_(x, u, v, s), k), d
@@ -72,10 +83,8 @@ def reduce_rolled(
     f: Any, x: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any, d: Any
 ) -> Value | None:
     """reduce [x[i:], x[:i]] = reduce x along that dimension"""
-    need(k in d and all(step == 1 for step in s))
-    other = [i for i in range(x.rank) if i != k]
-    need(all(a[i] == u[i] == 0 and b[i] == v[i] == x.shape[i] for i in other))
-    need(u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
+    need(k in d)
+    _need_rotation(x, (a, b), (u, v), s, k)
     return reduce_(f, x, d)
 
 
@@ -84,3 +93,42 @@ reduce_rolled_exactly = exactly(
     lambda f, x, **_: is_exact(f, x.dtype),
     examples=lambda rng: {**_rolled(rng), "f": "maximum"},
 )
+
+
+def _rotated(x: Any, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any) -> Any:
+    return concatenate(slice_(x, a, b, s), slice_(x, u, v, s), k)
+
+
+@rule(
+    lambda g, x, a, b, u, v, s, k: unary(g, _rotated(x, a, b, u, v, s, k)),
+    numerics=BITWISE,
+    source="elementwise work moves through a permutation",
+    uses_facts=True,
+    examples=_rolled,
+)
+def unary_before_rotation(
+    g: Any, x: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any
+) -> Value | None:
+    """f([x[i:], x[:i]]) = [f(x)[i:], f(x)[:i]]"""
+    need_variable(x)
+    _need_rotation(x, (a, b), (u, v), s, k)
+    return _rotated(unary(g, x), a, b, u, v, s, k)
+
+
+@rule(
+    lambda g, x, y, a, b, u, v, s, k: binary(
+        g, _rotated(x, a, b, u, v, s, k), _rotated(y, a, b, u, v, s, k)
+    ),
+    numerics=BITWISE,
+    source="elementwise work moves through a permutation",
+    uses_facts=True,
+    examples=lambda rng: (lambda drawn: drawn | {"y": drawn["x"]})(_rolled(rng)),
+)
+def binary_before_rotation(
+    g: Any, x: Value, y: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any
+) -> Value | None:
+    """f([x[i:], x[:i]], [y[i:], y[:i]]) = [f(x, y)[i:], f(x, y)[:i]]"""
+    need(x.shape == y.shape)
+    need_variable(x, y)
+    _need_rotation(x, (a, b), (u, v), s, k)
+    return _rotated(binary(g, x, y), a, b, u, v, s, k)
