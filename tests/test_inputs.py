@@ -7,7 +7,7 @@ import pytest
 
 from saturax.errors import OptionsError
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.inputs import DISTRIBUTIONS, check_examples, draw
+from saturax.inputs import DISTRIBUTIONS, check_examples, draw, too_large_to_vary
 
 _DTYPES = ("f32", "f64", "f16", "bf16", "f8E4M3FN", "i32", "ui8", "i4", "i1", "complex<f32>")
 _SHAPES = ((), (0,), (5,), (40, 30))
@@ -75,6 +75,37 @@ def test_examples_are_given_back_and_varied_gently():
     ratio = drawn["wide"] / example
     assert 0.3 < ratio.min() < ratio.max() < 3.1
     assert (drawn["non-negative"] > 0).all()  # as variances are: never 0
+
+
+def test_many_elements_are_drawn_from_those_of_the_example():
+    example = np.random.default_rng(0).standard_normal((400, 300)).astype(np.float32)
+    (drawn,) = draw("normal", [TensorType((400, 300), "f32")], [example], 1.0, 0)
+    assert set(drawn.ravel()) <= set(example.ravel())
+    assert (drawn != example).mean() > 0.99
+    assert np.std(drawn) == pytest.approx(np.std(example), rel=0.02)
+
+
+def test_jax_takes_what_was_drawn_without_copying_it():
+    types = [TensorType(shape, "f32") for shape in ((400, 300), (7, 5))]
+    examples = [np.ones(type.shape, np.float32) for type in types]
+    for name in DISTRIBUTIONS[1:]:
+        for given in (examples, None):
+            for array in draw(name, types, given, 1.0, 0):
+                assert array.ctypes.data % 64 == 0
+
+
+def test_what_is_too_large_to_vary_is_taken_over():
+    small, large = np.zeros(10, np.float32), np.zeros((1 << 20, 6), np.float32)
+    kept = too_large_to_vary([large, small, large + 1, large + 2])
+    assert list(kept) == [2, 3]
+    assert list(too_large_to_vary([large, large])) == [1]
+    assert not too_large_to_vary([np.zeros((1 << 20, 9), np.float32)])  # something has to vary
+    types = [TensorType(x.shape, "f32") for x in (large, small, large, large)]
+    drawn = draw("normal", types, None, 1.0, 0, kept)
+    assert drawn[2] is kept[2]
+    assert drawn[3] is kept[3]
+    assert drawn[0].any()
+    assert drawn[1].any()
 
 
 def test_integers_stay_those_of_the_examples():

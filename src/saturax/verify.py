@@ -19,7 +19,7 @@ import numpy as np
 
 from saturax.errors import SaturaxError
 from saturax.graph.types import TensorType
-from saturax.inputs import DISTRIBUTIONS, Array, draw
+from saturax.inputs import DISTRIBUTIONS, Array, draw, too_large_to_vary
 
 Run = Callable[[Sequence[Array]], list[Array]]
 
@@ -117,6 +117,7 @@ def _informative(
 ) -> list[Sample]:
     """`take_samples` with the examples, or without any."""
     samples: list[Sample] = []
+    shared: dict[int, Array] = {}
     rounds = [(name, seed) for name in DISTRIBUTIONS]
     rounds += [("special", seed + more) for more in range(1, _SPECIAL_DRAWS)]
     for distribution, draw_seed in rounds:
@@ -127,7 +128,7 @@ def _informative(
         if len(samples) >= _LEAST_SAMPLES and time.monotonic() > until:
             break
         for gain in _GAINS if examples is None else _GAINS[:1]:
-            inputs = draw(distribution, types, examples, gain, draw_seed)
+            inputs = draw(distribution, types, examples, gain, draw_seed, shared)
             try:
                 sample = Sample(distribution, inputs, original(inputs), reference(inputs))
             except EndlessError:
@@ -136,6 +137,8 @@ def _informative(
                 _is_evidence(sample) and (distribution == "given" or _is_well_posed(sample))
             ):
                 samples.append(sample)
+                if distribution != "given":
+                    shared = shared or too_large_to_vary(inputs)
                 break
     return samples if _is_any_output_free(samples) else []
 
