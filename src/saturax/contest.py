@@ -19,6 +19,7 @@ from saturax.errors import SaturaxError
 from saturax.footprint import Footprint, measure
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
+from saturax.holding import hold_products
 from saturax.inputs import Array, draw
 from saturax.isolate import isolate
 from saturax.jaxlib_compat import Executable, ModuleSource, compile_module, without_donation
@@ -211,7 +212,8 @@ class Contest:
         self, graph: Graph, frozen: Sequence[int], report: CandidateReport
     ) -> tuple[Candidate, Run]:
         """A candidate, and how its program is run on inputs of the original."""
-        program = self.program.with_graph(precompute(graph, frozen, self.evaluate))
+        prepared = precompute(graph, frozen, self.evaluate)
+        program = self.program.with_graph(hold_products(prepared))
         return self._built(program, None, report)
 
     def _built(

@@ -87,7 +87,8 @@ class FrozenContest(Contest):
     def _build(
         self, graph: Graph, frozen: Sequence[int], report: CandidateReport
     ) -> tuple[Candidate, Run]:
-        parts = split(self.program.with_graph(graph), self.frozen, frozen, self.largest_bytes)
+        program = self.program.with_graph(graph)
+        parts = split(program, self.frozen, frozen, self.largest_bytes).held()
         return self._built(parts.main, parts, report)
 
     def _built(

@@ -25,6 +25,7 @@ from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType
+from saturax.holding import hold_products
 from saturax.represent import represent
 from saturax.run import Run
 from saturax.stablehlo import emit_module, to_bytecode
@@ -151,7 +152,7 @@ def module_of_cluster(kernel: ClusterKernel) -> ModuleToMeasure:
         for index, type in enumerate(kernel.graph.inputs)
         if str(type).rpartition("x")[2].startswith(("i", "ui"))
     }
-    module = to_bytecode(emit_module(Program(_with_companion(kernel.graph))))
+    module = to_bytecode(emit_module(Program(_with_companion(hold_products(kernel.graph)))))
     return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels))
 
 
@@ -183,7 +184,7 @@ def module_of(kernel: Kernel) -> ModuleToMeasure:
         integers[counter[0]] = (0, 1)
     # The first operand of what factors or solves is the matrix.
     positive = frozenset({0} if kernel.op in LINEAR_ALGEBRA and is_square(kernel) else ())
-    module = to_bytecode(emit_module(Program(kernel.graph)))
+    module = to_bytecode(emit_module(Program(hold_products(kernel.graph))))
     return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels), positive)
 
 

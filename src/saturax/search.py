@@ -50,7 +50,7 @@ _CONSIDERED = 3
 _LEAST_SHOWN_US = 0.05
 # Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
 # many operations, whose limit on nodes is what bounds them, and others while they have not grown.
-_SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 10
+_SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
 
 
 @dataclass(frozen=True)

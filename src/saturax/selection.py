@@ -13,6 +13,7 @@ from saturax.extract import Extraction
 from saturax.footprint import Footprint, predict
 from saturax.frozen_contest import FrozenContest
 from saturax.graph.ir import Graph, Program
+from saturax.holding import hold_products
 from saturax.inputs import Array
 from saturax.refine import Entry, MeasuredSearch
 from saturax.report.model import MemoryReport
@@ -43,8 +44,10 @@ def select_by_prediction(run: Run, program: Program, found: Found) -> None:
     rules = found.rules + rules_of(found.formulation, extracted)
     chosen, parts = program.with_graph(extracted.graph), None
     if run.frozen is not None:
-        parts = split(chosen, run.frozen, extracted.frozen, _largest_bytes(run, program))
+        parts = split(chosen, run.frozen, extracted.frozen, _largest_bytes(run, program)).held()
         chosen = parts.main
+    else:
+        chosen = chosen.with_graph(hold_products(chosen.graph))
     footprint = predict(chosen)
     is_faster = found.best_us < found.original_us
     if footprint.exceeds(run.options.memory_limit_bytes):

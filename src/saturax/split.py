@@ -14,6 +14,7 @@ from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.types import TensorType, Type
+from saturax.holding import hold_products
 from saturax.inputs import Array
 
 # Smaller constants stay in the main program: XLA folds them (indices, masks of a few rows).
@@ -46,6 +47,10 @@ class Split:
     def bytes_after(self) -> int:
         """Bytes of the prepared values."""
         return sum(type.bytes for type in self.prepared_types)
+
+    def held(self) -> Split:
+        """The parts, products of the main program held."""
+        return replace(self, main=self.main.with_graph(hold_products(self.main.graph)))
 
     def pool(
         self, frozen: Sequence[Any], literals: Sequence[Any], computed: Sequence[Any]

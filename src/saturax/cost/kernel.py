@@ -12,7 +12,7 @@ from saturax.graph.build import result_types
 from saturax.graph.fingerprint import canonical_text
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
-from saturax.graph.ops import Generic, generic_of
+from saturax.graph.ops import BARRIER, Generic, generic_of
 from saturax.graph.ops.layout import strips_to_same_order
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, TupleType, Type
@@ -29,7 +29,7 @@ BRANCHES = frozenset({"stablehlo.case", IF})
 CONTROL_FLOW = BRANCHES | {WHILE, "sdy.manual_computation"}
 BITCASTS = ("reshape", "transpose", "broadcast_in_dim")
 """Operations that may leave their operand's elements as they lie in memory."""
-_NEVER_MEASURED = CONTROL_FLOW | COLLECTIVES | {"stablehlo.custom_call"}
+_NEVER_MEASURED = CONTROL_FLOW | COLLECTIVES | {"stablehlo.custom_call", BARRIER}
 
 
 @dataclass(frozen=True)

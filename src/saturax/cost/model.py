@@ -18,7 +18,7 @@ from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
 from saturax.graph.ir import Graph
-from saturax.graph.ops import Generic
+from saturax.graph.ops import BARRIER, Generic
 from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type, is_float
@@ -113,6 +113,8 @@ class PriceModel:
         measured = self.measured.get(kernel.key)
         if measured is not None:
             return measured
+        if kernel.op == BARRIER:
+            return 0.0
         if kernel.op in CONTROL_FLOW:  # whose regions may be known better by now
             return self.predict_us(kernel)
         predicted = self._predicted.get(kernel.key)

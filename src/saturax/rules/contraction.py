@@ -128,7 +128,7 @@ def _freed(labels: Labels, other: Labels, result: Labels) -> Labels:
 # Libraries pack the right operand of a product for every call and read the left one as it lies:
 # with the weight on the left, rows of 768 in memory, XLA:CPU took 0.54 to 0.87 of the time for 32
 # rows of the other operand, 0.74 to 0.96 for 12, and 0.78 to 0.89 for 128.
-_MUCH_LARGER = 4
+_MUCH_LARGER = 2
 
 
 @rule(

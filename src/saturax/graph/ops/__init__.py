@@ -29,7 +29,7 @@ from saturax.graph.ops.elementwise import (
     unary,
 )
 from saturax.graph.ops.fourier import fft
-from saturax.graph.ops.generic import PURE, Generic, generic_of
+from saturax.graph.ops.generic import BARRIER, PURE, Generic, generic_of
 from saturax.graph.ops.indexing import GatherDimensions, gather
 from saturax.graph.ops.layout import (
     broadcast_in_dim,
@@ -80,6 +80,7 @@ from saturax.graph.ops.reduction import (
 from saturax.graph.ops.scatter import SET, ScatterDimensions, scatter
 
 __all__ = [
+    "BARRIER",
     "PURE",
     "REALS_ORDER",
     "SET",

@@ -11,6 +11,9 @@ from saturax.graph.ir import Graph, Node
 
 PURE = -1
 
+BARRIER = "stablehlo.optimization_barrier"
+"""Hands on its operands; the compiler does not look through it."""
+
 
 class Generic(NamedTuple):
     """Attributes of a generic node.
