@@ -8,6 +8,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     compare,
     constant,
+    convert,
     divide,
     full_like,
     maximum,
@@ -172,6 +173,19 @@ def multiply_real_parts(z, w):
     """re(z · w) = re z · re w"""
     need(is_complex(z.dtype))
     return multiply(unary("real", z), unary("real", w))
+
+
+@false_rule(
+    lambda c, x, t: _exp(multiply(constant(c), convert(x, t))),
+    ROUNDING,
+    "values",
+    examples=complex_numbers.scale_complex_constant.examples,
+)
+def turn_by_any_constant(c, x, t):
+    """exp(cx) = cos(im c · x) + i sin(im c · x)"""
+    need(c.is_splat and is_complex(t) and x.dtype == t[8:-1])
+    angle = multiply(x, full_like(x, c.value.imag))
+    return binary("complex", _cos(angle), _sin(angle))
 
 
 @false_rule(

@@ -25,7 +25,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, is_complex
 from saturax.rules.arithmetic import is_uniform
-from saturax.rules.conditions import REALS
+from saturax.rules.conditions import REALS, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 PRODUCT = "(a + ib)(c + id) = ac - bd + i(ad + bc)"
@@ -188,3 +188,34 @@ def scale_complex_constant(c: Literal, x: Value, t: Any) -> Value | None:
     need(c.is_splat and is_complex(t) and x.dtype in REALS and x.dtype == t[8:-1])
     real, imaginary = full_like(x, c.value.real), full_like(x, c.value.imag)
     return binary("complex", multiply(x, real), multiply(x, imaginary))
+
+
+def _turned(rng: np.random.Generator) -> dict[str, Any]:
+    found = _scaled(rng)
+    c = found["c"]
+    return {**found, "c": Literal(np.array(1j * c.value.imag, c.data.dtype), c.type.shape)}
+
+
+@rule(
+    lambda c, x, t: unary("exponential", multiply(constant(c), convert(x, t))),
+    numerics=ROUNDING,
+    source=EULER,
+    examples=_turned,
+)
+def exponential_of_turn(c: Literal, x: Value, t: Any) -> Value | None:
+    """exp(ib · x) = cos(bx) + i sin(bx) for a splat constant ib and a real x"""
+    need(c.is_splat and is_complex(t) and x.dtype in REALS and x.dtype == t[8:-1])
+    need(c.value.real == 0)
+    angle = multiply(x, full_like(x, c.value.imag))
+    return binary("complex", unary("cosine", angle), unary("sine", angle))
+
+
+@rule(
+    lambda c, y: unary("exponential", binary("complex", constant(c), y)),
+    numerics=ROUNDING,
+    source=EULER,
+)
+def exponential_of_imaginary(c: Literal, y: Value) -> Value | None:
+    """exp(0 + iy) = cos y + i sin y"""
+    need(is_all(c, 0.0))
+    return binary("complex", unary("cosine", y), unary("sine", y))
