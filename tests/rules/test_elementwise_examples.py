@@ -48,6 +48,7 @@ F = TensorType((4, 6), "f32")
 I = TensorType((6,), "i32")  # noqa: E741
 P = TensorType((4, 6), "i1")
 H = TensorType((4, 6), "bf16")
+C = "complex<f32>"
 ROWS = GatherDimensions((1,), (0,), (), (), (0,), 1)
 
 Build = Callable[..., Any]
@@ -101,6 +102,11 @@ def modulo(x: Any, n: int) -> Any:
 
 
 PROVABLE: dict[str, tuple[Any, ...]] = {
+    "a phase, as JAX turns by one": (
+        lambda x: exp(multiply(scalar(convert(x, C), 1j), convert(x, C))),
+        lambda x: binary("complex", unary("cosine", x), unary("sine", x)),
+        F,
+    ),
     "log of softmax is log_softmax": (lambda x: unary("log", softmax(x)), log_softmax, F),
     "product of exponentials": (
         lambda x, y: multiply(exp(x), exp(y)),
