@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saturax.graph.literal import splat
 from saturax.graph.ops import (
     add,
     binary,
@@ -20,8 +21,15 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.types import is_complex, is_unsigned
-from saturax.rules import bits, complex_numbers, distribution, hyperbolic, integer_division
+from saturax.graph.types import TensorType, is_complex, is_unsigned
+from saturax.rules import (
+    bits,
+    complex_numbers,
+    distribution,
+    hyperbolic,
+    integer_division,
+    residues,
+)
 from saturax.rules.conditions import INTEGERS, REALS, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
@@ -232,7 +240,7 @@ def floor_is_odd(x):
     BITWISE,
     "bits",
     "integers",
-    examples=bits.drop_multiple_under_mask.examples,
+    examples=residues.drop_multiple_under_mask.examples,
 )
 def drop_other_addend_under_mask(f, x, c, d):
     """(x ± m) ∧ (2ᵏ - 1) = x ∧ (2ᵏ - 1) where m is a multiple of 2ᵏ⁻¹ only"""
@@ -257,3 +265,23 @@ def scale_one_of_an_outer_sum(f, g, x, y, s, d, e, c):
     need(x.dtype in REALS)
     scaled = multiply(x, full_like(x, c.value))
     return binary(g, broadcast_in_dim(scaled, s, d), broadcast_in_dim(y, s, e))
+
+
+def _product_and_mask(rng):
+    type = TensorType((2, 3), "i32")
+    factor, mask = splat(int(rng.integers(1, 8)), type), splat(7, type)
+    return {"f": "add", "x": type, "y": type, "c": factor, "d": mask}
+
+
+@false_rule(
+    lambda f, x, y, c, d: bits._and(binary(f, multiply(x, constant(c)), y), constant(d)),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=_product_and_mask,
+)
+def drop_product_under_any_mask(f, x, y, c, d):
+    """(x · m·2ᵏ + y) ∧ d = y ∧ d, whatever the mask"""
+    need(f == "add" and x.dtype in INTEGERS and c.is_splat and d.is_splat)
+    need(int(c.value) & int(d.value) != 0)
+    return bits._and(y, constant(d))

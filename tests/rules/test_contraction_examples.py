@@ -12,10 +12,12 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     ConvDimensions,
     DotDimensions,
+    GatherDimensions,
     Groups,
     Precision,
     Window,
     add,
+    binary,
     broadcast_in_dim,
     compare,
     concatenate,
@@ -25,6 +27,7 @@ from saturax.graph.ops import (
     dot_general,
     full,
     full_like,
+    gather,
     iota,
     matmul,
     multiply,
@@ -521,6 +524,27 @@ def test_rows_of_an_identity_matrix_take_rows() -> None:
         lambda x: slice_(x, (1, 0), (80, 4), (3, 1)),
         tensor(80, 4),
     )
+
+
+def test_a_batch_of_one_hot_rows_reads_a_batch_of_matrices() -> None:
+    d = DotDimensions((0,), (0,), (2,), (1,))
+    inside = GatherDimensions((2,), (1,), (0,), (0,), (1,), 2)
+
+    def one_hot(i: Any) -> Any:
+        spread = broadcast_in_dim(i, (3, 5, 8), (0, 1))
+        return convert(compare(spread, iota(2, spread.tensor), "EQ", "SIGNED"), "f32")
+
+    def masked(i: Any, w: Any) -> Any:
+        rows_of = gather(w, i, inside, (1, 1, 4))
+        within = [compare(i, full_like(i, n), o, "SIGNED") for n, o in ((0, "GE"), (7, "LE"))]
+        mask = broadcast_in_dim(binary("and", *within), rows_of.shape, (0, 1))
+        return select(mask, rows_of, full_like(rows_of, 0))
+
+    assert proves(
+        lambda i, w: dot_general(one_hot(i), w, d, Precision(), "f32"),
+        masked,
+        TensorType((3, 5), "i32"), tensor(3, 8, 4),
+    )  # fmt: skip
 
 
 def test_columns_of_an_identity_matrix_do_not_take_rows() -> None:

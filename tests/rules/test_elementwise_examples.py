@@ -153,6 +153,12 @@ PROVABLE: dict[str, tuple[Any, ...]] = {
         TensorType((16,), "f32"),
         TensorType((8,), "f32"),
     ),
+    "multiples under a mask": (
+        lambda x, y: modulo(add(multiply(x, scalar(x, 32)), y), 16),
+        lambda x, y: binary("and", y, scalar(x, 15)),
+        I,
+        I,
+    ),
     "negated outer sum": (
         lambda x, y: negate(
             add(broadcast_in_dim(x, (16, 8), (0,)), broadcast_in_dim(y, (16, 8), (1,)))

@@ -263,29 +263,6 @@ def join_disjoint_masks(f: Any, x: Value, c: Literal, d: Literal) -> Value | Non
     return x if is_all(folded("not", union), 0) else _and(x, constant(union))
 
 
-def _masked_sum(rng: np.random.Generator) -> dict[str, Any]:
-    type, k = TensorType((2, 3), str(rng.choice(["i8", "ui8", "i32", "ui32"]))), rng.integers(1, 5)
-    added = splat(int(rng.integers(-3, 4) % 8) << int(k), type)
-    f = str(rng.choice(["add", "subtract"]))
-    return {"f": f, "x": type, "c": added, "d": splat((1 << int(k)) - 1, type)}
-
-
-@rule(
-    lambda f, x, c, d: _and(binary(f, x, constant(c)), constant(d)),
-    numerics=BITWISE,
-    source="two's complement arithmetic",
-    uses_facts=True,
-    examples=_masked_sum,
-)
-def drop_multiple_under_mask(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
-    """(x ± m·2ᵏ) ∧ (2ᵏ - 1) = x ∧ (2ᵏ - 1), integers"""
-    need_variable(x)
-    need(f in ("add", "subtract") and x.dtype in INTEGERS and c.is_splat and d.is_splat)
-    mask = int(d.value)
-    need(mask > 0 and mask & (mask + 1) == 0 and int(c.value) % (mask + 1) == 0)
-    return _and(x, constant(d))
-
-
 def _shift(c: Literal, dtype: str) -> int:
     """The number of bits of a constant shift within the width; else the rule does not apply."""
     need(dtype in INTEGERS and c.is_splat)

@@ -161,9 +161,12 @@ def _dot_of_padded(
 
 def _two_diagonals(rng: np.random.Generator) -> dict[str, Any]:
     n = int(rng.integers(2, 6))
-    x, y = (Literal(np.diag(rng.integers(-3, 4, n)).astype(np.float64)) for _ in range(2))
-    contracted = (int(k) for k in rng.integers(0, 2, 2))
-    return {"x": x, "y": y, "d": DotDimensions((), (), *((k,) for k in contracted)), "t": "f64"}
+    batch = (int(rng.integers(1, 4)),) if rng.random() < 0.5 else ()
+    diagonals = rng.integers(-3, 4, (2, *batch, n, 1))
+    x, y = (Literal((v * np.eye(n)).astype(np.float64)) for v in diagonals)
+    batched = tuple(range(len(batch)))
+    contracted = ((len(batched) + int(k),) for k in rng.integers(0, 2, 2))
+    return {"x": x, "y": y, "d": DotDimensions(batched, batched, *contracted), "t": "f64"}
 
 
 @rule(
@@ -174,15 +177,18 @@ def _two_diagonals(rng: np.random.Generator) -> dict[str, Any]:
     examples=_two_diagonals,
 )
 def dot_of_diagonals(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
-    """diag(v) · diag(w) = diag(v · w), square"""
-    need(x.rank == y.rank == 2 and len(d.lhs_contract) == 1 and is_uniform(t, x, y))
-    need(all(value.shape[0] == value.shape[1] > 1 for value in (x, y)))
+    """diag(v) · diag(w) = diag(v · w), square, also in batches"""
+    need(x.rank == y.rank >= 2 and len(d.lhs_contract) == 1 and is_uniform(t, x, y))
+    last = x.rank - 1
+    need(d.lhs_batch == d.rhs_batch == tuple(range(last - 1)))
+    need(all(value.shape[last] == value.shape[last - 1] > 1 for value in (x, y)))
     need(all(is_diagonal(value) and not is_identity(value) for value in (x, y)))
     need(has_numbers(x) and has_numbers(y))
-    diagonal = multiply(reduce_("add", x, (0,)), reduce_("add", y, (0,)))
-    count = TensorType(x.shape, "i32")
+    diagonal = multiply(reduce_("add", x, (last,)), reduce_("add", y, (last,)))
+    count = TensorType(x.shape[last - 1 :], "i32")
     mask = compare(iota(0, count), iota(1, count), "EQ", "SIGNED")
-    spread = broadcast_in_dim(diagonal, x.shape, (0,))
+    mask = broadcast_in_dim(mask, x.shape, (last - 1, last))
+    spread = broadcast_in_dim(diagonal, x.shape, tuple(range(last)))
     return select(mask, spread, full(0, spread.tensor))
 
 

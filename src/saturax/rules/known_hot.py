@@ -41,8 +41,10 @@ SOURCE = "a one-hot row chooses a row"
 Sizes = Sequence[int]
 
 
-def hot_rows_example(is_left: bool, *, sums_rows: bool = False) -> Examples:
-    """Examples of one-hot rows on the left or the right of a matrix.
+def hot_rows_example(
+    is_left: bool, *, sums_rows: bool = False, is_batched: bool = False
+) -> Examples:
+    """Examples of one-hot rows on the left or the right of a matrix, or of a batch of them.
 
     The product is over what a row counts, or, with `sums_rows`, over the (two or more) rows.
     """
@@ -50,16 +52,19 @@ def hot_rows_example(is_left: bool, *, sums_rows: bool = False) -> Examples:
     def draw(rng: np.random.Generator) -> dict[str, Any]:
         count, n, m = (int(k) for k in rng.integers(2 if sums_rows else 1, 5, 3))
         axis, place = int(rng.integers(0, 2)), int(rng.integers(0, 2))
-        shape = (n, count) if axis == 0 else (count, n)
+        batch = (int(rng.integers(1, 4)),) if is_batched else ()
+        first, batched = len(batch), tuple(range(len(batch)))
+        shape = batch + ((n, count) if axis == 0 else (count, n))
         builder = GraphBuilder()
         with building(builder):
-            counted = builder.finish([iota(axis, TensorType(shape, "i32"))])
+            counted = builder.finish([iota(first + axis, TensorType(shape, "i32"))])
         summed, size = (1 - axis, count) if sums_rows else (axis, n)
-        w = TensorType((size, m) if place == 0 else (m, size), "f64")
-        d = DotDimensions((), (), (summed,), (place,))
-        d = d if is_left else DotDimensions((), (), (place,), (summed,))
-        dense = {"x": counted, "i": TensorType((count,), "i32"), "w": w}
-        return dense | {"s": shape, "e": (1 - axis,), "d": d, "r": "f64", "t": "f64", "k": "SIGNED"}
+        w = TensorType(batch + ((size, m) if place == 0 else (m, size)), "f64")
+        pair = ((first + summed,), (first + place,))
+        d = DotDimensions(batched, batched, *(pair if is_left else pair[::-1]))
+        dense = {"x": counted, "i": TensorType((*batch, count), "i32"), "w": w}
+        places = {"s": shape, "e": (*batched, first + 1 - axis), "d": d}
+        return dense | places | {"r": "f64", "t": "f64", "k": "SIGNED"}
 
     return draw
 
@@ -67,17 +72,23 @@ def hot_rows_example(is_left: bool, *, sums_rows: bool = False) -> Examples:
 def _rows(x: Value, i: Value, s: Sizes, e: Sizes, w: Value, labels: Einsum, t: str) -> Any:
     """The product of w with the one-hot matrix x = bcast i, whose dimensions `labels.x` names."""
     counted = iota_of(x)
-    contracted = [label for label in labels.x if label in labels.y]
-    need(counted is not None and len(contracted) == 1 and contracted[0] not in labels.result)
+    shared = [label for label in labels.x if label in labels.y]
+    contracted = [label for label in shared if label not in labels.result]
+    need(counted is not None and len(contracted) == 1)
     assert counted is not None
     axis, place = labels.x.index(contracted[0]), labels.y.index(contracted[0])
     units = tuple(int(d == axis) for d in range(len(s)))
     need(s[axis] > 1 and counted.strides == units and counted.offset == 0)
     need(i.dtype in INTEGERS and sorted((*e, axis)) == list(range(len(s))))
     need(i.shape == tuple(s[d] for d in e) and w.dtype == t and has_numbers(w))
-    offsets = tuple(range(i.rank, i.rank + w.rank - 1))
-    d = GatherDimensions(offsets, (place,), (), (), (place,), i.rank)
-    rows = gather(w, i, d, tuple(1 if k == place else n for k, n in enumerate(w.shape)))
+    rows_of = [labels.x[k] for k in e]
+    # A batch of indices reads a batch of matrices, each its own.
+    batch = tuple(k for k, label in enumerate(labels.y) if label in rows_of)
+    places = tuple(rows_of.index(labels.y[k]) for k in batch)
+    offsets = tuple(range(i.rank, i.rank + w.rank - 1 - len(batch)))
+    d = GatherDimensions(offsets, (place,), batch, places, (place,), i.rank)
+    sizes = tuple(1 if k in (place, *batch) else n for k, n in enumerate(w.shape))
+    rows = gather(w, i, d, sizes)
     low, high = bounds_of(i)
     if low < 0 or high >= s[axis]:
         kind = "UNSIGNED" if is_unsigned(i.dtype) else "SIGNED"
@@ -88,7 +99,7 @@ def _rows(x: Value, i: Value, s: Sizes, e: Sizes, w: Value, labels: Einsum, t: s
         )
         mask = broadcast_in_dim(inside, rows.shape, tuple(range(i.rank)))
         rows = select(mask, rows, full_like(rows, 0))
-    own = (*(labels.x[k] for k in e), *(label for label in labels.y if label != contracted[0]))
+    own = (*rows_of, *(label for label in labels.y if label not in (contracted[0], *rows_of)))
     return transposed(rows, permutation_to(own, labels.result))
 
 
@@ -118,7 +129,11 @@ def _rule(is_left: bool, is_index_first: bool) -> Rule:
     product = "one_hot(i) · w" if is_left else "w · one_hot(i)"
     right.__doc__ = f"{product} = the rows of w at i, 0 where i is out of bounds"
     return rule(
-        left, numerics=ROUNDING, source=SOURCE, uses_facts=True, examples=hot_rows_example(is_left)
+        left,
+        numerics=ROUNDING,
+        source=SOURCE,
+        uses_facts=True,
+        examples=lambda rng: hot_rows_example(is_left, is_batched=bool(rng.random() < 0.3))(rng),
     )(right)
 
 

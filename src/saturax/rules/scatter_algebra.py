@@ -1,16 +1,21 @@
-"""Scatters of nothing, merged with each other, and dense where each row of a batch has one."""
+"""Scatters of nothing, merged, scaled, and dense where each row of a batch has one."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     SET,
     ScatterDimensions,
+    binary,
     broadcast_in_dim,
     compare,
     concatenate,
+    constant,
     identity_value,
     iota,
     reshape,
@@ -20,8 +25,8 @@ from saturax.graph.ops import (
 from saturax.graph.ops.ordering import default_order
 from saturax.graph.ops.scatter import window_sizes
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import exactly, is_exact
-from saturax.rules.facts import splat_of
+from saturax.rules.conditions import REALS, exactly, is_exact, is_ordinary
+from saturax.rules.facts import is_zero, splat_of
 from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 from saturax.rules.scatter import SCATTER, is_exact_scatter, is_one_window, written
@@ -93,6 +98,37 @@ def merge_scatters(
 
 
 merge_scatters_exactly = exactly(merge_scatters, is_exact_scatter)
+
+
+def _scaled_updates(rng: np.random.Generator) -> dict[str, Any]:
+    n, m, count = (int(k) for k in rng.integers(1, 5, 3))
+    updates = TensorType((count, m), "f64")
+    return {
+        "f": "add",
+        "x": splat(0, TensorType((n, m), "f64")),
+        "i": TensorType((count, 1), "i32"),
+        "u": updates,
+        "g": str(rng.choice(["multiply", "divide"])),
+        "c": splat(float(rng.uniform(0.5, 2.0)), updates),
+        "d": ScatterDimensions((1,), (0,), (), (), (0,), 1),
+    }
+
+
+@rule(
+    lambda f, x, i, g, u, c, d, b, q: scatter(f, x, i, binary(g, u, constant(c)), d, b, q),
+    numerics=ROUNDING,
+    source="linearity",
+    uses_facts=True,
+    examples=_scaled_updates,
+)
+def scale_after_scatter(
+    f: Any, x: Value, i: Value, g: Any, u: Value, c: Literal, d: Any, b: Any, q: Any
+) -> Value | None:
+    """0 + (c · u) at i = c · (0 + u at i) for a splat c, where that is smaller; u / c too"""
+    need(f == "add" and is_zero(x) and g in ("multiply", "divide") and c.is_splat)
+    need(x.dtype in REALS and x.size < u.size and is_ordinary(c.data) and c.value != 0)
+    return binary(g, scatter(f, x, i, u, d, b, q), constant(Literal(c.data, x.shape)))
+
 
 # ------------------------------------------------------------------ one window for each row
 
