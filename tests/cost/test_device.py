@@ -142,6 +142,16 @@ def test_rates_of_functions_and_types() -> None:
     assert calibration.rate("add", "i8") == 10
 
 
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_functions_of_complex_numbers_take_what_their_parts_take(dtype) -> None:
+    rate = Calibration("key").rate
+    turned = 1 / rate("sine", dtype) + 1 / rate("cosine", dtype) - 2 / rate("add", dtype)
+    exponential = 1 / rate("exponential", f"complex<{dtype}>")
+    assert turned < exponential < 2 * turned
+    assert 1 / rate("log", f"complex<{dtype}>") > 1 / rate("atan2", dtype)
+    assert rate("add", f"complex<{dtype}>") == rate("add", "f32")
+
+
 def test_functions_that_are_not_calibrated_cost_several_exponentials() -> None:
     calibration = Calibration("key")
     assert calibration.rate("sinh", "f32") < calibration.rate("cosh", "f32")
