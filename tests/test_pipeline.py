@@ -25,7 +25,7 @@ from running import (
 )
 
 import saturax
-from saturax import Options, contest, pipeline, search
+from saturax import Options, contest, pipeline, pricing, search
 from saturax.cost.database import PriceDatabaseWarning
 from saturax.errors import RuleError
 from saturax.extract import solver
@@ -49,6 +49,23 @@ def test_matrix_chain_gets_faster_and_stays_equal(optimized):
     assert report.optimized_us < report.original_us
     assert_equal(run(optimized.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
     assert "order_contractions" in report.rules
+
+
+def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch):
+    """With no time for measuring, prices are predictions, and cautious ones."""
+    seen = []
+    reprice = search.Formulation.repriced
+
+    def repriced(formulation, model):
+        seen.append(model.caution)
+        return reprice(formulation, model)
+
+    monkeypatch.setattr(search.Formulation, "repriced", repriced)
+    monkeypatch.setattr(pricing, "_SHARE", 0.0)
+    options = dataclasses.replace(QUICK, time_limit_s=2)
+    function, arguments = matrix_chain(320)
+    saturax.optimize(function, *arguments, options=options)
+    assert max(seen, default=0) > 1
 
 
 def test_stages_appear_in_order(optimized):

@@ -1,8 +1,10 @@
 """Optimising segments: on real values, once for equal ones, and put together again."""
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 from tests.running import assert_equal, program_of, run
 from tests.test_partition import arguments, network
@@ -151,3 +153,21 @@ def test_a_large_repetitive_program_is_optimised_in_segments(monkeypatch):
     assert stages["segments"]["distinct"] < stages["segments"]["segments"]
     program = program_of(network, *inputs)
     assert_equal(run(result.program, inputs), run(program, inputs), 1e-4)
+
+
+def test_where_time_is_short_few_segments_are_optimised():
+    x, weights = arguments(8)
+
+    def function(x, w):
+        y = network(x, w)
+        for matrix in w[:, 0]:
+            y = jnp.cos(y @ matrix) * jnp.sin(y) + jnp.exp(-y * y)
+        return y
+
+    inputs = (x, weights)
+    program = program_of(function, *inputs)
+    parts = partition(program.graph, 20, 60)
+    assert len(parts.distinct()) > 1
+    recorder, options = Recorder(), dataclasses.replace(OPTIONS, time_limit_s=3)
+    optimize_segments(program, parts, (), options, recorder, evaluated(program, inputs), size_of)
+    assert len(recorder.calls) == 1

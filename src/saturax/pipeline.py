@@ -35,7 +35,7 @@ from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
 from saturax.search import compare_kernels, extract_varied, numerics_of, propose_regions, search
-from saturax.segments import Assembled, optimize_segments, repetitive_partition
+from saturax.segments import LEAST_S, Assembled, optimize_segments, repetitive_partition
 from saturax.selection import (
     confirm,
     contest_of,
@@ -297,7 +297,9 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
     if contest is None:
         select_by_prediction(run, program, found)
     else:
-        assembled = None if parts is None else _assembled(run, program, contest, parts, pricing)
+        assembled = None
+        if parts is not None and _SEGMENTS_SHARE * run.remaining_s >= LEAST_S:
+            assembled = _assembled(run, program, contest, parts, pricing)
         if not run.is_interrupted:
             select_by_measuring(run, program, contest, found, extraction, assembled)
         elif assembled is not None:

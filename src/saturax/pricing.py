@@ -85,6 +85,12 @@ class Pricing:
         )
         return known > 0 or measured > 0
 
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether something was left unmeasured because the time for measuring is over."""
+        is_over = self.spent_s >= _SHARE * self.run.options.time_limit_s
+        return self.counts["predicted"] > 0 and (is_over or self.run.remaining_s <= 0)
+
     def _takes_long(self, kernel: Kernel) -> bool:
         """Whether a loop would take too much of the time limit to be run for its price."""
         longest_us = 1e6 * _LONGEST_LOOP_SHARE * self.run.options.time_limit_s

@@ -38,6 +38,9 @@ _SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
 # the patterns of all rules, which takes the better part of a second, once a process.
 _SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
 _PRICING_ROUNDS, _EXTRACTION_ROUNDS = 12, 4
+# Predictions are optimistic so that what could win is measured. Once the time for that is over,
+# what was never measured has to win by so much.
+_CAUTION = 2.0
 # The least gain for which another round of search is begun.
 _LEAST_PROGRESS = 0.01
 # What is proven to be so close to the best is not improved: prices are not that accurate.
@@ -256,7 +259,10 @@ def price(
             elif thoroughly or run.is_late:
                 break
             thoroughly = not is_new and not run.is_late
-        if not thoroughly:
+        if pricing.is_out_of_time:
+            pricing.model.caution = _CAUTION
+            formulation = formulation.repriced(pricing.model)
+        if pricing.is_out_of_time or not thoroughly:
             best = _extract_quickly(run, formulation, True)
         original = initial if formulation is first else formulation.original()
         best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))

@@ -45,6 +45,17 @@ def test_measured_price_counts(model):
     assert model.kernel_us(kernel) == 123.0
 
 
+def test_caution_is_for_what_nobody_has_measured(model):
+    known, unknown = _dot(64), _dot(128)
+    model.measured[known.key] = 123.0
+    predicted = model.kernel_us(unknown)
+    model.caution = 2.0
+    assert model.kernel_us(known) == 123.0
+    assert model.kernel_us(unknown) == 2 * predicted
+    view = _kernel(lambda x: x.reshape(16, 4), normal(64))
+    assert model.kernel_us(view) == PriceModel(model.calibration).kernel_us(view)
+
+
 def test_larger_costs_more(model):
     prices = [model.predict_us(_dot(n)) for n in (8, 64, 256)]
     assert prices == sorted(prices)

@@ -49,6 +49,7 @@ class PriceModel:
     `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
     holds the prices of loop bodies and branches, as far as they are known, and `taken` which of
     several branches is taken; without that the dearest of them counts. `link` connects devices.
+    `caution` multiplies predictions of what would be measured if there were time.
     """
 
     calibration: Calibration
@@ -58,6 +59,7 @@ class PriceModel:
     taken: dict[tuple[Graph, ...], int] = field(default_factory=dict)
     neighbours: Neighbours = field(default_factory=Neighbours)
     link: Link = field(default_factory=Link)
+    caution: float = 1.0
     _moves: dict[tuple[int, int], float] = field(default_factory=dict, init=False, repr=False)
     _predicted: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
@@ -120,7 +122,8 @@ class PriceModel:
         predicted = self._predicted.get(kernel.key)
         if predicted is None:
             predicted = self._predicted[kernel.key] = self.predict_us(kernel)
-        return predicted * self.neighbours.factor(kernel)
+        caution = self.caution if kernel.is_measurable else 1.0
+        return predicted * self.neighbours.factor(kernel) * caution
 
     def learn(self, kernel: Kernel, time_us: float) -> None:
         """A kernel was measured."""
