@@ -95,13 +95,22 @@ class Formulation:
         return replace(self, problem=self.problem.with_costs(costs))
 
     def original(self) -> Selection:
-        """The original program as a selection, each value in its cheapest mode."""
-        allowed = set(self.represented.live_enodes())
-        costs = [
-            cost if enode < 0 or enode in allowed else math.inf
-            for cost, enode in zip(self.problem.cost_us, self.enodes, strict=True)
+        """The original program as a selection, each value in its cheapest mode.
+
+        Found among the original's own e-nodes and classes, which are few in a large e-graph.
+        """
+        live = self.represented.live_enodes()
+        find, allowed = self.represented.egraph.find, set(live)
+        classes = {self.number[find(enode)] for enode in live}
+        problem = self.problem
+        kept = [
+            node
+            for node, (owner, enode) in enumerate(zip(problem.node_class, self.enodes, strict=True))
+            if (owner // _MODES in classes if enode == CHANGE_OF_MODE else enode in allowed)
         ]
-        return dag_greedy(self.problem.with_costs(costs))
+        rows = [(problem.node_class[n], problem.cost_us[n], problem.children[n]) for n in kept]
+        found = dag_greedy(Problem.build(problem.class_count, rows, problem.roots))
+        return {owner: kept[node] for owner, node in found.items()}
 
     def used_kernels(self, selections: Iterable[Selection]) -> list[Kernel]:
         """The distinct measurable kernels that some of the selections run."""
