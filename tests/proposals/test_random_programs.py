@@ -12,7 +12,7 @@ from equal_sides import (
     random_program,
 )
 
-from saturax.proposals import PROPOSALS
+from saturax.proposals import PROPOSALS, batch
 from saturax.rules.rule import BITWISE
 
 OWN = (
@@ -24,6 +24,12 @@ OWN = (
 )
 DTYPES = ("f32", "f64", "i32", "complex<f32>")
 GROWTH = 24
+
+
+@pytest.fixture(autouse=True)
+def _batches_of_two(monkeypatch):
+    """Random programs are too short for the batches that pay."""
+    monkeypatch.setattr(batch, "LEAST_MEMBERS", 2)
 
 
 def _check(name: str, dtype: str, seeds: range) -> int:
@@ -43,7 +49,8 @@ def _check(name: str, dtype: str, seeds: range) -> int:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", OWN)
 def test_equalities_hold(name, dtype):
-    assert _check(name, dtype, range(60)) > 0 or name == "batch_contractions"
+    seeds = 800 if name == "batch_contractions" else 60  # few programs have equal contractions
+    assert _check(name, dtype, range(seeds)) > 0
 
 
 @pytest.mark.long
