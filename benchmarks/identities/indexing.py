@@ -146,4 +146,16 @@ ROWS = (
     Identity(
         "take_then_take_elementwise", lambda x: jnp.exp(x)[:8], lambda x: jnp.exp(x[:8]), (X,)
     ),
+    Identity(
+        "segment_sum_of_scaled",
+        lambda x, i: jax.ops.segment_sum(3 * x, i, 16),
+        lambda x, i: 3 * jax.ops.segment_sum(x, i, 16),
+        (BIG, integers(4096, low=0, below=16)),
+    ),
+    Identity(
+        "take_along_count",
+        lambda x: jnp.take_along_axis(x, jnp.arange(N)[:, None], 1)[:, 0],
+        lambda x: jnp.diagonal(x),
+        (X,),
+    ),
 )

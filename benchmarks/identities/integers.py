@@ -69,4 +69,7 @@ ROWS = (
     Identity("negation_by_complement", lambda x: ~x + 1, lambda x: -x, (X,)),
     Identity("swap_by_exclusive_or", lambda x, y: (x ^ y) ^ x, lambda x, y: y, (X, Y)),
     Identity("even_test", lambda x: (x & 1) == 0, lambda x: ~(x & 1) & 1 == 1, (X,)),
+    Identity("modulus_of_shifted_modulus", lambda x: ((x % 16) + 16) % 16, lambda x: x & 15, (X,)),
+    Identity("modulus_of_multiple", lambda x: (2 * x) % 2, lambda x: jnp.zeros_like(x), (X,)),
+    Identity("modulus_of_index", lambda x, y: (32 * x + y) % 32, lambda x, y: y & 31, (X, Y)),
 )

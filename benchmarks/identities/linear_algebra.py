@@ -168,4 +168,16 @@ ROWS = (
         lambda a, b, v: jnp.linalg.solve(a, jnp.linalg.solve(b, v)),
         (A, A, V),
     ),
+    Identity(
+        "cholesky_of_scaled",
+        lambda a: jnp.linalg.cholesky(4.0 * a),
+        lambda a: 2.0 * jnp.linalg.cholesky(a),
+        (definite(64),),
+    ),
+    Identity(
+        "inverse_of_scaled_times_vector",
+        lambda a, b: jnp.linalg.inv(2.0 * a) @ b,
+        lambda a, b: 0.5 * jnp.linalg.solve(a, b),
+        (regular(64), normal(64)),
+    ),
 )

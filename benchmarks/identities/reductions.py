@@ -333,4 +333,10 @@ ROWS = (
         lambda a, b: jnp.sum(a) * jnp.sum(b),
         (normal(16, 16), normal(16, 16)),
     ),
+    Identity(
+        "sum_of_squared_roll",
+        lambda x: jnp.sum(jnp.roll(x, 3, 1) ** 2, 1),
+        lambda x: jnp.sum(x**2, 1),
+        (X,),
+    ),
 )

@@ -283,4 +283,41 @@ ROWS = (
         lambda i: jnp.zeros(64, jnp.int32).at[i].add(1),
         (integers(4096, low=0, below=64),),
     ),
+    Identity(
+        "batch_of_two_diagonals",
+        lambda d, e: jax.vmap(lambda v, w: jnp.diag(v) @ jnp.diag(w))(d, e),
+        lambda d, e: jax.vmap(jnp.diag)(d * e),
+        (normal(8, 64), normal(8, 64)),
+    ),
+    Identity(
+        "batch_of_shifts",
+        lambda a: jax.vmap(lambda x: jnp.eye(64, k=1) @ x)(a),
+        lambda a: jnp.pad(a[:, 1:], ((0, 0), (0, 1), (0, 0))),
+        (normal(8, 64, 64),),
+    ),
+    Identity(
+        "batch_of_one_hot_rows",
+        lambda i, w: jax.vmap(lambda k, m: jax.nn.one_hot(k, 64) @ m)(i, w),
+        lambda i, w: jax.vmap(lambda k, m: jnp.where((k >= 0) & (k < 64), m[k].T, 0.0).T)(i, w),
+        (integers(8, 16, low=0, below=64), normal(8, 64, 64)),
+        note="a row that no class is in is 0, which a gather alone does not give",
+    ),
+    Identity(
+        "khatri_rao_gram",
+        lambda a, b: (lambda k: k.T @ k)((a[:, None, :] * b[None, :, :]).reshape(-1, 16)),
+        lambda a, b: (a.T @ a) * (b.T @ b),
+        (normal(32, 16), normal(32, 16)),
+    ),
+    Identity(
+        "projector_times_vector",
+        lambda u, x: (jnp.eye(N) - jnp.outer(u, u)) @ x,
+        lambda u, x: x - u * (u @ x),
+        (V, V),
+    ),
+    Identity(
+        "quadratic_form_of_diagonal_and_outer",
+        lambda d, u, x: x @ ((jnp.diag(d) + jnp.outer(u, u)) @ x),
+        lambda d, u, x: jnp.sum(d * x * x) + (u @ x) ** 2,
+        (V, V, V),
+    ),
 )

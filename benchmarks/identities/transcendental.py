@@ -392,4 +392,10 @@ ROWS = (
     Identity(
         "sign_flip_under_cosine", lambda a: jnp.cos(-a) + jnp.cos(a), lambda a: 2 * jnp.cos(a), (X,)
     ),
+    Identity(
+        "separable_gaussian",
+        lambda a, b: jnp.exp(-(a[:, None] ** 2 + b[None, :] ** 2)),
+        lambda a, b: jnp.exp(-(a**2))[:, None] * jnp.exp(-(b**2))[None, :],
+        (normal(N), normal(N)),
+    ),
 )
