@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .row import Identity, N, integers, normal, weights
+from .row import BY_PRODUCT, Identity, N, integers, normal, weights
 
 A = B = C = weights(N, N)
 X, V, TALL = normal(N, 4), normal(N), normal(N, 8)
@@ -140,18 +140,21 @@ ROWS = (
         lambda a, b: jnp.sum(a, 0) @ jnp.sum(b, 1),
         (A, B),
         True,
+        note=BY_PRODUCT,
     ),
     Identity(
         "column_sums_of_product",
         lambda a, b: jnp.sum(a @ b, 0),
         lambda a, b: jnp.sum(a, 0) @ b,
         (A, B),
+        note=BY_PRODUCT,
     ),
     Identity(
         "mean_of_product",
         lambda a, b: jnp.mean(a @ b, 1),
         lambda a, b: a @ jnp.mean(b, 1),
         (A, B),
+        note=BY_PRODUCT,
     ),
     Identity(
         "scale_before_product",

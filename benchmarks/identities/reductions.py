@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .row import Identity, N, booleans, integers, normal, positive
+from .row import BY_PRODUCT, Identity, N, booleans, integers, normal, positive
 
 X = Y = normal(N, N)
 V, W, C = normal(N), normal(N), normal()
@@ -34,18 +34,22 @@ ROWS = (
         True,
         note="one pass over both: splitting it makes two kernels",
     ),
-    Identity("sum_negated", lambda x: jnp.sum(-x, 1), lambda x: -jnp.sum(x, 1), (X,)),
+    Identity(
+        "sum_negated", lambda x: jnp.sum(-x, 1), lambda x: -jnp.sum(x, 1), (X,), note=BY_PRODUCT
+    ),
     Identity(
         "sum_scaled_at_run_time",
         lambda x, c: jnp.sum(c * x, 0),
         lambda x, c: c * jnp.sum(x, 0),
         (X, C),
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_scaled_rows",
         lambda x, d: jnp.sum(x * d[:, None], 1),
         lambda x, d: jnp.sum(x, 1) * d,
         (X, V),
+        note=BY_PRODUCT,
     ),
     Identity("sum_divided", lambda x, y: jnp.sum(x / y), lambda x, y: jnp.sum(x) / y, (X, C)),
     Identity(
@@ -54,7 +58,13 @@ ROWS = (
         lambda x: 3 * jnp.mean(x) + 2,
         (X,),
     ),
-    Identity("mean_of_means", lambda x: jnp.mean(jnp.mean(x, 1)), lambda x: jnp.mean(x), (X,)),
+    Identity(
+        "mean_of_means",
+        lambda x: jnp.mean(jnp.mean(x, 1)),
+        lambda x: jnp.mean(x),
+        (X,),
+        note=BY_PRODUCT,
+    ),
     Identity("variance_shifted", lambda x: jnp.var(x + 3.0), lambda x: jnp.var(x), (X,)),
     Identity("variance_scaled", lambda x: jnp.var(2.0 * x), lambda x: 4.0 * jnp.var(x), (X,)),
     Identity(
@@ -167,36 +177,53 @@ ROWS = (
         lambda x: jnp.sum(x.reshape(16, 16 * N), 1),
         (X,),
         True,
+        note=BY_PRODUCT,
     ),
     Identity(
-        "sum_of_sums",
-        lambda x: jnp.sum(jnp.sum(x, 0)),
-        lambda x: jnp.sum(x),
-        (X,),
+        "sum_of_sums", lambda x: jnp.sum(jnp.sum(x, 0)), lambda x: jnp.sum(x), (X,), note=BY_PRODUCT
     ),
     Identity("max_of_maxima", lambda x: jnp.max(jnp.max(x, 1)), lambda x: jnp.max(x), (X,)),
-    Identity("sum_of_transposed", lambda x: jnp.sum(x.T, 1), lambda x: jnp.sum(x, 0), (X,)),
-    Identity("sum_of_reversed", lambda x: jnp.sum(x[:, ::-1], 1), lambda x: jnp.sum(x, 1), (X,)),
     Identity(
-        "sum_of_rolled", lambda x: jnp.sum(jnp.roll(x, 3, 1), 1), lambda x: jnp.sum(x, 1), (X,)
+        "sum_of_transposed",
+        lambda x: jnp.sum(x.T, 1),
+        lambda x: jnp.sum(x, 0),
+        (X,),
+        note=BY_PRODUCT,
+    ),
+    Identity(
+        "sum_of_reversed",
+        lambda x: jnp.sum(x[:, ::-1], 1),
+        lambda x: jnp.sum(x, 1),
+        (X,),
+        note=BY_PRODUCT,
+    ),
+    Identity(
+        "sum_of_rolled",
+        lambda x: jnp.sum(jnp.roll(x, 3, 1), 1),
+        lambda x: jnp.sum(x, 1),
+        (X,),
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_of_padded",
         lambda x: jnp.sum(jnp.pad(x, 8), 1)[8:-8],
         lambda x: jnp.sum(x, 1),
         (X,),
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_of_tiled",
         lambda x: jnp.sum(jnp.tile(x, (1, 4)), 1),
         lambda x: 4 * jnp.sum(x, 1),
         (X,),
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_of_concatenated",
         lambda x, y: jnp.sum(jnp.concatenate([x, y], 1), 1),
         lambda x, y: jnp.sum(x, 1) + jnp.sum(y, 1),
         (X, Y),
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_of_broadcast",
@@ -252,6 +279,7 @@ ROWS = (
         lambda g: jnp.sum(g.reshape(16, 16, N), (0, 1)) / N,
         lambda g: jnp.sum(g, 0) * (1 / N),
         (X,),
+        note=BY_PRODUCT,
     ),
     Identity(
         "integer_sum_scaled",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .row import Identity, N, normal
+from .row import BY_COMPARISON, BY_KEYS, BY_PRODUCT, Identity, N, normal
 
 X, V = normal(N, N), normal(N)
 
@@ -30,16 +30,52 @@ ROWS = (
         note="sorting puts NaN last, a minimum is NaN if any element is",
     ),
     Identity("greatest_by_sorting", lambda x: jnp.sort(x, 1)[:, -1], lambda x: jnp.max(x, 1), (X,)),
-    Identity("sorted_twice", lambda x: jnp.sort(jnp.sort(x, 1), 1), lambda x: jnp.sort(x, 1), (X,)),
-    Identity("sum_of_sorted", lambda x: jnp.sum(jnp.sort(x, 1), 1), lambda x: jnp.sum(x, 1), (X,)),
-    Identity("max_of_sorted", lambda x: jnp.max(jnp.sort(x, 1), 1), lambda x: jnp.max(x, 1), (X,)),
-    Identity("sorted_reversed", lambda x: jnp.sort(x[:, ::-1], 1), lambda x: jnp.sort(x, 1), (X,)),
-    Identity("top_one", lambda x: lax.top_k(x, 1)[0][:, 0], lambda x: jnp.max(x, 1), (X,)),
-    Identity("first_of_argsort", lambda v: jnp.argsort(v)[0], lambda v: jnp.argmin(v), (V,)),
-    Identity("sort_by_argsort", lambda v: v[jnp.argsort(v)], lambda v: jnp.sort(v), (V,)),
-    Identity("argmax_of_negated", lambda x: jnp.argmax(-x, 1), lambda x: jnp.argmin(x, 1), (X,)),
     Identity(
-        "argmax_of_scaled", lambda x: jnp.argmax(2.0 * x, 1), lambda x: jnp.argmax(x, 1), (X,)
+        "sorted_twice",
+        lambda x: jnp.sort(jnp.sort(x, 1), 1),
+        lambda x: jnp.sort(x, 1),
+        (X,),
+        note=BY_KEYS,
+    ),
+    Identity(
+        "sum_of_sorted",
+        lambda x: jnp.sum(jnp.sort(x, 1), 1),
+        lambda x: jnp.sum(x, 1),
+        (X,),
+        note=BY_PRODUCT,
+    ),
+    Identity("max_of_sorted", lambda x: jnp.max(jnp.sort(x, 1), 1), lambda x: jnp.max(x, 1), (X,)),
+    Identity(
+        "sorted_reversed",
+        lambda x: jnp.sort(x[:, ::-1], 1),
+        lambda x: jnp.sort(x, 1),
+        (X,),
+        note=BY_KEYS,
+    ),
+    Identity(
+        "top_one",
+        lambda x: lax.top_k(x, 1)[0][:, 0],
+        lambda x: jnp.max(x, 1),
+        (X,),
+        note=BY_COMPARISON,
+    ),
+    Identity("first_of_argsort", lambda v: jnp.argsort(v)[0], lambda v: jnp.argmin(v), (V,)),
+    Identity(
+        "sort_by_argsort", lambda v: v[jnp.argsort(v)], lambda v: jnp.sort(v), (V,), note=BY_KEYS
+    ),
+    Identity(
+        "argmax_of_negated",
+        lambda x: jnp.argmax(-x, 1),
+        lambda x: jnp.argmin(x, 1),
+        (X,),
+        note=BY_COMPARISON,
+    ),
+    Identity(
+        "argmax_of_scaled",
+        lambda x: jnp.argmax(2.0 * x, 1),
+        lambda x: jnp.argmax(x, 1),
+        (X,),
+        note=BY_COMPARISON,
     ),
     Identity(
         "argmax_of_exponential",
@@ -50,7 +86,13 @@ ROWS = (
     ),
     Identity("value_at_argmax", lambda v: v[jnp.argmax(v)], lambda v: jnp.max(v), (V,)),
     Identity("cumsum_by_loop", _sum_by_loop, lambda v: jnp.cumsum(v), (V,), True),
-    Identity("last_of_cumsum", lambda x: jnp.cumsum(x, 1)[:, -1], lambda x: jnp.sum(x, 1), (X,)),
+    Identity(
+        "last_of_cumsum",
+        lambda x: jnp.cumsum(x, 1)[:, -1],
+        lambda x: jnp.sum(x, 1),
+        (X,),
+        note=BY_PRODUCT,
+    ),
     Identity(
         "cumsum_of_scaled",
         lambda x: jnp.cumsum(3.0 * x, 1),

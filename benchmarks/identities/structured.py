@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.linalg
 
-from .row import Identity, N, integers, normal, weights
+from .row import BY_PRODUCT, Identity, N, integers, normal, weights
 
 A = B = weights(N, N)
 V, HALF = normal(N), weights(128, 128)
@@ -53,13 +53,21 @@ ROWS = (
         lambda a: jnp.broadcast_to(jnp.sum(a, 0), (N, N)),
         (A,),
         True,
+        note=BY_PRODUCT,
     ),
-    Identity("matrix_times_ones", lambda a: a @ jnp.ones(N), lambda a: jnp.sum(a, 1), (A,)),
+    Identity(
+        "matrix_times_ones",
+        lambda a: a @ jnp.ones(N),
+        lambda a: jnp.sum(a, 1),
+        (A,),
+        note=BY_PRODUCT,
+    ),
     Identity(
         "matrix_times_constant",
         lambda a: a @ jnp.full((N, 8), 0.25),
         lambda a: jnp.broadcast_to(0.25 * jnp.sum(a, 1)[:, None], (N, 8)),
         (A,),
+        note=BY_PRODUCT,
     ),
     Identity(
         "zeros_times_matrix",
