@@ -8,6 +8,7 @@ from saturax.egraph import EGraph
 from saturax.facts import FactAnalysis
 from saturax.graph.ir import Graph
 from saturax.graph.ops import is_commutative
+from saturax.graph.ops.elementwise import outdone_by
 from saturax.graph.ops.layout import is_injective
 from saturax.numerics import BITWISE, Numerics
 from saturax.proposals.equality import Equalities
@@ -55,7 +56,7 @@ def represent(
     `frozen` are the numbers of the parameters whose values are fixed before the program runs;
     what is known of values is true in the sense of `numerics`.
     """
-    egraph = EGraph(FactAnalysis(frozen, numerics), is_commutative, is_injective)
+    egraph = EGraph(FactAnalysis(frozen, numerics), is_commutative, is_injective, outdone_by)
     ids: list[int] = []
     for node in graph.nodes if equalities is None else equalities.nodes:
         children = tuple(ids[operand] for operand in node.operands)

@@ -211,3 +211,24 @@ def test_equal_results_of_injective_operations_have_equal_operands() -> None:
     assert egraph.find(a) != egraph.find(d), "another type"
     reasons = {step.reason for step in explain(egraph, a, b)}
     assert reasons == {"injectivity", "test"}
+
+
+def test_what_is_outdone_shows_no_more_but_for_the_input() -> None:
+    def outdone(op: str, attributes: tuple[Any, ...]) -> frozenset[str]:
+        return frozenset({"sum"}) if op == "value" else frozenset()
+
+    egraph = EGraph(None, lambda *_: False, outdone_by=outdone)
+    a = egraph.add("a", (), (), "i32")
+    given = egraph.add("sum", (1,), (a,), "i32")
+    derived = egraph.add("sum", (2,), (a,), "i32", origin="rule")
+    moved = egraph.add("move", (), (a,), "i32", origin="rule")
+    value = egraph.add("value", (), (), "i32")
+    for x in (derived, moved):
+        egraph.union(given, x, "test")
+    egraph.rebuild()
+    assert len(egraph.nodes(given)) == 3, "nothing is outdone yet"
+    egraph.union(given, value, "test")
+    egraph.rebuild()
+    shown = {(node.op, node.attributes) for node in egraph.nodes(given)}
+    assert shown == {("sum", (1,)), ("move", ()), ("value", ())}
+    assert egraph.add("sum", (2,), (a,), "i32") == egraph.find(value), "it is still known"

@@ -30,7 +30,9 @@ class EGraph:
 
     `is_commutative(op, attributes)` says where the first two children may be swapped; such
     e-nodes keep them sorted. `is_injective(op, type)` says of which operations equal results, of
-    this type, mean equal operands, where the operands have the same types. `analysis` may be None.
+    this type, mean equal operands, where the operands have the same types. `outdone_by(op,
+    attributes)` names the operations that are pointless in a class with such an e-node: there,
+    only e-nodes of the input show. `analysis` may be None.
 
     >>> g = EGraph(None, lambda op, attributes: attributes == ("add",))
     >>> x, y = g.add("x", (), (), "i32"), g.add("y", (), (), "i32")
@@ -44,10 +46,11 @@ class EGraph:
         analysis: Analysis | None,
         is_commutative: Callable[[str, tuple[Any, ...]], bool],
         is_injective: Callable[[str, Any], bool] = lambda _op, _type: False,
+        outdone_by: Callable[[str, tuple[Any, ...]], frozenset[str]] = lambda *_: frozenset(),
     ) -> None:
         """Start empty."""
         self._interned = None if analysis is None else InternedData(analysis)
-        self.heads = Heads(is_commutative, is_injective)
+        self.heads = Heads(is_commutative, is_injective, outdone_by)
         # E-nodes ever made, by group.
         self._made: dict[int, list[int]] = {}
         # By e-node.
@@ -327,14 +330,26 @@ class EGraph:
             if not len(touched) & 255 and should_stop is not None and should_stop():
                 return False
             groups = self.groups[self.find(touched.popitem()[0])]
+            outdone = self._outdone(groups)
             for group in list(groups):
                 nodes = [node for node in groups[group] if not dead[node]]
+                if outdone:
+                    nodes = [node for node in nodes if not self._is_pointless(node, outdone)]
                 nodes.sort(key=stamp.__getitem__)
                 if nodes:
                     groups[group] = nodes
                 else:
                     del groups[group]
         return True
+
+    def _outdone(self, groups: dict[int, list[int]]) -> frozenset[str]:
+        """The operations that are pointless in a class of these e-nodes."""
+        outdoing = self.heads.outdoing & groups.keys()
+        nodes = (node for group in sorted(outdoing) for node in groups[group])
+        return frozenset().union(*[self.heads.outdone[self.keys[node][0]] for node in nodes])
+
+    def _is_pointless(self, node: int, outdone: frozenset[str]) -> bool:
+        return self.heads.op[self.keys[node][0]] in outdone and self._origin[node] != INPUT
 
     def _make_data(self, node: int) -> int:
         assert self._interned is not None

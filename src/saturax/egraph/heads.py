@@ -19,10 +19,12 @@ class Heads:
         self,
         is_commutative: Callable[[str, tuple[Any, ...]], bool],
         is_injective: Callable[[str, Any], bool],
+        outdone_by: Callable[[str, tuple[Any, ...]], frozenset[str]],
     ) -> None:
         """Start empty; `is_commutative` is asked once per head of two or more operands."""
         self._is_commutative = is_commutative
         self._is_injective = is_injective
+        self._outdone_by = outdone_by
         self._indices: dict[Any, int] = {}
         self.op: list[str] = []
         self.attributes: list[tuple[Any, ...]] = []
@@ -32,6 +34,9 @@ class Heads:
         self.kind: list[int] = []
         self.commutative: list[bool] = []
         self.injective: list[bool] = []
+        # What is pointless beside an e-node of a head, and the groups of heads that have such.
+        self.outdone: list[frozenset[str]] = []
+        self.outdoing: set[int] = set()
         self._type_ids: dict[Any, int] = {}
         self.types: list[Any] = []
         self._groups: dict[tuple[str, int, int], int] = {}
@@ -54,6 +59,9 @@ class Heads:
             self.kind.append(self.kind_index(op, arity, len(attributes), first))
             self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
             self.injective.append(arity >= 1 and self._is_injective(op, type))
+            self.outdone.append(self._outdone_by(op, attributes))
+            if self.outdone[index]:
+                self.outdoing.add(self.group[index])
         return index
 
     def group_index(self, op: str, arity: int, attribute_count: int) -> int:

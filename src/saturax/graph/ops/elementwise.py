@@ -39,6 +39,19 @@ def is_commutative(op: str, attributes: tuple[Any, ...]) -> bool:
     return op == "binary" and attributes[0] in COMMUTATIVE
 
 
+def outdone_by(op: str, attributes: tuple[Any, ...]) -> frozenset[str]:
+    """The operations that are pointless where such an e-node is: arithmetic, beside its result.
+
+    From 0 = 1 - 1 = 0·c rules would derive ever new sums and products of constants.
+    """
+    if op != "constant" or not attributes[0].is_splat:
+        return frozenset()
+    return _ELEMENTWISE
+
+
+_ELEMENTWISE = frozenset({"unary", "binary", "ternary"})
+
+
 def _infer_unary(attributes: Any, operands: Sequence[Any]) -> Type:
     (f,), (x,) = attributes, operands
     expect(isinstance(x, TensorType), "unary", f"expected a tensor, got {x}")
