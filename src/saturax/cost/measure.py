@@ -41,7 +41,7 @@ Range = tuple[float, float]
 """Values of an input: from the first, inclusive, to the second, exclusive."""
 
 _ROUNDS = 6
-_MODULES_PER_GROUP = 8
+_MODULES_PER_GROUP = 16
 _OVERHEAD_S = 0.001  # of timing each module of the overhead, in each round
 _MANY = 8
 _ARITIES = ((1, 1), (1 + _MANY, 1), (1 + _MANY, 1 + _MANY))
