@@ -232,3 +232,21 @@ def test_what_is_outdone_shows_no_more_but_for_the_input() -> None:
     shown = {(node.op, node.attributes) for node in egraph.nodes(given)}
     assert shown == {("sum", (1,)), ("move", ()), ("value", ())}
     assert egraph.add("sum", (2,), (a,), "i32") == egraph.find(value), "it is still known"
+
+
+def test_of_congruent_e_nodes_that_of_the_input_stays() -> None:
+    def outdone(op: str, attributes: tuple[Any, ...]) -> frozenset[str]:
+        return frozenset({"sum"}) if op == "value" else frozenset()
+
+    egraph = EGraph(None, lambda *_: False, outdone_by=outdone)
+    a, b = (egraph.add(name, (), (), "i32") for name in "ab")
+    egraph.add("user", (), (a,), "i32")
+    value = egraph.add("value", (), (), "i32")
+    derived = egraph.add("sum", (), (a,), "i32", origin="rule")
+    egraph.union(derived, value, "test")
+    egraph.rebuild()
+    given = egraph.add("sum", (), (b,), "i32")
+    egraph.union(a, b, "test")
+    egraph.rebuild()
+    assert [node.op for node in egraph.nodes(given) if node.id == given] == ["sum"]
+    assert egraph.add_node("sum", (), (a,), "i32") == given

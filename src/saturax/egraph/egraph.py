@@ -278,7 +278,12 @@ class EGraph:
             if twin is None:
                 self._replace_key(node, old, key)
             else:
-                self._bury(node)
+                if self._origin[node] == INPUT != self._origin[twin]:
+                    # The input's e-nodes stay: they show where others are outdone.
+                    self._replace_key(node, old, key)
+                    self._bury(twin)
+                else:
+                    self._bury(node)
                 self.union(node, twin, self._congruence(node, twin))
         return True
 
