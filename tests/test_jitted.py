@@ -339,8 +339,8 @@ def test_compiler_options_reach_the_race_and_the_cache(tmp_path, monkeypatch):
     with_flags = saturax.jit(jnp.matmul, options=options, compiler_options=flags)
     with_flags(x, x)
     assert seen
-    assert all(each == flags for each in seen)
+    assert all(flags.items() <= each.items() for each in seen)
     seen.clear()
     saturax.jit(jnp.matmul, options=options)(x, x)
     assert seen  # not found in the cache, where flags are part of the key
-    assert not any(seen)
+    assert not any(flags.items() <= each.items() for each in seen)

@@ -38,7 +38,7 @@ LOWER = Triangle(True, True, False)
 N = 4
 MATRIX, COLUMN = tensor(N, N), tensor(N, 1)
 FAMILIES = ("systems", "linear_algebra", "determinants", "triangular", "triangular_products")
-MOVES = ("layout", "reshaping", "contraction", "constants", "fourier", "conversion")
+MOVES = ("layout", "reshaping", "contraction", "constants", "fourier", "fourier_real", "conversion")
 
 
 def identity() -> Any:
