@@ -52,6 +52,13 @@ def test_larger_programs_take_longer() -> None:
     assert large.spread >= 0
 
 
+def test_long_calls_take_part_in_fewer_rounds() -> None:
+    modules = [dot(8), dot(512)]
+    results = measure_modules(modules, time_budget_s=20, milliseconds_per_module=0.1)
+    small, large = map(measured, results)
+    assert large.repetitions < 18 <= small.repetitions  # three calls a round
+
+
 def test_donated_inputs_survive() -> None:
     (result,) = measure_modules([dot(8, "{tf.aliasing_output = 0 : i32}")], time_budget_s=20)
     assert measured(result).repetitions > 10
