@@ -53,8 +53,8 @@ def test_larger_programs_take_longer() -> None:
 
 
 def test_long_calls_take_part_in_fewer_rounds() -> None:
-    modules = [dot(8), dot(512)]
-    results = measure_modules(modules, time_budget_s=20, milliseconds_per_module=0.1)
+    modules = [dot(8), dot(768)]
+    results = measure_modules(modules, time_budget_s=20, milliseconds_per_module=1)
     small, large = map(measured, results)
     assert large.repetitions < 18 <= small.repetitions  # three calls a round
 
