@@ -1,17 +1,21 @@
 """Modules are timed within the budget; what cannot be measured says why."""
 
 import gc
+import math
 import os
 import statistics
 import sys
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from saturax.collector import no_garbage_collection
+from saturax.cost import measure
 from saturax.cost.measure import (
     Measurement,
     ModuleToMeasure,
@@ -22,6 +26,7 @@ from saturax.cost.measure import (
 from saturax.cost.timing import (
     Clock,
     TimedProgram,
+    Timing,
     empty_call_seconds,
     pinned_to_one_core,
     time_call,
@@ -52,11 +57,30 @@ def test_larger_programs_take_longer() -> None:
     assert large.spread >= 0
 
 
+class _Program:
+    """Takes so many seconds a round by a clock of its own."""
+
+    arity = (1, 1)
+
+    def __init__(self, seconds: float, now: list[float]) -> None:
+        self.seconds, self.now, self.rounds = seconds, now, 0
+
+    def run(self, budget_s: float) -> None:
+        self.now[0] += self.seconds
+        self.rounds += 1
+
+    def timing(self) -> Timing:
+        return Timing(self.seconds, 0.0, self.rounds)
+
+
 def test_long_calls_take_part_in_fewer_rounds() -> None:
-    modules = [dot(8), dot(768)]
-    results = measure_modules(modules, time_budget_s=20, milliseconds_per_module=1)
-    small, large = map(measured, results)
-    assert large.repetitions < 18 <= small.repetitions  # three calls a round
+    now = [0.0]
+    programs: dict[int, Any] = {0: (_Program(0.01, now), 0.0), 1: (_Program(0.3, now), 0.0)}
+    overhead: Any = SimpleNamespace(run=lambda: None, seconds=lambda *arity: 0.0)
+    run = measure._Run(default_device(), math.inf, 0.024, overhead, lambda: now[0])
+    results: list[Measurement | None] = [None, None]
+    measure._time_group(programs, run, results)
+    assert [measured(result).repetitions for result in results] == [6, 2]
 
 
 def test_donated_inputs_survive() -> None:

@@ -261,13 +261,13 @@ def _time_group(
                 continue
             if has_enough and done >= _ENOUGH_ROUNDS:
                 continue
-            started = time.perf_counter()
+            started = run.clock()
             try:
                 program.run(run.seconds_per_module / _ROUNDS)
             except (jax.errors.JaxRuntimeError, ValueError, RuntimeError, MemoryError) as error:
                 failed.add(index)
                 results[index] = _failure(error, compile_s)
-            spent_s[index] += time.perf_counter() - started
+            spent_s[index] += run.clock() - started
     for index, (program, compile_s) in programs.items():
         timing = program.timing()
         if index not in failed and timing is not None:
