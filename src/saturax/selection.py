@@ -16,14 +16,16 @@ from saturax.graph.ir import Graph, Program
 from saturax.holding import hold_products
 from saturax.inputs import Array
 from saturax.refine import Entry, MeasuredSearch
-from saturax.report.model import MemoryReport
+from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
 from saturax.search import Found, rules_of
 from saturax.segments import Assembled
 from saturax.split import Split, bytes_before, split
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
-_CONFIRMATION_S = 4.0
+# The last race takes so many seconds, or as many as so many pairs of long programs take, within a
+# share of the time limit: eight pairs tell nothing on a noisy machine.
+_CONFIRMATION_S, _CONFIRMATION_PAIRS, _CONFIRMATION_SHARE = 4.0, 34, 0.3
 # Candidates are compiled and checked until this share of the time for selection is left.
 _ENTRY_SHARE = 0.5
 # So many bytes count as frozen in any case: programs without weights have tables, too.
@@ -228,7 +230,7 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     """A last race between the champion and the original decides."""
     with run.stage("confirm"):
         champion = contest.best_form(champion)
-        result = contest.race([champion], _CONFIRMATION_S)
+        result = contest.race([champion], _confirmation_s(run, champion.report))
     entry, report = result.entries[0], champion.report
     report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
     run.report.original_us = result.original_us
@@ -247,6 +249,15 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
     run.report.predicted_optimized_us = report.predicted_us
     _accept(run, program, champion.program, Counter(report.rules), champion.split)
+
+
+def _confirmation_s(run: Run, report: CandidateReport) -> float:
+    """Seconds for the last race of a candidate, by what earlier races say of its pairs."""
+    pair_us = 0.0
+    if report.time_us is not None and report.ratio is not None:
+        pair_us = report.time_us * (1 + report.ratio)
+    longest_s = max(_CONFIRMATION_S, _CONFIRMATION_SHARE * run.options.time_limit_s)
+    return min(max(_CONFIRMATION_S, _CONFIRMATION_PAIRS * pair_us / 1e6), longest_s)
 
 
 def _accept(
