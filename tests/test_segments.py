@@ -168,6 +168,6 @@ def test_where_time_is_short_few_segments_are_optimised():
     program = program_of(function, *inputs)
     parts = partition(program.graph, 20, 60)
     assert len(parts.distinct()) > 1
-    recorder, options = Recorder(), dataclasses.replace(OPTIONS, time_limit_s=3)
+    recorder, options = Recorder(), dataclasses.replace(OPTIONS, time_limit_s=1.5)
     optimize_segments(program, parts, (), options, recorder, evaluated(program, inputs), size_of)
     assert len(recorder.calls) == 1

@@ -35,7 +35,7 @@ from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
 from saturax.search import compare_kernels, extract_varied, numerics_of, propose_regions, search
-from saturax.segments import LEAST_S, Assembled, optimize_segments, repetitive_partition
+from saturax.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.selection import (
     confirm,
     contest_of,
@@ -54,7 +54,9 @@ logger = logging.getLogger("saturax")
 _LONGEST_CALIBRATION_S = 30.0
 # Larger graphs that repeat themselves are optimised in segments only; segments of smaller ones get
 # a share of what is left of the time limit.
-_LARGEST_WHOLE, _SEGMENTS_SHARE = 2_500, 0.5
+_LARGEST_WHOLE, _SEGMENTS_SHARE, _SEGMENTS_ALONE_SHARE = 2_500, 0.5, 0.8
+# What was searched as a whole gains nothing from segments that there is no time for.
+_LEAST_FOR_SEGMENTS_S = 4.0
 
 
 @dataclass(frozen=True)
@@ -298,8 +300,9 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         select_by_prediction(run, program, found)
     else:
         assembled = None
-        if parts is not None and _SEGMENTS_SHARE * run.remaining_s >= LEAST_S:
-            assembled = _assembled(run, program, contest, parts, pricing)
+        segments_s = _SEGMENTS_SHARE * run.remaining_s
+        if parts is not None and segments_s >= _LEAST_FOR_SEGMENTS_S:
+            assembled = _assembled(run, program, contest, parts, pricing, segments_s)
         if not run.is_interrupted:
             select_by_measuring(run, program, contest, found, extraction, assembled)
         elif assembled is not None:
@@ -354,13 +357,21 @@ def _optimize_in_segments(
 ) -> None:
     """Optimise a graph too large to be searched as a whole."""
     contest = prepare(run, program, examples)
-    assembled = None if contest is None else _assembled(run, program, contest, parts, pricing)
-    if contest is not None and assembled is not None:
+    if contest is None:
+        return
+    segments_s = _SEGMENTS_ALONE_SHARE * run.remaining_s
+    assembled = _assembled(run, program, contest, parts, pricing, segments_s)
+    if assembled is not None:
         select_assembled(run, program, contest, assembled)
 
 
 def _assembled(
-    run: Run, program: Program, contest: Contest, parts: Partition, pricing: Pricing
+    run: Run,
+    program: Program,
+    contest: Contest,
+    parts: Partition,
+    pricing: Pricing,
+    time_limit_s: float,
 ) -> Assembled | None:
     """The program with its distinct segments optimised, if any of them became faster."""
     warnings: list[str] = []
@@ -392,7 +403,7 @@ def _assembled(
             program,
             parts,
             run.frozen or (),
-            replace(run.options, time_limit_s=_SEGMENTS_SHARE * run.remaining_s),
+            replace(run.options, time_limit_s=time_limit_s),
             optimize,
             contest.evaluate_on_examples,
             pricing.predict_us,

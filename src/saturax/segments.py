@@ -27,8 +27,8 @@ _LEAST_OPERATIONS = LARGEST * 3 // 2
 # Distinct segments with a smaller share of the predicted time are left as they are.
 _LEAST_SHARE = 0.05
 
-LEAST_S = 4.0
-"""In less time a segment is hardly compiled, checked and searched."""
+# In less time a segment is hardly compiled, checked and searched.
+_LEAST_S = 1.0
 
 
 class Optimize(Protocol):
@@ -109,7 +109,7 @@ def optimize_segments(
     time_us = {inner: predict_us(inner) * len(segments) for inner, segments in distinct.items()}
     least_us = _LEAST_SHARE * sum(time_us.values())
     ranked = sorted(time_us, key=time_us.__getitem__, reverse=True)
-    most = max(1, int(options.time_limit_s / LEAST_S))
+    most = max(1, int(options.time_limit_s / _LEAST_S))
     worthwhile = [inner for inner in ranked if time_us[inner] > least_us][:most]
     examples = _examples(parts.whole, [distinct[inner][0] for inner in worthwhile], evaluate)
     replacements: dict[Graph, Replacement] = {}
