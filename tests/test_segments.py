@@ -3,16 +3,20 @@
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from tests.running import assert_equal, program_of, run
 from tests.test_partition import arguments, network
 
 import saturax
+from saturax import selection
 from saturax.graph.ir import Program
 from saturax.partition import partition
-from saturax.report.model import Report
+from saturax.report.model import CandidateReport, Report
+from saturax.run import Run
 from saturax.segments import optimize_segments, repetitive_partition
 from saturax.split import Split, split
 
@@ -155,7 +159,8 @@ def test_a_large_repetitive_program_is_optimised_in_segments(monkeypatch):
     assert_equal(run(result.program, inputs), run(program, inputs), 1e-4)
 
 
-def test_where_time_is_short_few_segments_are_optimised():
+def two_networks():
+    """A program of two kinds of segments, and its inputs."""
     x, weights = arguments(8)
 
     def function(x, w):
@@ -164,10 +169,64 @@ def test_where_time_is_short_few_segments_are_optimised():
             y = jnp.cos(y @ matrix) * jnp.sin(y) + jnp.exp(-y * y)
         return y
 
-    inputs = (x, weights)
-    program = program_of(function, *inputs)
+    return program_of(function, x, weights), (x, weights)
+
+
+def test_where_time_is_short_few_segments_are_optimised():
+    program, inputs = two_networks()
     parts = partition(program.graph, 20, 60)
     assert len(parts.distinct()) > 1
     recorder, options = Recorder(), dataclasses.replace(OPTIONS, time_limit_s=1.5)
     optimize_segments(program, parts, (), options, recorder, evaluated(program, inputs), size_of)
     assert len(recorder.calls) == 1
+
+
+class Inexact(Recorder):
+    """What comes first is the least accurate."""
+
+    def __call__(self, program, options, examples, *, frozen):
+        result = super().__call__(program, options, examples, frozen=frozen)
+        chosen = CandidateReport("best", 1.0, 1, outcome="chosen", original_error=1e-7)
+        chosen.largest_error = 1e-3 / len(self.calls) ** 4
+        result.report.candidates.append(chosen)
+        return result
+
+
+def assembled_inexactly():
+    program, inputs = two_networks()
+    parts = partition(program.graph, 20, 60)
+    recorder = Inexact()
+    found = optimize_segments(
+        program, parts, (), OPTIONS, recorder, evaluated(program, inputs), size_of
+    )
+    return found, recorder, parts
+
+
+def test_the_least_accurate_segments_are_left_out_first():
+    found, recorder, parts = assembled_inexactly()
+    fewer = found.fewer()
+    assert len(fewer.gains) == 2 * len(found.gains) // 3 < len(found.gains)
+    last = recorder.calls[-1][0].graph
+    assert fewer.gains[0][0] == len(parts.distinct()[last])
+    while fewer is not None:
+        least, fewer = fewer, fewer.fewer()
+    assert len(least.gains) == 1
+
+
+@pytest.mark.parametrize("is_accurate", [True, False])
+def test_where_the_whole_is_inaccurate_fewer_segments_are_replaced(monkeypatch, is_accurate):
+    found, _, _ = assembled_inexactly()
+    entered, confirmed = [], []
+
+    def enter(name, graph, ahead, predicted_us, rules):
+        entered.append(name)
+        if is_accurate or len(entered) > 1:
+            contest.candidates.append(name)
+        return CandidateReport(name, predicted_us, 1, outcome="rejected")
+
+    contest = SimpleNamespace(enter=enter, candidates=[])
+    monkeypatch.setattr(selection, "confirm", lambda *each: confirmed.append(each[-1]))
+    state = Run(OPTIONS, Report("program"), lambda stage, detail: None)
+    selection.select_assembled(state, None, contest, found)
+    assert len(entered) == (1 if is_accurate else 2)
+    assert confirmed == [entered[-1]]

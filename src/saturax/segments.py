@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from saturax.graph.build import GraphBuilder, prune
@@ -71,13 +72,33 @@ class Assembled:
     """A graph put together from optimised segments.
 
     `ahead` are its nodes that can be computed beforehand; `rules` made it of the original; `gains`
-    lists, for each distinct segment, how often it occurs and how much faster it became.
+    lists, for each distinct segment, how often it occurs and how much faster it became. `fewer()`
+    leaves the least accurate third of them as they were; None if none would be left.
     """
 
     graph: Graph
     ahead: tuple[int, ...]
     rules: Counter[str]
     gains: tuple[tuple[int, float], ...]
+    fewer: Callable[[], Assembled | None]
+
+
+@dataclass(frozen=True)
+class _Faster:
+    """A distinct segment that occurs `count` times, what replaces it, and what that is like."""
+
+    inner: Graph
+    count: int
+    replacement: Replacement
+    report: Report
+
+    @property
+    def added_error(self) -> float:
+        """How much the error of its outputs grew, over all its occurrences."""
+        chosen = next((c for c in self.report.candidates if c.outcome == "chosen"), None)
+        if chosen is None or chosen.largest_error is None or chosen.original_error is None:
+            return 0.0
+        return self.count * (chosen.largest_error - chosen.original_error)
 
 
 def repetitive_partition(graph: Graph) -> Partition | None:
@@ -112,9 +133,7 @@ def optimize_segments(
     most = max(1, int(options.time_limit_s / _LEAST_S))
     worthwhile = [inner for inner in ranked if time_us[inner] > least_us][:most]
     examples = _examples(parts.whole, [distinct[inner][0] for inner in worthwhile], evaluate)
-    replacements: dict[Graph, Replacement] = {}
-    rules: Counter[str] = Counter()
-    gains: list[tuple[int, float]] = []
+    faster: list[_Faster] = []
     left_s = options.time_limit_s
     for number, inner in enumerate(worthwhile):
         share_s = left_s * time_us[inner] / sum(time_us[g] for g in worthwhile[number:])
@@ -127,16 +146,25 @@ def optimize_segments(
         )
         left_s -= min(share_s, result.report.seconds)
         if result.report.outcome == "optimized":
-            replacements[inner] = _replacement(result, inner)
-            gains.append((len(segments), result.report.speedup or 1.0))
-            for rule, count in result.report.rules.items():
-                rules[rule] += count * len(segments)
+            replacement = _replacement(result, inner)
+            faster.append(_Faster(inner, len(segments), replacement, result.report))
         if result.is_interrupted:
             break
-    if not replacements:
+    return _assemble(parts, sorted(faster, key=lambda each: each.added_error))
+
+
+def _assemble(parts: Partition, faster: Sequence[_Faster]) -> Assembled | None:
+    """The program with some segments replaced; the least accurate come last."""
+    if not faster:
         return None
-    assembled = parts.assemble(replacements)
-    return Assembled(assembled.graph, assembled.marked, rules, tuple(gains))
+    rules: Counter[str] = Counter()
+    for each in faster:
+        for rule, count in each.report.rules.items():
+            rules[rule] += count * each.count
+    assembled = parts.assemble({each.inner: each.replacement for each in faster})
+    gains = tuple((each.count, each.report.speedup or 1.0) for each in faster)
+    fewer = partial(_assemble, parts, faster[: 2 * len(faster) // 3])
+    return Assembled(assembled.graph, assembled.marked, rules, gains, fewer)
 
 
 def _examples(
