@@ -10,7 +10,6 @@ barriers before them (`saturax.holding`).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from jax import lax
 from saturax.interleave import interleave, ratio_of_medians
 
 from .provenance import provenance
+from .written import write_results
 
 _ROWS, _FEATURES, _INSIDE = (8, 16, 32, 64, 128, 256), 768, 3072
 
@@ -80,9 +80,7 @@ def main() -> None:
             f"{row['held_interval'][1]:.2f}]"
         )
         rows.append(row)
-    if options.output is not None:
-        document = {"provenance": provenance(), "rows": rows}
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
+        write_results(options.output, provenance(), rows)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,8 @@ class MeasuredSearch:
     def _suspects(self, selection: Selection) -> list[Hashable]:
         """Kernels of a selection that the original does not run, most expensive first.
 
-        What makes a program unfit may cost next to nothing.
+        Cheap ones count only while no program was fit to race: what makes one unfit may cost next
+        to nothing.
         """
         problem = self.formulation.problem
         signatures = problem.signatures or ()

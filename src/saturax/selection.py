@@ -123,8 +123,9 @@ def select_assembled(run: Run, program: Program, contest: Contest, assembled: As
             report = contest.enter(name, tried.graph, tried.ahead, None, tried.rules)
             if report is not None:
                 run.report.candidates.append(report)
-            fewer = tried.fewer()
-            if contest.candidates or fewer is None or run.remaining_s <= 0:
+            if contest.candidates or run.remaining_s <= 0:
+                break
+            if (fewer := tried.fewer()) is None:
                 break
             name, tried = f"{_IN_SEGMENTS}, {len(fewer.gains)} of them", fewer
     if contest.candidates:
