@@ -34,7 +34,6 @@ from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 CONVERT = "StableHLO spec, `convert`"
 COMPLEX = "StableHLO spec, `complex`, `real` and `imag`"
 BOOLEAN = "Boolean algebra"
-EXCESS = "XLA's default of excess precision (`xla_allow_excess_precision`)"
 
 PRECISION = {"bf16": 8, "f16": 11, "f32": 24, "f64": 53}
 """Significant bits of the types of floats."""
@@ -85,13 +84,6 @@ def truncate_twice(x: Value, s: Any, t: Any) -> Value | None:
     return convert(x, t)
 
 
-@rule(lambda x, s, t: convert(convert(x, s), t), numerics=ROUNDING, source=EXCESS)
-def keep_excess_precision(x: Value, s: Any, t: Any) -> Value | None:
-    """x's type of s(x) = x for s = bf16, f16, which round"""
-    need(x.dtype == t and t in ("f32", "f64") and s in ("bf16", "f16"))
-    return x
-
-
 def _widening(rng: np.random.Generator) -> dict[str, Any]:
     source, target = rng.choice([("bf16", "f32"), ("f16", "f64"), ("f32", "f64")])
     type = TensorType((2, 3), str(source))
@@ -110,24 +102,6 @@ def convert_before_extremum(f: Any, x: Value, y: Value, t: Any) -> Value | None:
     """t(max(x, y)) = max(t(x), t(y)) where t holds every value; the minimum too"""
     need(f in ("maximum", "minimum") and holds_every_value(x.dtype, t))
     return binary(f, convert(x, t), convert(y, t))
-
-
-@rule(lambda f, x: unary(f, x), numerics=ROUNDING, source=EXCESS)
-def widen_unary(f: Any, x: Value) -> Value | None:
-    """f(x) = f(x as f32) rounded, for f16 and bf16"""
-    need(x.dtype in ("f16", "bf16") and isinstance(f, str) and f not in _BOOLEAN)
-    return convert(unary(f, convert(x, "f32")), x.dtype)
-
-
-_ON_PARTS = ("complex", "chlo.next_after")
-_BOOLEAN = ("is_finite", "chlo.is_inf", "chlo.is_pos_inf", "chlo.is_neg_inf")
-
-
-@rule(lambda f, x, y: binary(f, x, y), numerics=ROUNDING, source=EXCESS)
-def widen_binary(f: Any, x: Value, y: Value) -> Value | None:
-    """f(x, y) = f(x as f32, y as f32) rounded, for f16 and bf16"""
-    need(x.dtype in ("f16", "bf16") and isinstance(f, str) and f not in _ON_PARTS)
-    return convert(binary(f, convert(x, "f32"), convert(y, "f32")), x.dtype)
 
 
 @rule(lambda p, q, t: multiply(convert(p, t), convert(q, t)), numerics=BITWISE, source=BOOLEAN)
