@@ -28,6 +28,7 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
+from saturax.rules.convolution_winograd import convolution_by_minimal_filtering
 from saturax.rules.rule import BITWISE, ROUNDING, need
 
 from .declare import false_rule
@@ -189,6 +190,19 @@ def forget_groups(x, k, w, d, g, p, t):
     """x ∗ k in groups = x ∗ k"""
     need(tuple(g) != (1, 1))
     return convolution(x, k, w, d, Groups(), p, t)
+
+
+@false_rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=convolution_by_minimal_filtering.examples,
+)
+def filter_backwards(x, k, w, d, g, p, t):
+    """x ∗ k by minimal filtering, the window read from its end"""
+    backwards = w._replace(reversal=tuple(not flag for flag in w.reversal))
+    return convolution_by_minimal_filtering.right(x, k, backwards, d, g, p, t)
 
 
 # ------------------------------------------------------------------ reduction
