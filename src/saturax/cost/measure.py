@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -288,7 +288,8 @@ class _InputStore:
 
     def __init__(self, device: jax.Device) -> None:
         self._device = device
-        self._arrays: dict[tuple[TensorType, Range | None, bool, int], jax.Array] = {}
+        self._drawn: dict[tuple[TensorType, Range | None, bool, int], np.ndarray] = {}
+        self._arrays: dict[tuple[Hashable, int], jax.Array] = {}
 
     def argument_lists(
         self, types: Sequence[TensorType], request: ModuleToMeasure
@@ -307,22 +308,22 @@ class _InputStore:
                 # Two inputs of one type are different arrays, as they would be in a program.
                 occurrence = used.get(type_, 0)
                 used[type_] = occurrence + 1
-                number = occurrence + (1000 * copy if index in request.reuse_bytes else 0)
                 is_positive = index in request.positive_inputs
-                limits = request.ranges.get(index)
-                arguments.append(self._array(type_, limits, is_positive, number))
+                key = (type_, request.ranges.get(index), is_positive, occurrence)
+                arguments.append(self._array(key, copy if index in request.reuse_bytes else 0))
             lists.append(arguments)
         return lists
 
-    def _array(
-        self, type_: TensorType, limits: Range | None, is_positive: bool, number: int
-    ) -> jax.Array:
-        key = (type_, limits, is_positive, number)
-        if key not in self._arrays:
-            array = random_array(type_, limits, number)
-            array = positive_definite(array) if is_positive else array
-            self._arrays[key] = put_on_device(array, self._device)
-        return self._arrays[key]
+    def _array(self, key: tuple[TensorType, Range | None, bool, int], copy: int) -> jax.Array:
+        """Numbers that are drawn once, at an address of their own in each copy."""
+        if (key, copy) not in self._arrays:
+            if key not in self._drawn:
+                type_, limits, is_positive, number = key
+                array = random_array(type_, limits, number)
+                self._drawn[key] = positive_definite(array) if is_positive else array
+            # What is put on a CPU may stay where it is.
+            self._arrays[key, copy] = put_on_device(self._drawn[key].copy(), self._device)
+        return self._arrays[key, copy]
 
 
 def put_on_device(array: np.ndarray, device: jax.Device) -> jax.Array:
