@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saturax.cost.database import Price
+from saturax.cost.distance import MOST_KEPT_BYTES
 from saturax.cost.formulate import Extracted
 from saturax.cost.measure import measure_modules
+from saturax.cost.memory import memory_of
 from saturax.cost.program import ClusterKernel, kernels_of_program, predict_us
 from saturax.footprint import predict
 from saturax.graph.build import prune
@@ -55,7 +57,10 @@ class Ranking:
             return list(range(len(programs)))
         kernels = [kernels_of_program(graph) for graph in programs]
         price_us = self._prices({kernel.key: kernel for some in kernels for kernel in some})
-        times = [sum(price_us[kernel.key] for kernel in some) for some in kernels]
+        times = [
+            sum(price_us[kernel.key] for kernel in some) + self._fresh_memory_us(graph)
+            for graph, some in zip(programs, kernels, strict=True)
+        ]
         first = [self._memory_key(graph) for graph in programs]
         return sorted(range(len(programs)), key=lambda number: (first[number], times[number]))
 
@@ -68,6 +73,11 @@ class Ranking:
         if options.objective == "memory":
             return float(needed)
         return max(0.0, needed - (options.memory_limit_bytes or 0))
+
+    def _fresh_memory_us(self, graph: Graph) -> float:
+        """What getting all temporary values' memory anew in each run takes, if they are large."""
+        size = memory_of(Program(graph)).temporary_bytes
+        return self.pricing.model.fresh_us(size) if size > MOST_KEPT_BYTES else 0.0
 
     def _prices(self, kernels: Mapping[str, ClusterKernel]) -> dict[str, float]:
         """Microseconds of kernels by key: looked up or measured, those first that matter most."""

@@ -18,6 +18,9 @@ REUSE_BYTES = (0, 4 << 20, 16 << 20, 64 << 20)
 # Smaller inputs are not worth telling hot from cold.
 _SMALLEST_COLD_BYTES = 1 << 15
 _LIMITS_BYTES = (1 << 20, 8 << 20, 32 << 20)
+MOST_KEPT_BYTES = 32 << 20
+"""Larger blocks of memory the C library gives back to the system, which clears them when they are
+asked for again: as XLA:CPU does in each run of a program for all its temporary values together."""
 # They read a part of their operand as large as their result.
 _WINDOWS = ("gather", "slice", "dynamic_slice")
 

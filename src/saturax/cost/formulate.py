@@ -21,7 +21,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from saturax.cost.distance import held_bytes, level_of
+from saturax.cost.distance import MOST_KEPT_BYTES, held_bytes, level_of
 from saturax.cost.kernel import BITCASTS, Kernel, byte_size
 from saturax.cost.model import EXPENSIVE, PriceModel
 from saturax.egraph import EGraph
@@ -42,6 +42,8 @@ _EXPENSIVE_FACTOR, _NEGATION_FACTOR = 3.0, 0.9
 _LARGEST_FROZEN_BYTES = 256 << 20
 # They wait for their operands: how far those are is part of their price.
 _DISTANT_OPERANDS = ("dot_general", "convolution")
+
+_MOVEMENT = frozenset({"broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"})
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
@@ -156,14 +158,20 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     number = {class_id: index for index, class_id in enumerate(classes)}
     rows = _Rows()
     bytes_held, held = held_bytes(represented.graph), _held(egraph, classes)
+    prepared = _prepared(egraph, classes, held) if bytes_held > MOST_KEPT_BYTES else set()
     for class_id in classes:
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
         if isinstance(type, TensorType):
             inline, computed = memory + _INLINE, memory + _COMPUTED
-            rows.add(inline, model.read_us(type), (memory,), CHANGE_OF_MODE, "read")
+            size = byte_size(type)
+            level = level_of(bytes_held - size, size) if class_id in held else 0
+            written_us = model.write_us(type)
+            if class_id in prepared:
+                written_us += model.fresh_us(size)
+            rows.add(inline, model.read_us(type, level), (memory,), CHANGE_OF_MODE, "read")
             rows.add(inline, 0.0, (computed,), CHANGE_OF_MODE, "fuse")
-            rows.add(memory, model.write_us(type), (computed,), CHANGE_OF_MODE, f"write {type}")
+            rows.add(memory, written_us, (computed,), CHANGE_OF_MODE, f"write {type}")
         is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
         for enode in egraph.nodes(class_id):
             children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
@@ -203,6 +211,30 @@ def _held(egraph: EGraph, classes: Sequence[int]) -> set[int]:
     while more := {view for view, of in views if of in held} - held:
         held |= more
     return held
+
+
+def _prepared(egraph: EGraph, classes: Sequence[int], held: set[int]) -> set[int]:
+    """Classes that loops make of what is held alone, as weights that are scaled beforehand.
+
+    XLA:CPU runs what is ready first, so that all of them lie in memory at the same time: more than
+    is kept from run to run, if they are many.
+    """
+    made = [
+        (class_id, tuple(map(egraph.find, enode.children)))
+        for class_id in classes
+        if class_id not in held
+        for enode in egraph.nodes(class_id)
+        if enode.children and (enode.op == "reshape" or _is_fused(enode.op))
+    ]
+    found: set[int] = set()
+    while more := {c for c, of in made if all(i in held or i in found for i in of)} - found:
+        found |= more
+    return found
+
+
+def _is_fused(op: str) -> bool:
+    """Whether an operation is computed inside the kernels that use it."""
+    return op in _MOVEMENT or (op in TABLE and TABLE[op].kind == "elementwise")
 
 
 def _levels(kernel: Kernel, is_held: Sequence[bool], bytes_held: int) -> tuple[int, ...]:
@@ -245,13 +277,7 @@ def _add_enode(
     if op == "get_result":
         rows.add(memory, 0.0, children, enode, "leaf")
         return
-    if kind == "elementwise" or op in (
-        "broadcast_in_dim",
-        "slice",
-        "dynamic_slice",
-        "pad",
-        "reverse",
-    ):
+    if _is_fused(op):
         cost = model.inline_us(kernel) + _tie_break_us(kernel)
         rows.add(computed, cost, in_line, enode, f"{op} {kernel.attributes[0]}")
         if op in ("slice", "dynamic_slice"):  # reads only its part of what lies in memory

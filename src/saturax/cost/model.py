@@ -89,9 +89,13 @@ class PriceModel:
         rates = self.calibration.dot_gflop_s
         return flops / (1e3 * rates.get(dtype, rates["f32"]))
 
-    def read_us(self, type: Type) -> float:
-        """Reading a materialised value once."""
-        return self.move_us(byte_size(type))
+    def read_us(self, type: Type, level: int = 0) -> float:
+        """Reading a materialised value once, from as far as `level` says (`distance`)."""
+        return self.move_us(byte_size(type), REUSE_BYTES[level] or _LEAST_WORKING_SET)
+
+    def fresh_us(self, bytes_written: int) -> float:
+        """Writing to memory that the system has just given, besides moving the bytes."""
+        return self.calibration.fresh_memory_us_per_mb * bytes_written / 1e6
 
     def write_us(self, type: Type) -> float:
         """Materialising a fused computation: one kernel launch and its result's bytes."""
