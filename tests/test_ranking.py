@@ -24,8 +24,8 @@ from saturax.stablehlo import import_module
 ON_CPU = pytest.mark.skipif(default_device().platform != "cpu", reason="a model of XLA:CPU")
 
 
-def graph_of(function: Any) -> Graph:
-    x = jax.ShapeDtypeStruct((64, 64), jnp.float32)
+def graph_of(function: Any, size: int = 64) -> Graph:
+    x = jax.ShapeDtypeStruct((size, size), jnp.float32)
     module: Any = jax.jit(function).lower(x, x).compiler_ir("stablehlo")
     return import_module(module).graph
 
@@ -46,6 +46,17 @@ def test_recorded_prices_of_kernels_decide(tmp_path: Any) -> None:
         prices |= {k.key: Price(1.0) for k in kernels_of_program(cheap)}
         rank.pricing.database.put_many(rank.pricing.device.key, prices)
         assert [(dear, cheap)[i] for i in rank.order([dear, cheap])] == [cheap, dear]
+
+
+@ON_CPU
+def test_large_temporary_values_are_new_memory_in_each_run(tmp_path: Any) -> None:
+    one = graph_of(lambda x, y: x @ y, size=3072)
+    two = graph_of(lambda x, y: jnp.tanh(y @ x) @ y, size=3072)
+    rank = ranking(tmp_path)
+    prices = {k.key: Price(1.0) for k in kernels_of_program(two)}
+    prices |= {k.key: Price(100.0) for k in kernels_of_program(one)}
+    rank.pricing.database.put_many(rank.pricing.device.key, prices)
+    assert rank.order([two, one]) == [1, 0]
 
 
 @ON_CPU

@@ -103,6 +103,37 @@ def test_measured_prices_are_used():
     assert before < 1000 < 2000 <= after < 2100
 
 
+def _original_us(function, calibration, *types):
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in types]
+    formulation = formulate(represent(program_of(function, *shapes).graph), PriceModel(calibration))
+    return dag_cost(formulation.problem, formulation.original())
+
+
+@pytest.mark.parametrize(("side", "fresh_mb"), [(1024, 0.0), (3072, 4e-6 * 3072**2)])
+def test_preparing_large_weights_needs_new_memory_in_each_run(side, fresh_mb):
+    """Weights of over 32 MB that are scaled, not the product with them, are written anew."""
+    types = ((4, side), (side, side), (side,))
+    kept, fresh = (Calibration("test", fresh_memory_us_per_mb=us) for us in (0.0, 100.0))
+    for function, mb in (
+        (lambda x, w, s: x @ (w * s), fresh_mb),
+        (lambda x, w, s: (x @ w) * s, 0.0),
+    ):
+        difference = _original_us(function, fresh, *types) - _original_us(function, kept, *types)
+        assert difference == pytest.approx(100.0 * mb)
+
+
+def test_loops_read_weights_from_afar():
+    """Of twelve weights of 4 MB none is in a cache when its turn comes; what they become is."""
+    near, far = (
+        Calibration("test", bandwidth_gb_s=((1 << 25, 100.0), (1 << 26, rate)))
+        for rate in (100.0, 10.0)
+    )
+    types = [(1024, 1024)] * 12
+    times_us = [_original_us(lambda *w: jnp.tanh(sum(w)), c, *types) for c in (near, far)]
+    read_us = 12 * 4 * 1024**2 / 1e3
+    assert times_us[1] - times_us[0] == pytest.approx(read_us * (1 / 10 - 1 / 100))
+
+
 def test_new_prices_are_those_of_a_formulation_made_anew():
     def function(x, w):
         y = jnp.concatenate([(x @ w).T, x.T @ w], 0)
