@@ -13,8 +13,9 @@ from typing import Any
 import jax
 
 import saturax
+from saturax.cost.calibrate import load_or_calibrate
 from saturax.cost.database import PriceDatabase
-from saturax.cost.device import CALIBRATION_DOCUMENT, load_or_calibrate
+from saturax.cost.device import CALIBRATION_DOCUMENT
 
 from .cases import case_of
 from .models import gpt2, workloads

@@ -22,8 +22,8 @@ from typing import Any
 import jax
 
 import saturax
+from saturax.cost.calibrate import load_or_calibrate
 from saturax.cost.database import PriceDatabase
-from saturax.cost.device import load_or_calibrate
 from saturax.pipeline import optimize_program
 from saturax.stablehlo import emit_module, import_module
 

@@ -23,8 +23,8 @@ import jax
 import numpy as np
 
 import saturax
+from saturax.cost.calibrate import load_or_calibrate
 from saturax.cost.database import PriceDatabase
-from saturax.cost.device import load_or_calibrate
 from saturax.interleave import Call, interleave, ratio_of_medians
 
 from . import optimiser

@@ -122,6 +122,7 @@ def test_rules(capsys):
 
 def test_calibrate(monkeypatch, capsys):
     """Measures anew (here: pretends to) and stores the result."""
+    from saturax.cost import calibrate as module
     from saturax.cost import device
 
     calls = []
@@ -130,7 +131,7 @@ def test_calibrate(monkeypatch, capsys):
         calls.append(kwargs)
         return device.default_calibration()
 
-    monkeypatch.setattr(device, "calibrate", calibrate)
+    monkeypatch.setattr(module, "calibrate", calibrate)
     assert cli.main(["calibrate"]) == 0
     assert "bandwidth_gb_s" in capsys.readouterr().out
     assert cli.main(["calibrate", "--json"]) == 0

@@ -171,8 +171,9 @@ def _profiled_us(executable: Any, inputs: Sequence[Any]) -> float:
 
 
 def _price(folder: Path, threads: str, cores: set[int], deadline: float) -> None:
+    from saturax.cost.calibrate import load_or_calibrate
     from saturax.cost.database import Price, PriceDatabase
-    from saturax.cost.device import identify, load_or_calibrate
+    from saturax.cost.device import identify
     from saturax.cost.timing import TimedProgram
     from saturax.jaxlib_compat import compile_module
     from saturax.pricing import COMPANION, companion, module_of, module_of_cluster

@@ -363,8 +363,9 @@ def _rules(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
+    from saturax.cost.calibrate import load_or_calibrate
     from saturax.cost.database import PriceDatabase
-    from saturax.cost.device import calibration_table, load_or_calibrate
+    from saturax.cost.device import calibration_table
 
     with _progress() as on_progress:
         on_progress("calibrate", "measuring this device")

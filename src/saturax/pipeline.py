@@ -17,8 +17,9 @@ from typing import Any
 import jax
 
 from saturax.contest import Contest
+from saturax.cost.calibrate import load_or_calibrate
 from saturax.cost.database import PriceDatabase
-from saturax.cost.device import identify, load_or_calibrate
+from saturax.cost.device import identify
 from saturax.cost.model import PriceModel
 from saturax.cost.target import named_target
 from saturax.errors import OptionsError, SaturaxError

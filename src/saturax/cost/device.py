@@ -1,7 +1,4 @@
-"""Which device this is, and what it can do: bandwidth, overheads and rates, measured in seconds.
-
-`python -m saturax.cost.device` measures and prints the table.
-"""
+"""Which device this is, and what it can do: bandwidth, overheads and rates."""
 
 from __future__ import annotations
 
@@ -9,34 +6,24 @@ import json
 import os
 import platform
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from saturax.collector import no_garbage_collection
-from saturax.cost import probes
 from saturax.cost.complex_functions import REAL_PARTS
-from saturax.cost.database import PriceDatabase
-from saturax.cost.timing import empty_call_seconds
-from saturax.jaxlib_compat import ModuleError, default_device
+from saturax.jaxlib_compat import default_device
 
-CALIBRATION_VERSION = 1
+CALIBRATION_VERSION = 2
 CALIBRATION_DOCUMENT = f"calibration {CALIBRATION_VERSION}"
 # Flags that say what XLA writes or checks, not what it compiles.
 _IRRELEVANT_FLAGS = re.compile(r"--?xla_(dump|hlo_dump|hlo_profile|gpu_dump|vlog|log|flags)")
 # Instruction sets that decide the width and the kind of vector code.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
-_WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 26, 27))
-_OTHER_FUNCTIONS = ("arithmetic", "add", "divide", "sqrt", "exponential", "log", "tanh")
-_DOT_SIDES = {"f32": 512, "f64": 512, "bf16": 512, "f16": 512, "i32": 256, "i8": 256}
 
 
 @dataclass(frozen=True)
@@ -78,6 +65,7 @@ class Calibration:
         dot_gflop_s: dtype → rate of a large matrix product on the whole device.
         parallel_gain: all cores against one, for a large elementwise kernel (1.0 = no gain).
         defaulted: names of the attributes that were not measured, or not completely.
+        failed: those of them whose measurement failed; it is not tried again.
         measured_at, seconds: when, and how long it took.
     """
 
@@ -105,6 +93,7 @@ class Calibration:
     )  # fmt: skip
     parallel_gain: float = 1.5
     defaulted: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     measured_at: str = ""
     seconds: float = 0.0
 
@@ -158,7 +147,7 @@ class Calibration:
             values["bandwidth_gb_s"] = tuple(
                 (int(size), float(rate)) for size, rate in values["bandwidth_gb_s"]
             )
-            values["defaulted"] = tuple(values["defaulted"])
+            values |= {name: tuple(values[name]) for name in ("defaulted", "failed")}
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected a calibration as JSON, but: {error!r}") from error
@@ -224,145 +213,14 @@ def _cpu_model() -> str:
 def default_calibration(device: jax.Device | None = None) -> Calibration:
     """Plausible numbers for a device that was not measured; `defaulted` names all of them."""
     key = identify(device).key
-    return Calibration(key, defaulted=_MEASURED_FIELDS)
+    return Calibration(key, defaulted=MEASURED)
 
 
-_MEASURED_FIELDS = tuple(
+MEASURED = tuple(
     each.name
     for each in fields(Calibration)
-    if each.name not in ("device_key", "defaulted", "measured_at", "seconds")
+    if each.name not in ("device_key", "defaulted", "failed", "measured_at", "seconds")
 )
-
-
-def calibrate(
-    device: jax.Device | None = None,
-    *,
-    time_limit_s: float = 30.0,
-    progress: Callable[[str], None] = lambda step: None,
-) -> Calibration:
-    """Measure a device; what `time_limit_s` leaves no time for keeps its default.
-
-    `progress` is told the name of each attribute before it is measured. A probe that fails (an
-    element type that the device lacks, for one) leaves the default too.
-    """
-    device = default_device() if device is None else device
-    started = time.perf_counter()
-    calibration = default_calibration(device)
-    bench = probes.Bench(device)
-    with no_garbage_collection():
-        for name, step in _STEPS.items():
-            if time.perf_counter() - started >= time_limit_s:
-                break
-            progress(name)
-            changes: dict[str, Any] = {}
-            try:
-                changes[name] = step(bench, calibration, started + time_limit_s)
-                changes["defaulted"] = tuple(x for x in calibration.defaulted if x != name)
-            except _TimeIsUpError as error:
-                changes[name] = error.partial
-            except (ModuleError, jax.errors.JaxRuntimeError, MemoryError):
-                continue
-            calibration = replace(calibration, **changes)
-    return replace(
-        calibration,
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(time.perf_counter() - started, 3),
-    )
-
-
-def load_or_calibrate(
-    database: PriceDatabase | None = None,
-    device: jax.Device | None = None,
-    *,
-    time_limit_s: float = 30.0,
-    refresh: bool = False,
-    progress: Callable[[str], None] = lambda step: None,
-) -> Calibration:
-    """The stored calibration of this device; else a new one, which is stored when complete.
-
-    With `time_limit_s` of 0 nothing is measured: an unknown device gets the defaults. `refresh`
-    measures again and replaces what is stored.
-    """
-    device = default_device() if device is None else device
-    database = PriceDatabase() if database is None else database
-    key = identify(device).key
-    stored = None if refresh else database.get_document(key, CALIBRATION_DOCUMENT)
-    if stored is not None:
-        try:
-            return Calibration.from_json(stored)
-        except ValueError:
-            pass  # damaged: measure again
-    calibration = calibrate(device, time_limit_s=time_limit_s, progress=progress)
-    if not calibration.defaulted:
-        database.put_document(key, CALIBRATION_DOCUMENT, calibration.to_json())
-    return calibration
-
-
-class _TimeIsUpError(Exception):
-    """The time limit was reached in the middle of a step; `partial` is mostly defaults."""
-
-    def __init__(self, partial: object) -> None:
-        super().__init__()
-        self.partial = partial
-
-
-_Step = Callable[[probes.Bench, Calibration, float], object]
-
-
-def _bandwidth(bench: probes.Bench, _: Calibration, __: float) -> tuple[tuple[int, float], ...]:
-    return tuple((size, round(probes.bandwidth(bench, size), 2)) for size in _WORKING_SETS)
-
-
-def _elements_per_us(
-    bench: probes.Bench, known: Calibration, deadline: float
-) -> Mapping[str, Mapping[str, float]]:
-    rates = {dtype: dict(table) for dtype, table in known.elements_per_us.items()}
-    pin = bench.device.platform == "cpu"
-    functions = {
-        "f32": probes.FLOAT_FUNCTIONS,
-        "i32": probes.INTEGER_FUNCTIONS,
-        **dict.fromkeys(("bf16", "f64", "f16"), _OTHER_FUNCTIONS),
-    }
-    for dtype, names in functions.items():
-        for name in names:
-            if time.perf_counter() >= deadline:
-                raise _TimeIsUpError(rates)
-            rates[dtype][name] = round(probes.elementwise_rate(bench, name, dtype, pin=pin), 2)
-    return rates
-
-
-def _dot_gflop_s(bench: probes.Bench, _: Calibration, __: float) -> Mapping[str, float]:
-    factor = 1 if bench.device.platform == "cpu" else 8
-    return {
-        dtype: round(probes.dot_rate(bench, dtype, factor * side), 2)
-        for dtype, side in _DOT_SIDES.items()
-    }
-
-
-def _us(seconds: float) -> float:
-    return round(seconds * 1e6, 3)
-
-
-# In the order of their worth, because the time limit cuts the tail.
-_STEPS: Mapping[str, _Step] = {
-    "call_overhead_us": lambda bench, _, __: _us(empty_call_seconds(bench.device, 0.02)),
-    "kernel_overhead_us": lambda bench, _, __: _us(probes.kernel_seconds(bench)),
-    "library_kernel_overhead_us": lambda bench, _, __: _us(probes.library_kernel_seconds(bench)),
-    "bandwidth_gb_s": _bandwidth,
-    "dot_gflop_s": _dot_gflop_s,
-    "elements_per_us": _elements_per_us,
-    "parallel_gain": lambda bench, _, __: round(probes.parallel_gain(bench, "tanh"), 3),
-    "parallel_start_us": lambda bench, known, _: _us(
-        probes.parallel_start_seconds(bench, known.call_overhead_us / 1e6)
-    ),
-    "fresh_memory_us_per_mb": lambda bench, known, _: round(
-        probes.fresh_memory_seconds_per_byte(
-            bench, known.bandwidth_at(1 << 28), known.call_overhead_us / 1e6
-        )
-        * 1e12,
-        2,
-    ),
-}
 
 
 def calibration_table(calibration: Calibration) -> str:
@@ -370,7 +228,7 @@ def calibration_table(calibration: Calibration) -> str:
     lines = [calibration.device_key]
     if calibration.measured_at:
         lines.append(f"measured {calibration.measured_at} in {calibration.seconds:.1f} s")
-    for name in _MEASURED_FIELDS:
+    for name in MEASURED:
         value = getattr(calibration, name)
         note = (
             "   (default: not, or not completely, measured)"
@@ -394,7 +252,3 @@ def _nested_lines(table: Mapping[str, float | Mapping[str, float]]) -> list[str]
         rates = value.items() if isinstance(value, Mapping) else [("", value)]
         lines += [f"  {dtype:6}{function:24}{rate:12.1f}" for function, rate in rates]
     return lines
-
-
-if __name__ == "__main__":
-    print(calibration_table(calibrate()))
