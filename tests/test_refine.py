@@ -27,6 +27,7 @@ class Judge:
 
     def __init__(self, unfit):
         self.unfit, self.candidates, self.ratio = unfit, [], 2.0
+        self.call_s, self.limits_s = 1e-3, []
 
     def enter(self, name, graph, frozen, predicted_us, rules):
         report = CandidateReport(name, predicted_us, graph.size(), dict(rules))
@@ -35,6 +36,7 @@ class Judge:
         return report
 
     def race(self, candidates, limit_s, against=None):
+        self.limits_s.append(limit_s)
         entries = tuple(RaceEntry(i, 1.0, 2.0, self.ratio) for i in range(len(candidates)))
         return RaceResult(None, 2.0, entries, 8, limit_s, "time limit")
 
@@ -42,7 +44,7 @@ class Judge:
         return False
 
 
-def _search(unfit):
+def _search(unfit, remaining_s=60.0):
     a, b, x = normal(64, 32), normal(32, 96, seed=1), normal(96)
     graph = program_of(lambda a, b, x: (a @ b) @ x, a, b, x).graph
     represented = represent(graph, propose(graph))
@@ -51,7 +53,14 @@ def _search(unfit):
     signatures = formulation.problem.signatures
     usual = frozenset(signatures[node] for node in formulation.original().values())
     return MeasuredSearch(
-        formulation, Judge(unfit), Counter(), usual, [], lambda: 60.0, 9, lambda detail: None
+        formulation,
+        Judge(unfit),
+        Counter(),
+        usual,
+        [],
+        lambda: remaining_s,
+        9,
+        lambda detail: None,
     )
 
 
@@ -77,3 +86,23 @@ def test_a_first_fit_variation_leads_though_its_race_ran_out_of_time(ratio, is_c
     search.contest.ratio = ratio
     assert search._beats_champion(entry) is is_champion
     assert entry.candidate.report.ratio == ratio
+
+
+@pytest.mark.parametrize(("call_s", "limit_s"), [(1e-3, 1.0), (0.5, 6.0)])
+def test_slow_programs_are_timed_even_if_no_time_is_left(call_s, limit_s):
+    search = _search(lambda graph: False, remaining_s=0.0)
+    search.contest.call_s = call_s
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.race()
+    assert search.contest.limits_s == [limit_s]
+
+
+def test_variations_are_tried_only_if_their_race_can_be_decided():
+    search = _search(lambda graph: False, remaining_s=10.0)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.race()
+    search.contest.call_s = 0.5  # 14 rounds of two programs
+    assert search.refine() == 0
+    search.contest.call_s = 0.1
+    assert search.refine() >= 1
+    assert search.contest.limits_s[-1] == pytest.approx(2.8)

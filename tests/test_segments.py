@@ -15,7 +15,7 @@ import saturax
 from saturax import selection
 from saturax.graph.ir import Program
 from saturax.partition import partition
-from saturax.report.model import CandidateReport, Report
+from saturax.report.model import CandidateReport, Report, StageReport
 from saturax.run import Run
 from saturax.segments import optimize_segments, repetitive_partition
 from saturax.split import Split, split
@@ -34,7 +34,8 @@ class Result:
 class Recorder:
     """Takes the place of the optimiser: notes what it is asked, and returns an equal program."""
 
-    def __init__(self, outcome="optimized", is_interrupted=False):
+    def __init__(self, outcome="optimized", is_interrupted=False, seconds=0.0):
+        self.seconds = seconds
         self.calls = []
         self.outcome = outcome
         self.is_interrupted = is_interrupted
@@ -42,6 +43,7 @@ class Recorder:
     def __call__(self, program, options, examples, *, frozen):
         self.calls.append((program, options, examples, frozen))
         report = Report("segment", outcome=self.outcome, speedup=2.0, rules={"law": 3})
+        report.stages.append(StageReport("confirm", self.seconds))
         parts = None
         if frozen is not None:
             weights = [i for i, n in enumerate(program.graph.nodes) if n.op == "dot_general"]
@@ -91,6 +93,19 @@ def test_the_time_limit_is_shared_out():
     optimize_segments(program, parts, (), OPTIONS, recorder, evaluated(program, inputs), size_of)
     assert 0 < sum(options.time_limit_s for _, options, _, _ in recorder.calls) <= 40
     assert max(options.time_limit_s for _, options, _, _ in recorder.calls) <= 10
+
+
+@pytest.mark.parametrize("is_punctual", [False, True])
+def test_segments_that_take_longer_leave_less_for_others(is_punctual):
+    inputs = (*arguments(8), *(x[..., :8, :8] for x in arguments(8)))
+    program = program_of(lambda x, v, y, w: (network(x, v), network(y, w)), *inputs)
+    parts = partition(program.graph, 20, 60)
+    recorder = Recorder(seconds=9.5)
+    values = evaluated(program, inputs)
+    optimize_segments(
+        program, parts, (), OPTIONS, recorder, values, size_of, is_punctual=is_punctual
+    )
+    assert (len(recorder.calls) == 1) == is_punctual
 
 
 def test_time_goes_where_the_program_spends_it():

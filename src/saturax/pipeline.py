@@ -30,6 +30,7 @@ from saturax.options import NUMERICS, Options, is_disabled
 from saturax.partition import Partition
 from saturax.pricing import Pricing, branches_taken
 from saturax.proposals import propose
+from saturax.refine import shortest_race_s
 from saturax.remember import Memory, Remembered, renamed
 from saturax.report.model import FrozenReport, Report, StageReport
 from saturax.rules import rules_within
@@ -301,9 +302,12 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         select_by_prediction(run, program, found)
     else:
         assembled = None
-        segments_s = _SEGMENTS_SHARE * run.remaining_s
+        left_s = run.remaining_s - shortest_race_s(contest, 2)
+        segments_s = min(_SEGMENTS_SHARE * run.remaining_s, left_s)
         if parts is not None and segments_s >= _LEAST_FOR_SEGMENTS_S:
-            assembled = _assembled(run, program, contest, parts, pricing, segments_s)
+            assembled = _assembled(
+                run, program, contest, parts, pricing, segments_s, is_punctual=True
+            )
         if not run.is_interrupted:
             select_by_measuring(run, program, contest, found, extraction, assembled)
         elif assembled is not None:
@@ -373,6 +377,8 @@ def _assembled(
     parts: Partition,
     pricing: Pricing,
     time_limit_s: float,
+    *,
+    is_punctual: bool = False,
 ) -> Assembled | None:
     """The program with its distinct segments optimised, if any of them became faster."""
     warnings: list[str] = []
@@ -408,6 +414,7 @@ def _assembled(
             optimize,
             contest.evaluate_on_examples,
             pricing.predict_us,
+            is_punctual=is_punctual,
         )
         notes |= {"segments": len(parts.segments), "distinct": len(parts.distinct())}
         notes["faster"] = [] if found is None else [list(gain) for gain in found.gains]

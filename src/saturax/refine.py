@@ -18,14 +18,22 @@ from saturax.cost.formulate import Extracted, Formulation, read_program
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.report.model import CandidateReport
 from saturax.search import rules_of
+from saturax.select import WARM_UPS, least_pairs
 
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
 # What the champion uses is made cheaper, so that a variation changes little else.
 _LOYALTY = 0.7
-_SHORTEST_RACE_S, _LONGEST_RACE_S = 0.5, 4.0
+# A race takes so many seconds a program, and as many as so many rounds take: in fewer, one that is
+# warmed up is hardly told from others.
+_SHORTEST_RACE_S, _LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
 # Programs whose times differ by less than this share are equally fast.
 _TIE = 0.02
+
+
+def shortest_race_s(contest: Contest, entries: int) -> float:
+    """Seconds that the first race of so many entries takes at least."""
+    return max(_SHORTEST_RACE_S, _LEAST_ROUNDS * contest.call_s) * (1 + entries)
 
 
 @dataclass
@@ -103,7 +111,7 @@ class MeasuredSearch:
 
     def _race_original(self, entries: Sequence[Entry]) -> None:
         limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(entries)))
-        limit_s = max(limit_s, _SHORTEST_RACE_S * (1 + len(entries)))
+        limit_s = max(limit_s, shortest_race_s(self.contest, len(entries)))
         result = self.contest.race([entry.candidate for entry in entries], limit_s)
         for entry, timed in zip(entries, result.entries, strict=True):
             report = entry.candidate.report
@@ -139,7 +147,7 @@ class MeasuredSearch:
         banned: set[Hashable] = set()
         suspects = [] if base is None else self._suspects(base)
         while base is not None and suspects and failures < self.patience:
-            if self.remaining_s() <= 2 * _SHORTEST_RACE_S:
+            if self.remaining_s() <= max(2 * _SHORTEST_RACE_S, self._deciding_s()):
                 break
             suspect = suspects.pop(0)
             variation = self._without(base, banned | {suspect})
@@ -158,6 +166,10 @@ class MeasuredSearch:
                 suspects = [each for each in self._suspects(base) if each not in banned]
         return tried
 
+    def _deciding_s(self) -> float:
+        """Seconds in which a race of two programs can have a winner."""
+        return 2 * (WARM_UPS + least_pairs()) * self.contest.call_s
+
     def _to_vary(self) -> Selection | None:
         """The selection to vary: the champion's, else the best prediction's, fit or not."""
         ranked = [e.selection for e in (self.champion, *self.entries) if e is not None]
@@ -168,6 +180,7 @@ class MeasuredSearch:
             self._race_original([entry])
             return self.champion is entry
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
+        limit_s = max(limit_s, self._deciding_s())
         result = self.contest.race([entry.candidate], limit_s, against=self.champion.candidate)
         report, seen = entry.candidate.report, result.entries[0]
         report.outcome, report.reason = "slower", seen.reason and "than the best so far"

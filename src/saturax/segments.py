@@ -118,12 +118,15 @@ def optimize_segments(
     optimize: Optimize,
     evaluate: Callable[[Graph], list[Array]],
     predict_us: Callable[[Graph], float],
+    *,
+    is_punctual: bool = False,
 ) -> Assembled | None:
     """Optimise the distinct segments within `options.time_limit_s`; None if none became faster.
 
     `frozen` are inputs whose values are fixed. `evaluate(graph)` runs a graph with the program's
     inputs on example values. A segment's share of the time is that of `predict_us(graph)` in all:
-    where the program spends its time there is most to gain.
+    where the program spends its time there is most to gain. Compilations and the last race of a
+    segment go beyond its share; if `is_punctual`, others get less for it.
     """
     distinct = parts.distinct()
     fixed = fixed_nodes(parts.whole, frozen)
@@ -144,11 +147,12 @@ def optimize_segments(
             examples[inner],
             frozen=_frozen_inputs(segments, fixed) or None,
         )
-        left_s -= min(share_s, result.report.seconds)
+        seconds = result.report.seconds
+        left_s -= seconds if is_punctual else min(share_s, seconds)
         if result.report.outcome == "optimized":
             replacement = _replacement(result, inner)
             faster.append(_Faster(inner, len(segments), replacement, result.report))
-        if result.is_interrupted:
+        if result.is_interrupted or (is_punctual and left_s < _LEAST_S):
             break
     return _assemble(parts, sorted(faster, key=lambda each: each.added_error))
 

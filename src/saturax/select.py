@@ -24,8 +24,9 @@ Call = Callable[[], object]
 # share of the whole. Looks share most of their data, so it need not be 1/11: simulated without a
 # margin, 11 looks at 0.15 of 5 % prefer one of two equal programs in 4.5 % of races.
 _LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192, 272)
-_ALPHA_SHARE = 0.15
+_ALPHA_SHARE, _ERROR_PROBABILITY = 0.15, 0.01
 _FINALISTS = 3
+WARM_UPS = 2  # calls of each program before the first that counts
 _FIRST_ROUNDS = 4
 _CLEARLY_SLOWER = 0.8  # a candidate this slow (speed relative to the original) is dropped at once
 _HOPELESS = 20.0  # times the original's time: not worth another call
@@ -35,6 +36,16 @@ _MOST_CALLS = 1000
 _RESAMPLES = 1000
 _SHORTEST_CONFIRMATION_S = 0.25  # a state of the machine that favours one program may last 0.1 s
 _EXACT_PAIRS = 48  # beyond, the normal approximation of the signed-rank test is close and cheap
+
+
+def least_pairs(error_probability: float = _ERROR_PROBABILITY) -> int:
+    """The pairs after which a candidate that won all of them is chosen, and none sooner.
+
+    >>> least_pairs()
+    12
+    """
+    alpha = _ALPHA_SHARE * error_probability / _FINALISTS
+    return next(pairs for pairs in _LOOKS if 0.5**pairs < alpha)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ def race(
     *,
     time_limit_s: float,
     margin: float = 0.01,
-    error_probability: float = 0.01,
+    error_probability: float = _ERROR_PROBABILITY,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> RaceResult:
@@ -174,7 +185,8 @@ class _Race:
 
     def _warm_up(self, runner: _Runner) -> float:
         """Seconds of a call that is not the first."""
-        runner.run(self.clock, 1)
+        for _ in range(WARM_UPS - 1):
+            runner.run(self.clock, 1)
         return runner.run(self.clock, 1)
 
     def _warm_up_original(self) -> None:

@@ -15,17 +15,20 @@ from saturax.frozen_contest import FrozenContest
 from saturax.graph.ir import Graph, Program
 from saturax.holding import hold_products
 from saturax.inputs import Array
-from saturax.refine import Entry, MeasuredSearch
+from saturax.refine import Entry, MeasuredSearch, shortest_race_s
 from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
 from saturax.search import Found, rules_of
 from saturax.segments import Assembled
+from saturax.select import WARM_UPS, least_pairs
 from saturax.split import Split, bytes_before, split
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
 # The last race takes so many seconds, or as many as so many pairs of long programs take, within a
-# share of the time limit: eight pairs tell nothing on a noisy machine.
+# share of the time limit: eight pairs tell nothing on a noisy machine. The fewest pairs that can
+# decide it may take a larger share.
 _CONFIRMATION_S, _CONFIRMATION_PAIRS, _CONFIRMATION_SHARE = 4.0, 34, 0.3
+_DECIDING_SHARE = 0.5
 # Candidates are compiled and checked until this share of the time for selection is left.
 _ENTRY_SHARE = 0.5
 # So many bytes count as frozen in any case: programs without weights have tables, too.
@@ -155,7 +158,8 @@ def select_by_measuring(
         with run.stage("select") as notes:
             until_s = _ENTRY_SHARE * run.remaining_s
             for enter in _entries(measured, extraction, found, assembled):
-                if run.remaining_s < until_s and measured.entries:
+                race_s = shortest_race_s(contest, 1 + len(measured.entries))
+                if run.remaining_s < max(until_s, race_s) and measured.entries:
                     break
                 enter()
             measured.race()
@@ -264,7 +268,12 @@ def _confirmation_s(run: Run, report: CandidateReport) -> float:
     pair_us = 0.0
     if report.time_us is not None and report.ratio is not None:
         pair_us = report.time_us * (1 + report.ratio)
-    longest_s = max(_CONFIRMATION_S, _CONFIRMATION_SHARE * run.options.time_limit_s)
+    deciding_s = (WARM_UPS + least_pairs()) * pair_us / 1e6
+    longest_s = max(
+        _CONFIRMATION_S,
+        _CONFIRMATION_SHARE * run.options.time_limit_s,
+        min(deciding_s, _DECIDING_SHARE * run.options.time_limit_s),
+    )
     return min(max(_CONFIRMATION_S, _CONFIRMATION_PAIRS * pair_us / 1e6), longest_s)
 
 
