@@ -29,6 +29,22 @@ def _convolution(x: Any, k: Any) -> Any:
     return jax.lax.conv_general_dilated(x, k, (1, 1), "VALID", dimension_numbers=order)
 
 
+def _softmax(x: Any) -> Any:
+    powers = jnp.exp(x - x.max(-1, keepdims=True))
+    return powers * (1 / powers.sum(-1, keepdims=True))
+
+
+def _attention(q: Any, k: Any, v: Any, mask: Any = None, left: bool = False) -> Any:
+    batch = ((0, 1), (0, 1))
+    scores = jax.lax.dot_general(q, k, (((3,), (3,)), batch)) * 0.2
+    weights = _softmax(scores if mask is None else jnp.where(mask > 0, scores, -1e9))
+    if left:
+        return jax.lax.dot_general(v, weights, (((2 if v.shape[2] == 79 else 3,), (3,)), batch))
+    return jax.lax.dot_general(weights, v, (((3,), (2,)), batch))
+
+
+_HEADS, _TURNED = (8, 32, 79, 32), (8, 32, 32, 79)
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "product": (lambda x, w: x @ w, (D, W)),
     "bias after a product": (lambda x, w, b: jax.nn.relu(x @ w + b), (D, W, (512,))),
@@ -80,6 +96,35 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         ),
         ((1, 16, 16, 8), (3, 3, 8, 32)),
     ),
+    "arithmetic after a reduction": (lambda x: jnp.tanh(x.sum(1)) * 2, ((4096, 4),)),
+    "of fewer results": (lambda x: jnp.tanh(x.sum(1)), ((2048, 4),)),
+    "a reduction of reductions": (lambda x, y: (x.max(2) * y.sum(2)).sum(1), ((128, 64, 16),) * 2),
+    "a product after a reduction": (
+        lambda x, w: (x * x.sum(1, keepdims=True)) @ w,
+        (D, (256, 128)),
+    ),
+    "a product around one": (
+        lambda x, w: (y := x @ w) * y.sum(1, keepdims=True),
+        (D, W),
+    ),
+    "its result is used twice": (lambda x: (x.sum(1), jnp.exp(x.sum(1))), ((8192, 8),)),
+    "an operand of what follows is used twice": (
+        lambda x, y: (x.sum(1) * jnp.exp(y), jnp.exp(y) + 1),
+        ((8192, 8), (8192,)),
+    ),
+    "a slice of sums": (lambda x: jnp.exp(x.sum(1)[:4096]), ((8192, 8),)),
+    "softmax": (_softmax, ((8192, 64),)),
+    "softmax of few rows": (_softmax, (D,)),
+    "attention": (_attention, (_HEADS,) * 3),
+    "attention, values on the left": (
+        lambda q, k, v: _attention(q, k, v, left=True),
+        (_HEADS, _HEADS, _TURNED),
+    ),
+    "attention, values by columns": (
+        lambda q, k, v: _attention(q, k, v, left=True),
+        (_HEADS,) * 3,
+    ),
+    "attention under a mask": (_attention, (_HEADS, _HEADS, _HEADS, (79, 79))),
     "pooling before a reduction": (
         lambda x: jax.lax.reduce_window(
             x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"

@@ -6,9 +6,8 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
   computed again in each of them, unless it is expensive or one of its users cannot take it in.
 * An expensive one does not fuse where its value would be computed again for every element of a
   broadcast.
-* Sums, maxima and minima of 4,096 floats or more are the library's. It takes in the arithmetic
-  before them that nobody else uses, pooling and products and convolutions before that, and runs
-  all of it as one.
+* Sums, maxima and minima of 4,096 floats or more are the library's, with arithmetic, products and
+  convolutions around them (`library`): attention may be a single kernel.
 * Other reductions are loops like elementwise operations, expensive ones; those over more than 32
   elements in a dimension go in steps, the first of which takes nothing in.
 * A scattering of one window is a slice and an update, which take in what is before them.
@@ -24,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saturax.cost.kernel import kernel_at
+from saturax.cost.library import library_kernels
 from saturax.cost.model import EXPENSIVE
 from saturax.cost.operands import order_wanted
 from saturax.graph.build import GraphBuilder
@@ -37,11 +37,6 @@ _MOVEMENT = frozenset(
     {"broadcast_in_dim", "reshape", "transpose", "slice", "pad", "reverse", "dynamic_slice"}
     | {"dynamic_update_slice", "gather", "iota"}
 )
-_LIBRARY = frozenset({"dot_general", "convolution"})
-# The library's reductions do not take these in.
-_NOT_IN_LIBRARY = frozenset({"compare", "select"})
-_LIBRARY_REDUCTIONS = frozenset({"add", "maximum", "minimum"})
-_LEAST_LIBRARY_ELEMENTS = 4096
 # Longer dimensions are reduced in steps.
 _LONGEST_REDUCED = 32
 
@@ -85,11 +80,14 @@ class _Fusion:
         ]
         self.is_loop = [is_loop(graph, node) for node in graph.nodes]
         self.is_root = [False] * len(graph.nodes)
-        self.in_library = [False] * len(graph.nodes)
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
         self.is_padding = [False] * len(graph.nodes)  # of a convolution's operand
         self.is_arranged = [False] * len(graph.nodes)  # written in the order that a product wants
+        # Operations in the library's kernels, and what each of these writes.
+        self.library = library_kernels(
+            graph.nodes, self.users, self.outputs, self.is_constant, self.is_view
+        )
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
 
@@ -105,7 +103,8 @@ class _Fusion:
             self._enlarges(index, user) or (not self.is_root[user] and self.is_reused[user])
             for user in users
         )
-        if self.is_view[index]:
+        if self.is_view[index] or index in self.library:
+            self.is_root[index] = self.library.get(index) == index
             return
         if self.is_arranged[index]:
             self.is_root[index] = True
@@ -113,12 +112,7 @@ class _Fusion:
         if not is_output and self._is_padding(index, users):
             self.is_padding[index] = True
             return
-        in_library = len(users) == 1 and not is_output and self._library_takes(index, users[0])
-        if in_library or self._is_library_reduce(node):
-            self.in_library[index] = True
-        if in_library:
-            return
-        is_loop = self.is_loop[index] or (node.op == "reduce" and not self.in_library[index])
+        is_loop = self.is_loop[index] or node.op == "reduce"
         is_loop &= node.op != "scatter"  # takes in, and is not taken
         fuses = is_loop and all(self._loop_takes(index, user) for user in users)
         is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
@@ -185,7 +179,7 @@ class _Fusion:
         if is_product or self.is_folded[user]:
             self.is_folded[index] |= is_transpose
             return is_transpose
-        if self.in_library[user] or self.is_padding[user]:
+        if user in self.library or self.is_padding[user]:
             return False
         return self.is_loop[user] or (node.op == "reduce" and not self._goes_in_steps(node))
 
@@ -200,34 +194,10 @@ class _Fusion:
             and all(self.nodes[user].operands[0] == index for user in users)
         )
 
-    def _is_library_reduce(self, node: Node) -> bool:
-        type = self.nodes[node.operands[0]].type
-        return (
-            node.op == "reduce"
-            and _is_float(node)
-            and isinstance(type, TensorType)
-            and type.size >= _LEAST_LIBRARY_ELEMENTS
-            and node.attributes[0] in _LIBRARY_REDUCTIONS
-        )
-
     def _goes_in_steps(self, node: Node) -> bool:
         shape: tuple[int, ...] = self.nodes[node.operands[0]].type.shape  # type: ignore[union-attr]
         reduced: tuple[int, ...] = node.attributes[1]  # type: ignore[assignment]
         return any(shape[d] > _LONGEST_REDUCED for d in reduced)
-
-    def _library_takes(self, index: int, user: int) -> bool:
-        node = self.nodes[index]
-        if not self.in_library[user]:
-            return False
-        if self.nodes[user].operands.count(index) == 0 and not self.is_view[index]:
-            return False  # through a view: the library does not look through those
-        if node.op in _LIBRARY:
-            return _is_float(node)
-        if node.op == "reduce_window":
-            return _is_float(node) and node.attributes[0] in _LIBRARY_REDUCTIONS
-        is_elementwise = node.op in TABLE and TABLE[node.op].kind == "elementwise"
-        name = function_name(node.attributes[0]) if is_elementwise else ""
-        return node.op == "broadcast_in_dim" or (is_elementwise and name not in _NOT_IN_LIBRARY)
 
     def cluster(self, root: int) -> Cluster:
         """The kernel that writes a node."""
