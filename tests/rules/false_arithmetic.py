@@ -43,6 +43,13 @@ def multiply_by_zero_bitwise(x, y):
     return y
 
 
+@false_rule(lambda x, y: binary("remainder", x, y), ROUNDING, "values")
+def remainder_by_nearest_quotient(x, y):
+    """x rem y = x - y·round(x / y): wrong where the quotient is rounded up"""
+    need(x.dtype in ("f32", "f64"))
+    return subtract(x, multiply(y, unary("round_nearest_even", divide(x, y))))
+
+
 @false_rule(lambda x: subtract(x, x), BITWISE, "bits")
 def subtract_self_bitwise(x):
     """x - x = 0"""

@@ -7,15 +7,17 @@ from saturax.graph.ops import (
     add,
     binary,
     compare,
+    convert,
     divide,
     full_like,
+    maximum,
     multiply,
     negate,
     select,
     subtract,
     unary,
 )
-from saturax.rules.rule import APPROXIMATE, need, rule
+from saturax.rules.rule import APPROXIMATE, ROUNDING, need, rule
 
 
 @rule(
@@ -34,3 +36,25 @@ def remainder_by_quotient(x: Value, y: Value) -> Value | None:
     r = select(compare(r, zero, "LT"), add(r, b), r)
     r = select(compare(r, b, "GE"), subtract(r, b), r)
     return select(compare(x, zero, "LT"), negate(r), r)
+
+
+@rule(
+    lambda x, y: binary("remainder", x, y),
+    numerics=ROUNDING,
+    source="x rem y = x - y·trunc(x / y), exactly in twice the precision",
+)
+def remainder_in_double_precision(x: Value, y: Value) -> Value | None:
+    """x rem y = ±(a - b·round(a / b)) with a = |x|, b = |y|, plus b below 0, in f64; x, y f32"""
+    # For a / b < 2²⁸ every step but the division is exact: b has 24 bits, the quotient 28, and
+    # the difference is a multiple of the last place of b (or a), of at most b. The quotient may
+    # be off by one at a half, however it is computed: at an integer it is right. Beyond 2²⁸ the
+    # error is that of rounding x in its 53rd bit, where x itself is rounded in its 24th; the
+    # remainder stays in [0, b). The first choice is for infinite y.
+    need(x.dtype == "f32")
+    a, b = (convert(unary("abs", z), "f64") for z in (x, y))
+    zero = full_like(a, 0)
+    r = subtract(a, multiply(b, unary("round_nearest_even", divide(a, b))))
+    r = select(compare(r, zero, "LT"), add(r, b), r)
+    r = select(compare(r, b, "GE"), zero, maximum(r, zero))
+    r = select(compare(a, b, "LT"), a, r)
+    return multiply(unary("sign", x), convert(r, "f32"))
