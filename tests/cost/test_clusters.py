@@ -15,7 +15,10 @@ from saturax.cost.clusters import clusters_of
 from saturax.cost.device import default_calibration
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program, program_us, unmeasured
+from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ir import Graph, Program
+from saturax.graph.ops import Blocks, DotDimensions, blocked_dot, convert, reshape, slice_
+from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device, optimized_hlo
 from saturax.pricing import module_of_cluster
 from saturax.stablehlo import emit_module, import_module, to_bytecode
@@ -191,6 +194,35 @@ def test_clusters_compute_the_program(name: str) -> None:
         if output in values:
             found = np.asarray(values[output])
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def _product_in_blocks(matrix: TensorType, prepare: Callable[[Any], Any]) -> Graph:
+    """A matrix out of what is given, times a vector, in four blocks."""
+    builder = GraphBuilder((matrix, TensorType((256,), "f32")), exact=True)
+    with building(builder):
+        stack, x = builder.parameters
+        d = DotDimensions((), (), (1,), (0,))
+        return builder.finish([blocked_dot(prepare(stack), x, d, Blocks((4,)), "f32")])
+
+
+@pytest.mark.skipif(default_device().platform != "cpu", reason="these are XLA:CPU's kernels")
+@pytest.mark.parametrize("taken", ["slice", "conversion"])
+def test_a_product_in_blocks_takes_in_what_is_before_it(taken: str) -> None:
+    """It is one loop, of whose results a copy is made; nothing of the matrix is copied."""
+    if taken == "slice":
+        stack = TensorType((3, 64, 256), "f32")
+        graph = _product_in_blocks(
+            stack, lambda w: reshape(slice_(w, (1, 0, 0), (2, 64, 256), (1, 1, 1)), (64, 256))
+        )
+    else:
+        graph = _product_in_blocks(TensorType((64, 256), "i8"), lambda w: convert(w, "f32"))
+    (cluster,) = clusters_of(graph)
+    assert len(cluster.inputs) == 2
+    hlo = optimized_hlo(compile_graph(graph))
+    entry = hlo[hlo.index("\nENTRY") :].splitlines()
+    kernels = [line for line in entry if " = " in line and not _NO_KERNEL.search(line)]
+    assert len(kernels) == 2, "\n".join(kernels)
+    assert "f32[16]{0}, f32[16]{0}, f32[16]{0}, f32[16]{0}" in kernels[0]
 
 
 def test_a_weight_is_cold_if_much_is_read_in_between() -> None:

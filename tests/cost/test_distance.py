@@ -9,6 +9,7 @@ from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES, held_bytes, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.model import PriceModel
+from saturax.cost.program import kernels_of_program
 from saturax.pricing import module_of
 from saturax.represent import represent
 
@@ -60,3 +61,22 @@ def test_what_is_computed_of_frozen_inputs_is_distant():
     assert frozen.key == dot.key + "@01"
     assert module_of(frozen).reuse_bytes == {1: REUSE_BYTES[1]}
     assert module_of(dot).reuse_bytes == {}
+
+
+def test_slices_of_stacked_weights_are_distant_when_their_copies_are_read():
+    """All copies are made first."""
+    stack, x = normal(6, 512, 512), normal(512)
+
+    def layers(stack, x):
+        for layer in range(6):
+            x = jnp.tanh(stack[layer] @ x)
+        return x
+
+    assert {kernel.levels for kernel in _dots(layers, stack, x)} == {(1, 0)}
+    graph = program_of(layers, stack, x).graph
+    products = [k for k in kernels_of_program(graph) if _has_dot(k.graph)]
+    assert 0 not in {max(kernel.levels) for kernel in products}
+
+
+def _has_dot(graph):
+    return any(node.op == "dot_general" for node in graph.nodes)

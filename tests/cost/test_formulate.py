@@ -163,6 +163,19 @@ def test_fusion_is_cheaper_than_going_through_memory():
     assert costs[0] < 3 * costs[1]  # four kernels would cost more
 
 
+@pytest.mark.parametrize(("copy_us", "expected"), [(100.0, "blocked_dot"), (1.0, "dot_general")])
+def test_a_product_takes_its_matrix_in_where_a_copy_costs_more(copy_us, expected):
+    """A slice is read inside a product in blocks, and written for any other."""
+    program = program_of(lambda w, x: w[1] @ x, normal(3, 288, 256), normal(256))
+    model = PriceModel(Calibration("test"))
+    price_of = {"dot_general": 20.0, "blocked_dot": 60.0, "slice": copy_us}
+    for kernel in _formulation(program, model).kernels.values():
+        model.measured[kernel.key] = price_of.get(kernel.op, 1000.0)
+    formulation = _formulation(program, model)
+    graph = read_program(formulation, dag_greedy(formulation.problem)).graph
+    assert expected in {node.op for node in graph.nodes}
+
+
 def test_constants_only_is_frozen():
     table = jnp.asarray(normal(8, 8))
     program = program_of(lambda x: x @ (table @ table), normal(8))

@@ -30,6 +30,7 @@ OPERANDS = {
     "pad": 2,
     "concatenate": 2,
     "dot_general": 2,
+    "blocked_dot": 2,
     "convolution": 2,
     "gather": 2,
     "scatter": 3,

@@ -21,6 +21,7 @@ ARITY = {
     "pad": 2,
     "concatenate": 2,
     "dot_general": 2,
+    "blocked_dot": 2,
     "convolution": 2,
     "gather": 2,
     "scatter": 3,

@@ -8,11 +8,13 @@ import numpy as np
 
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
+    Blocks,
     DotDimensions,
     Groups,
     ReduceWindow,
     Window,
     add,
+    blocked_dot,
     broadcast_in_dim,
     concatenate,
     constant,
@@ -64,6 +66,19 @@ def associate_dots_of_any_dimensions(x, y, z, a, b, c, d, p, t):
     """(x·y)·z = x·(y·z), whatever is contracted"""
     inner = dot_general(y, z, DotDimensions((), (), (c,), (d,)), p, t)
     return dot_general(x, inner, DotDimensions((), (), (a,), (b,)), p, t)
+
+
+@false_rule(
+    lambda x, y, p, t: dot_general(x, y, DotDimensions((), (), (1,), (0,)), p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: dict.fromkeys("xy", TensorType((4, 4), "f32")),
+)
+def multiply_rows_by_rows_in_blocks(x, y, p, t):
+    """x·y = x·yᵀ, in blocks"""
+    need(x.shape == y.shape and x.rank == 2 and x.shape[0] % 2 == 0)
+    return blocked_dot(x, y, DotDimensions((), (), (1,), (1,)), Blocks((2, 1)), t)
 
 
 @false_rule(

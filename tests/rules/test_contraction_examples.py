@@ -10,6 +10,7 @@ from saturax.egraph import Limits, saturate
 from saturax.graph.build import GraphBuilder, building
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
+    Blocks,
     ConvDimensions,
     DotDimensions,
     GatherDimensions,
@@ -495,6 +496,40 @@ def test_large_operand_goes_to_the_left_where_its_rows_can_be_read() -> None:
     assert not _has_large_operand_on_the_left(nothing, tensor(8, 16), 0)
     assert _has_large_operand_on_the_left(nothing, tensor(16, 8), 1)
     assert not _has_large_operand_on_the_left(frozen, tensor(8, 3), 0)  # it is not large
+
+
+def _blocks_of(x: TensorType, y: TensorType, d: DotDimensions) -> Blocks | None:
+    """The blocks in which a product may be computed, if any."""
+    builder = GraphBuilder((x, y), exact=True)
+    with building(builder):
+        product = dot_general(*builder.parameters, d, Precision(), "f32")
+    represented = represent(builder.finish([product]))
+    (cut,) = (rule for rule in all_rules() if rule.name == "few_rows_in_blocks")
+    saturate(represented.egraph, [cut], Limits(time_limit_s=5.0))
+    nodes = represented.egraph.nodes(represented.roots[0])
+    found = [node.attributes[1] for node in nodes if node.op == "blocked_dot"]
+    return found[0] if found else None
+
+
+def test_products_with_few_rows_have_a_form_in_blocks() -> None:
+    by_row, by_column = (DotDimensions((), (), (1,), (i,)) for i in (0, 1))
+    vector, matrix = tensor(256), tensor(96, 256)
+    assert _blocks_of(matrix, vector, by_row) == Blocks((8,))
+    assert _blocks_of(tensor(3, 256), matrix, by_column) == Blocks((3, 2))
+    # Accumulators are neighbours in memory where the matrix is not contracted along its rows.
+    assert _blocks_of(tensor(256, 96), vector, DotDimensions((), (), (0,), (0,))) == Blocks(
+        (4,), is_interleaved=True
+    )
+    heads = DotDimensions((1,), (0,), (2,), (1,))
+    assert _blocks_of(tensor(64, 6, 48), tensor(6, 48), heads) == Blocks((6, 1))
+
+
+def test_other_products_have_none() -> None:
+    by_row, by_column = (DotDimensions((), (), (1,), (i,)) for i in (0, 1))
+    assert _blocks_of(tensor(8, 256), tensor(96, 256), by_column) is None  # many rows
+    assert _blocks_of(tensor(96, 16), tensor(16), by_row) is None  # small
+    assert _blocks_of(tensor(97, 256), tensor(256), by_row) is None  # no blocks of one size
+    assert _blocks_of(tensor(1, 256), tensor(96, 256), by_column) is None  # not flattened
 
 
 def _eye(n: int) -> Any:

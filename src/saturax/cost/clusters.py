@@ -11,6 +11,7 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
 * Other reductions are loops like elementwise operations, expensive ones; those over more than 32
   elements in a dimension go in steps, the first of which takes nothing in.
 * A scattering of one window is a slice and an update, which take in what is before them.
+* A product in blocks is a loop that takes in all loops before it, and is not taken in.
 * A transposed operand of a product is read in place if that exchanges rows and columns only; else
   a loop writes it so, with what fuses into it. Zeros around that of a convolution are not written.
   A product without contraction is elementwise. A concatenation is a copy by itself.
@@ -64,7 +65,7 @@ class _Fusion:
     """Decides, from the last operation to the first, what is written to memory."""
 
     def __init__(self, graph: Graph) -> None:
-        self.nodes = graph.nodes
+        self.graph, self.nodes = graph, graph.nodes
         self.users: list[list[int]] = [[] for _ in graph.nodes]
         for index, node in enumerate(graph.nodes):
             for operand in dict.fromkeys(node.operands):
@@ -166,6 +167,9 @@ class _Fusion:
         own, other = self.nodes[index].type, self.nodes[user].type
         if self.nodes[user].op == "scatter":  # in the window, and in the result
             return self.nodes[user].operands[0] == index
+        if self.nodes[user].op == "blocked_dot":
+            terms = kernel_at(self.graph, self.nodes[user]).flops // 2
+            return isinstance(own, TensorType) and own.size < terms
         return (
             self.nodes[user].op == "broadcast_in_dim"
             and isinstance(own, TensorType)
@@ -181,7 +185,8 @@ class _Fusion:
             return is_transpose
         if user in self.library or self.is_padding[user]:
             return False
-        return self.is_loop[user] or (node.op == "reduce" and not self._goes_in_steps(node))
+        takes = node.op == "blocked_dot" or (node.op == "reduce" and not self._goes_in_steps(node))
+        return takes or self.is_loop[user]
 
     def _is_padding(self, index: int, users: Sequence[int]) -> bool:
         """Whether zeros around a value are read by convolutions alone, which need not see them."""

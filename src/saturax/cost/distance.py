@@ -38,6 +38,11 @@ def held_bytes(graph: Graph) -> int:
     Between two reads of one of them it reads the others: also where it reads some several times,
     as a recurrence does.
     """
+    return sum(bytes_read(graph).values())
+
+
+def bytes_read(graph: Graph) -> dict[int, int]:
+    """What is read of each parameter and constant of a graph, by its node: a part, or all of it."""
     held = [node.op in ("parameter", "constant") for node in graph.nodes]
     read: dict[int, int] = defaultdict(int)
     for node in graph.nodes:
@@ -45,5 +50,4 @@ def held_bytes(graph: Graph) -> int:
             if held[operand]:
                 part = node if node.op in _WINDOWS else graph.nodes[operand]
                 read[operand] += byte_size(part.type)
-    sizes = ((byte_size(graph.nodes[index].type), bytes_read) for index, bytes_read in read.items())
-    return sum(map(min, sizes))
+    return {index: min(byte_size(graph.nodes[index].type), n) for index, n in read.items()}

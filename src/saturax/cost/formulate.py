@@ -17,21 +17,20 @@ is free in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from saturax.cost.distance import MOST_KEPT_BYTES, held_bytes, level_of
-from saturax.cost.kernel import BITCASTS, Kernel, byte_size
+from saturax.cost.distance import held_bytes
+from saturax.cost.kernel import Kernel, byte_size
 from saturax.cost.model import EXPENSIVE, PriceModel
-from saturax.egraph import EGraph
+from saturax.cost.places import Places, is_fused, kernel_of
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.ops.elementwise import function_name
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, Type
 from saturax.represent import Represented
 
 # Ties between equally fast programs go to the one with fewer operations.
@@ -40,20 +39,22 @@ _TIE_BREAK_US = 1e-3
 _EXPENSIVE_FACTOR, _NEGATION_FACTOR = 3.0, 0.9
 # Larger results are not computed ahead of time: they would cost memory that nobody agreed to.
 _LARGEST_FROZEN_BYTES = 256 << 20
+# Up to so many times an operand of a product may be computed again.
+_FEW_READS = 4
 # They wait for their operands: how far those are is part of their price.
-_DISTANT_OPERANDS = ("dot_general", "convolution")
-
-_MOVEMENT = frozenset({"broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"})
+_DISTANT_OPERANDS = ("dot_general", "convolution", "slice", "dynamic_slice")
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
-_ALONE, _INSIDE = "alone", "inside"
+_ALONE, _INSIDE, _TAKES_IN, _COPIES = "alone", "inside", "takes in", "copies"
+# Into these their producers fuse.
+_FORMS = {"reduce": _TAKES_IN, "blocked_dot": _TAKES_IN, "concatenate": _COPIES}
 
 
 @dataclass(frozen=True)
 class Heavy:
-    """A kernel whose price may be measured, as `form` says: alone, inside a fusion, or as a
-    reduction or concatenation, into which its producers fuse.
+    """A kernel whose price may be measured, as `form` says: alone, inside a fusion, or as one into
+    which its producers fuse, a reduction or the copy that a concatenation is.
     """
 
     kernel: Kernel
@@ -62,12 +63,12 @@ class Heavy:
     def us(self, model: PriceModel) -> float:
         """Its cost in the extraction problem."""
         price = model.kernel_us(self.kernel)
-        if self.form == "reduce":  # it does not read its operand itself
-            own = price - model.read_us(self.kernel.operands[0])
+        if self.form == _TAKES_IN:  # it does not read its operands itself
+            own = price - sum(map(model.read_us, self.kernel.operands))
             return max(own, 0.5 * price, _TIE_BREAK_US)
         if self.form == _INSIDE:
             return max(price - model.write_us(self.kernel.type), model.inline_us(self.kernel))
-        return price if self.form == "concatenate" else price + _TIE_BREAK_US
+        return price if self.form == _COPIES else price + _TIE_BREAK_US
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,6 @@ class Formulation:
         return [self.kernels[signature] for signature in used if signature in self.kernels]
 
 
-def kernel_of(egraph: EGraph, class_id: int, enode: Any) -> Kernel:
-    """The kernel that an e-node stands for."""
-    operands = tuple(egraph.type_of(child) for child in enode.children)
-    return Kernel(enode.op, enode.attributes, operands, egraph.type_of(class_id))
-
-
 @dataclass
 class _Rows:
     """Nodes of the problem under construction."""
@@ -157,17 +152,16 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     classes = list(egraph.classes())
     number = {class_id: index for index, class_id in enumerate(classes)}
     rows = _Rows()
-    bytes_held, held = held_bytes(represented.graph), _held(egraph, classes)
-    prepared = _prepared(egraph, classes, held) if bytes_held > MOST_KEPT_BYTES else set()
+    places = Places.of(egraph, classes, held_bytes(represented.graph))
     for class_id in classes:
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
         if isinstance(type, TensorType):
             inline, computed = memory + _INLINE, memory + _COMPUTED
             size = byte_size(type)
-            level = level_of(bytes_held - size, size) if class_id in held else 0
+            level = places.level(class_id, size)
             written_us = model.write_us(type)
-            if class_id in prepared:
+            if class_id in places.prepared:
                 written_us += model.fresh_us(size)
             rows.add(inline, model.read_us(type, level), (memory,), CHANGE_OF_MODE, "read")
             rows.add(inline, 0.0, (computed,), CHANGE_OF_MODE, "fuse")
@@ -177,8 +171,7 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
             children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
             kernel = kernel_of(egraph, class_id, enode)
             if kernel.op in _DISTANT_OPERANDS:
-                is_held = [egraph.find(child) in held for child in enode.children]
-                kernel = replace(kernel, levels=_levels(kernel, is_held, bytes_held))
+                kernel = replace(kernel, levels=places.levels(egraph, enode, kernel))
             _add_enode(
                 rows,
                 model,
@@ -193,57 +186,6 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     operands = tuple(row[2] for row in rows.rows)
     enodes = tuple(rows.enodes)
     return Formulation(represented, problem, enodes, operands, number, rows.kernels, rows.heavy)
-
-
-def _held(egraph: EGraph, classes: Sequence[int]) -> set[int]:
-    """Classes in memory before the program runs: inputs, and what depends on frozen ones alone.
-
-    The same elements in another shape are the same memory.
-    """
-    held = {c for c in classes if egraph.data(c).is_frozen}
-    held |= {c for c in classes if any(n.op == "parameter" for n in egraph.nodes(c))}
-    views = [
-        (class_id, egraph.find(enode.children[0]))
-        for class_id in classes
-        for enode in egraph.nodes(class_id)
-        if enode.op in BITCASTS and kernel_of(egraph, class_id, enode).is_bitcast
-    ]
-    while more := {view for view, of in views if of in held} - held:
-        held |= more
-    return held
-
-
-def _prepared(egraph: EGraph, classes: Sequence[int], held: set[int]) -> set[int]:
-    """Classes that loops make of what is held alone, as weights that are scaled beforehand.
-
-    XLA:CPU runs what is ready first, so that all of them lie in memory at the same time: more than
-    is kept from run to run, if they are many.
-    """
-    made = [
-        (class_id, tuple(map(egraph.find, enode.children)))
-        for class_id in classes
-        if class_id not in held
-        for enode in egraph.nodes(class_id)
-        if enode.children and (enode.op == "reshape" or _is_fused(enode.op))
-    ]
-    found: set[int] = set()
-    while more := {c for c, of in made if all(i in held or i in found for i in of)} - found:
-        found |= more
-    return found
-
-
-def _is_fused(op: str) -> bool:
-    """Whether an operation is computed inside the kernels that use it."""
-    return op in _MOVEMENT or (op in TABLE and TABLE[op].kind == "elementwise")
-
-
-def _levels(kernel: Kernel, is_held: Sequence[bool], bytes_held: int) -> tuple[int, ...]:
-    """How far operands are: all that is held is read between two reads of one that is."""
-    sizes = map(byte_size, kernel.operands)
-    return tuple(
-        level_of(bytes_held - size, size) if held else 0
-        for held, size in zip(is_held, sizes, strict=True)
-    )
 
 
 def _add_enode(
@@ -272,21 +214,55 @@ def _add_enode(
         rows.add(memory, _TIE_BREAK_US, children, enode, "frozen")
     if kernel.is_bitcast:
         rows.add(memory, _TIE_BREAK_US, children, enode, "bitcast")
-        rows.add(computed, _TIE_BREAK_US, in_line, enode, "bitcast")
+        for mode in (_INLINE, _COMPUTED):
+            inside = tuple(child + mode for child in children)
+            rows.add(memory + mode, _TIE_BREAK_US, inside, enode, "bitcast")
         return
     if op == "get_result":
         rows.add(memory, 0.0, children, enode, "leaf")
         return
-    if _is_fused(op):
+    if is_fused(op):
         cost = model.inline_us(kernel) + _tie_break_us(kernel)
+        if op in ("slice", "dynamic_slice"):
+            _add_part(rows, model, kernel, enode, memory, (children[0], *in_line[1:]), cost)
+            in_line = (children[0] + _COMPUTED, *in_line[1:])
         rows.add(computed, cost, in_line, enode, f"{op} {kernel.attributes[0]}")
-        if op in ("slice", "dynamic_slice"):  # reads only its part of what lies in memory
-            part = cost + model.read_us(kernel.type)
-            rows.add(computed, part, (children[0], *in_line[1:]), enode, op)
         return
     if kernel.is_measurable:
         rows.kernels[kernel.key] = kernel
     _add_heavy(rows, model, kernel, enode, memory, children)
+
+
+def _add_part(
+    rows: _Rows,
+    model: PriceModel,
+    kernel: Kernel,
+    enode: int,
+    memory: int,
+    operands: tuple[int, ...],
+    cost: float,
+) -> None:
+    """Add a slice of what lies in memory, of which it reads its part only.
+
+    What a large copy costs is measured: the processor waits for memory that it has not seen lately.
+    """
+    part = cost + model.read_us(kernel.type)
+    if not kernel.is_measurable:
+        rows.add(memory + _COMPUTED, part, operands, enode, kernel.op)
+        return
+    kernel = _at_the_start(kernel)
+    rows.kernels[kernel.key] = kernel
+    rows.add(memory + _INLINE, part, operands, enode, kernel.op)
+    rows.add_heavy(memory + _COMPUTED, Heavy(kernel, _INSIDE), operands, enode, model)
+
+
+def _at_the_start(kernel: Kernel) -> Kernel:
+    """A slice as large at the least indices, which costs as much: one price for all layers."""
+    if kernel.op != "slice":
+        return kernel
+    starts, limits, strides = kernel.attributes
+    ends = tuple(end - start for start, end in zip(starts, limits, strict=True))
+    return replace(kernel, attributes=((0,) * len(starts), ends, strides))
 
 
 def _tie_break_us(kernel: Kernel) -> float:
@@ -312,12 +288,21 @@ def _add_heavy(
     in_line = tuple(child + _INLINE for child in children)
     if op == "dynamic_update_slice":  # in place: only the window is written
         rows.add(memory, model.write_us(kernel.operands[1]), children, enode, op)
-    elif op in ("reduce", "concatenate"):  # their producers fuse into them
-        rows.add_heavy(memory, Heavy(kernel, op), in_line, enode, model)
+    elif op in _FORMS:
+        pairs = zip(kernel.operands, children, in_line, strict=True)
+        inputs = tuple(a if _is_read_often(kernel, type) else b for type, a, b in pairs)
+        rows.add_heavy(memory, Heavy(kernel, _FORMS[op]), inputs, enode, model)
     else:
         if op == "transpose":
             rows.add_heavy(computed, Heavy(kernel, _INSIDE), children, enode, model)
         rows.add_heavy(memory, Heavy(kernel, _ALONE), children, enode, model)
+
+
+def _is_read_often(kernel: Kernel, operand: Type) -> bool:
+    """Whether a product reads an operand so often that computing it inside would cost much."""
+    if kernel.op != "blocked_dot" or not isinstance(operand, TensorType):
+        return False
+    return kernel.flops // 2 > _FEW_READS * operand.size
 
 
 def _is_computed_inline(kernel: Kernel) -> bool:

@@ -18,7 +18,8 @@ from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, TupleType, Type
 
 _ALWAYS_MEASURED = frozenset(
-    {"dot_general", "convolution", "reduce", "reduce_window", "gather", "scatter"}
+    {"dot_general", "blocked_dot", "convolution", "reduce", "reduce_window"}
+    | {"gather", "scatter"}
     | {"sort", "sort_pair", "top_k", "arg_reduce", "fft", "lu_permutation"}
     | LINEAR_ALGEBRA
 )
@@ -65,6 +66,8 @@ class Kernel:
             return not self.is_bitcast and self.bytes > 1 << 14
         if self.op == "concatenate":
             return self.bytes > 1 << 18
+        if self.op in ("slice", "dynamic_slice"):
+            return byte_size(self.type) > 1 << 18
         generic = self.generic
         if generic is not None and generic.sequence < 0 and self.op == WHILE:
             return ends(generic)

@@ -168,6 +168,8 @@ def _inner_bytes(graph: Graph, node: Node) -> int:
         return _peak(_Plan(regions[1], carries=True).buffers())
     if node.op in BRANCHES:
         return max(_peak(_lent(_Plan(region).buffers())) for region in regions)
+    if node.op == "blocked_dot":  # the blocks, before they are put together
+        return byte_size(node.type)
     window: Any = node.attributes[1] if node.op == "reduce_window" else None
     if window is not None and max(window.size) > _LONGEST_WINDOW:
         # Cumulative: padded to whole blocks, then reduced block by block.

@@ -160,7 +160,7 @@ class PriceModel:
         elif kernel.op == "lu_permutation":  # a step of the loop is about three kernels
             steps = kernel.operands[0].shape[-1]  # type: ignore[union-attr]
             compute = 3 * steps * self.calibration.kernel_overhead_us
-        elif kernel.op in ("reduce", "reduce_window", "gather"):
+        elif kernel.op in ("reduce", "reduce_window", "gather", "blocked_dot"):
             compute = self.elementwise_us("add", dtype, max(kernel.flops, 1))
         elif kernel.op in ("sort", "sort_pair"):
             is_plain = kernel.op == "sort" and not is_float(dtype)
@@ -194,10 +194,10 @@ def _serial_us(kernel: Kernel) -> float:
 
 
 def _bytes_moved(kernel: Kernel) -> int:
-    """Bytes of operands and result; a gather reads as much of its operand as it returns."""
-    if kernel.op != "gather":
+    """Bytes of operands and result; a part that is taken out is read as it is written."""
+    if kernel.op not in ("gather", "slice", "dynamic_slice"):
         return kernel.bytes
-    return 2 * byte_size(kernel.type) + byte_size(kernel.operands[1])
+    return 2 * byte_size(kernel.type) + sum(map(byte_size, kernel.operands[1:]))
 
 
 def _skips_in_last_dimension(kernel: Kernel) -> bool:

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from saturax.cost.clusters import Cluster, clusters_of
-from saturax.cost.distance import level_of
+from saturax.cost.distance import bytes_read, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
 from saturax.cost.model import PriceModel
+from saturax.cost.schedule import Step, breadth_first
 from saturax.extract import dag_cost
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph
@@ -86,17 +87,22 @@ def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], 
     The distance of a read is what was read and written since the value was touched last; that of
     the first read in a run goes back into the run before.
     """
+    order = breadth_first([Step(c.root, c.inputs, ((c.root, 0),)) for c in clusters])
+    parts = [bytes_read(cluster.graph) for cluster in clusters]
+    number_of = {cluster.root: number for number, cluster in enumerate(clusters)}
     levels: dict[tuple[int, int], int] = {}
     touched: dict[int, int] = {}
     clock = 0
     for is_second_run in (False, True):
-        for number, cluster in enumerate(clusters):
-            for value in cluster.inputs:
-                size = byte_size(graph.nodes[value].type)
+        for number in (number_of[step.root] for step in order):
+            cluster = clusters[number]
+            read = parts[number]
+            for position, value in enumerate(cluster.inputs):
                 distance = clock - touched.get(value, clock)
                 if is_second_run:
+                    size = byte_size(graph.nodes[value].type)
                     levels[number, value] = level_of(distance, size)
-                clock += size
+                clock += read.get(position, 0)
                 touched[value] = clock
             clock += byte_size(graph.nodes[cluster.root].type)
             touched[cluster.root] = clock

@@ -72,7 +72,7 @@ class Schedule:
         self._outputs = {self.places[i] for i in graph.outputs}
         found = [step for cluster in self._clusters.values() for step in self._steps(cluster)]
         distinct = {step.writes: step for step in found}  # a copy is made once
-        self.steps = _breadth_first(list(distinct.values()))
+        self.steps = breadth_first(list(distinct.values()))
 
     def _place(self, index: int) -> Value:
         node = self.graph.nodes[index]
@@ -243,7 +243,8 @@ def _is_reordered(node: Node) -> bool:
     return order != tuple(range(len(order)))
 
 
-def _breadth_first(steps: Sequence[Step]) -> list[Step]:
+def breadth_first(steps: Sequence[Step]) -> list[Step]:
+    """The steps in the order in which XLA:CPU runs them: those that are ready first come first."""
     written = {value: number for number, step in enumerate(steps) for value, _ in step.writes}
     users: dict[int, list[int]] = {}
     missing = []

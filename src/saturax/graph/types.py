@@ -78,6 +78,12 @@ def is_unsigned(dtype: str) -> bool:
     return dtype.startswith("ui")
 
 
+def accumulation_dtype(dtype: str) -> str:
+    """The type in which XLA sums products for results of `dtype`: f32 for narrow floats."""
+    narrow = is_float(dtype) and numpy_dtype(dtype).itemsize < 4
+    return "f32" if narrow else dtype
+
+
 @dataclass(frozen=True, slots=True)
 class TensorType:
     """A dense tensor: static `shape` and MLIR element type `dtype`."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
+from saturax.graph.types import accumulation_dtype as accumulation_dtype
 from saturax.graph.types import is_complex, is_float, is_integer, is_unsigned, numpy_dtype
 
 
@@ -21,12 +22,6 @@ def is_real(dtype: str) -> bool:
 
 COUNTED_EXACTLY = {"f32": 1 << 24, "f64": 1 << 53}
 """Floats that hold every count up to this one exactly; a sum of ones in others sticks early."""
-
-
-def accumulation_dtype(dtype: str) -> str:
-    """The type in which XLA sums products for results of `dtype`: f32 for narrow floats."""
-    narrow = is_float(dtype) and numpy_dtype(dtype).itemsize < 4
-    return "f32" if narrow else dtype
 
 
 def converts_exactly(source: str, target: str) -> bool:

@@ -23,6 +23,7 @@ from saturax.stablehlo.attributes import (
     Field,
     terminator,
 )
+from saturax.stablehlo.blocked_dot import blocked_dot_as_reduction
 from saturax.stablehlo.literals import write_literal
 from saturax.stablehlo.loops import permutation_loop
 from saturax.stablehlo.mlir_types import write_type
@@ -138,6 +139,10 @@ class _Emitter:
                     values[index] = self._generic(node, generic, inputs, point)
                 elif op in ("reduce", "reduce_window"):
                     values[index] = self._reduction(node, inputs, point)
+                elif op == "blocked_dot":
+                    types: Any = [nodes[i].type for i in operands]
+                    written = blocked_dot_as_reduction(attributes, types)
+                    values[index] = self._values(written, inputs, point)
                 elif op in MLIR_NAMES:
                     values[index] = self._with_body(graph, node, inputs, point)
                 elif op in FORMS:

@@ -151,7 +151,7 @@ class _Builder:
         if node.op == "unary" and node.attributes[0][0] == "convert":  # type: ignore[index]
             return self._convert(operands[0], type)
         attributes = _WIDE_ATTRIBUTES.get(node.op, _same)(node.attributes, type)
-        if node.op in ("dot_general", "convolution") and isinstance(type, TensorType):
+        if node.op in _CONTRACTIONS and isinstance(type, TensorType):
             operands = [self._with_dtype(index, type.dtype) for index in operands]
         generic = generic_of(node)
         if generic is not None:
@@ -186,8 +186,14 @@ def _with_result_dtype(attributes: Attributes, type: Any) -> Attributes:
     return (*attributes[:-2], Precision(), type.dtype)
 
 
+def _with_result_dtype_last(attributes: Attributes, type: Any) -> Attributes:
+    return (*attributes[:-1], type.dtype)
+
+
+_CONTRACTIONS = ("dot_general", "blocked_dot", "convolution")
 _WIDE_ATTRIBUTES: dict[str, Callable[[Attributes, Any], Attributes]] = {
     "dot_general": _with_result_dtype,
+    "blocked_dot": _with_result_dtype_last,
     "convolution": _with_result_dtype,
     "iota": lambda attributes, type: (attributes[0], type),
 }

@@ -329,6 +329,7 @@ _MEANINGS: dict[str, Meaning] = {
     "reduce_window": _sum,
     "scatter": _scatter,
     "dot_general": _contraction,
+    "blocked_dot": _contraction,
     "convolution": _contraction,
 } | dict.fromkeys(
     "transpose reshape broadcast_in_dim reverse slice pad concatenate dynamic_slice "

@@ -21,7 +21,7 @@ _EXACT = frozenset(
     "minimum select clamp remainder and or chlo.conj bitcast_convert".split()
 )
 _ROUNDING = frozenset(
-    {"dot_general", "convolution", "reduce", "reduce_window", "fft"} | LINEAR_ALGEBRA
+    {"dot_general", "blocked_dot", "convolution", "reduce", "reduce_window", "fft"} | LINEAR_ALGEBRA
 )
 
 

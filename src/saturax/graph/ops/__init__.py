@@ -2,11 +2,13 @@
 
 from saturax.graph.ops.constants import constant, full, full_like, iota
 from saturax.graph.ops.contraction import (
+    Blocks,
     ConvDimensions,
     DotDimensions,
     Groups,
     Precision,
     Window,
+    blocked_dot,
     convolution,
     dot_general,
     matmul,
@@ -84,6 +86,7 @@ __all__ = [
     "PURE",
     "REALS_ORDER",
     "SET",
+    "Blocks",
     "ConvDimensions",
     "Cumulation",
     "DotDimensions",
@@ -100,6 +103,7 @@ __all__ = [
     "add",
     "arg_reduce",
     "binary",
+    "blocked_dot",
     "broadcast_in_dim",
     "broadcast_scalar",
     "cholesky",

@@ -38,6 +38,17 @@ class Precision(NamedTuple):
     algorithm: str = ""
 
 
+class Blocks(NamedTuple):
+    """What each accumulator of a `blocked_dot` computes: a block of the result.
+
+    `counts` has the number of blocks along each dimension of the result. Blocks are runs of
+    neighbours in memory; if `is_interleaved`, neighbours are in different blocks instead.
+    """
+
+    counts: tuple[int, ...]
+    is_interleaved: bool = False
+
+
 class Window(NamedTuple):
     """How a convolution's window moves; one entry a spatial dimension."""
 
@@ -84,6 +95,17 @@ def _infer_dot_general(attributes: Any, operands: Sequence[Any]) -> Type:
         + tuple(y.shape[i] for i in d.rhs_free(y.rank))
     )
     return TensorType(shape, dtype)
+
+
+def _infer_blocked_dot(attributes: Any, operands: Sequence[Any]) -> Type:
+    dimensions, (counts, _), dtype = attributes
+    result = _infer_dot_general((dimensions, Precision(), dtype), operands)
+    assert isinstance(result, TensorType)
+    fits = len(counts) == result.rank and all(
+        count > 0 and n % count == 0 for count, n in zip(counts, result.shape, strict=True)
+    )
+    expect(fits, "blocked_dot", f"{result} in {counts} blocks")
+    return result
 
 
 def _dot_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
@@ -138,6 +160,7 @@ def _convolution_flops(attributes: Any, operands: Sequence[Any], result: Any) ->
 register(
     "dot_general", ("dimensions", "precision", "dtype"), _infer_dot_general, "heavy", _dot_flops
 )
+register("blocked_dot", ("dimensions", "blocks", "dtype"), _infer_blocked_dot, "heavy", _dot_flops)
 register(
     "convolution",
     ("window", "dimensions", "groups", "precision", "dtype"),
@@ -150,6 +173,15 @@ register(
 def dot_general(x: Any, y: Any, dimensions: Any, precision: Any, dtype: Any) -> Any:
     """Sum of products over contracted dimensions, for each batch index, in elements of `dtype`."""
     return make("dot_general", x, y, attributes=(dimensions, precision, dtype))
+
+
+def blocked_dot(x: Any, y: Any, dimensions: Any, blocks: Any, dtype: Any) -> Any:
+    """The `dot_general` of x and y by one loop that takes operands in and computes all `Blocks`.
+
+    The loop runs over the elements of a block and over what is contracted, so that it has a sum
+    for each block under way, each independent of the others.
+    """
+    return make("blocked_dot", x, y, attributes=(dimensions, blocks, dtype))
 
 
 def convolution(

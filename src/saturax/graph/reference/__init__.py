@@ -48,6 +48,7 @@ _MEANINGS: dict[str, Meaning] = {
     "scatter": scatter.scatter,
     "sort": ordering.sort,
     "dot_general": contraction.dot_general,
+    "blocked_dot": contraction.dot_general,
     "convolution": contraction.convolution,
     "reduce": contraction.reduce_,
     "reduce_window": contraction.reduce_window,

@@ -50,6 +50,7 @@ _PROPOSERS: dict[str, Callable[[Goal], Proposal | None]] = {
     "dynamic_slice": layout.dynamic_slice,
     "dynamic_update_slice": layout.dynamic_update_slice,
     "dot_general": contraction.dot_general,
+    "blocked_dot": contraction.blocked_dot,
     "gather": contraction.gather,
     "scatter": ordering.scatter,
     "sort": ordering.sort,

@@ -1,13 +1,15 @@
-"""Completing `dot_general` and `gather`."""
+"""Completing `dot_general`, `blocked_dot` and `gather`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from saturax.graph.ops.contraction import DotDimensions
+from saturax.graph.operation import infer
+from saturax.graph.ops.contraction import Blocks, DotDimensions, Precision
 from saturax.graph.ops.indexing import GatherDimensions
-from saturax.graph.sampling.draw import Draw
+from saturax.graph.sampling.draw import Draw, divisors
 from saturax.graph.sampling.goal import FREE, Goal, Proposal, is_fixed, part
 from saturax.graph.sampling.layout import INDEX_DTYPES
 from saturax.graph.sampling.windows import drawn_precision, product_types
@@ -32,6 +34,21 @@ def dot_general(goal: Goal) -> Proposal | None:
         return None
     x_type, y_type, dtype = product_types(goal, *shapes, dtype)
     return (d, drawn_precision(goal.draw, precision), dtype), [x_type, y_type]
+
+
+def blocked_dot(goal: Goal) -> Proposal | None:
+    """Complete a `blocked_dot`: a `dot_general`, and a divisor of each dimension of its result."""
+    dimensions, blocks, dtype = goal.attributes
+    found = dot_general(replace(goal, attributes=(dimensions, Precision(), dtype)))
+    if found is None:
+        return None
+    (d, precision, dtype), types = found
+    result = infer("dot_general", (d, precision, dtype), types)
+    assert isinstance(result, TensorType)
+    if blocks is FREE or not is_fixed(blocks):
+        counts = tuple(goal.draw.pick(divisors(n)) if n else 1 for n in result.shape)
+        blocks = Blocks(counts, goal.draw.chance(0.5))
+    return (d, blocks, dtype), types
 
 
 def _count(dimensions: Any, fields: tuple[int, int]) -> int | None:
