@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from saturax.cost.program import kernels_of_program
 from saturax.graph.ir import Graph
 from saturax.jaxlib_compat import default_device
 from saturax.pricing import Pricing
-from saturax.ranking import Ranking, without_frozen
+from saturax.ranking import Ranking, without_common, without_frozen
 from saturax.run import Run
 from saturax.stablehlo import import_module
 
@@ -63,6 +64,23 @@ def test_large_temporary_values_are_new_memory_in_each_run(tmp_path: Any) -> Non
 def test_equal_programs_stay_in_order(tmp_path: Any) -> None:
     graph = graph_of(lambda x, y: x + y)
     assert ranking(tmp_path).order([graph, graph, graph]) == [0, 1, 2]
+
+
+def test_kernels_that_all_programs_run_tell_nothing() -> None:
+    one, two = (
+        kernels_of_program(graph_of(f))
+        for f in (
+            lambda x, y: jnp.tanh(x @ y) @ y,
+            lambda x, y: jnp.exp(x @ y) @ y + jnp.exp(y @ y),
+        )
+    )
+    own, other = without_common([one, two])
+    assert [k.graph.nodes[-1].attributes[0] for k in own] == ["tanh"]
+    shared = Counter(k.key for k in one) & Counter(k.key for k in two)
+    left = Counter(k.key for k in two) - shared
+    assert Counter(k.key for k in other) == left
+    assert sum(shared.values()) == len(one) - 1
+    assert without_common([one, one]) == [[], []]
 
 
 def test_what_is_computed_ahead_of_time_costs_nothing() -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 
 from saturax.cost.database import Price
 from saturax.cost.distance import MOST_KEPT_BYTES
 from saturax.cost.formulate import Extracted
-from saturax.cost.measure import measure_modules
+from saturax.cost.measure import MODULES_PER_GROUP, Measurement, measure_modules
 from saturax.cost.memory import memory_of
 from saturax.cost.program import ClusterKernel, kernels_of_program, predict_us
 from saturax.footprint import predict
@@ -38,6 +41,23 @@ def without_frozen(extracted: Extracted) -> Graph:
     return prune(Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects))
 
 
+def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[ClusterKernel]]:
+    """The kernels by which programs differ: those that all of them run as often tell nothing."""
+    counts = [Counter(kernel.key for kernel in kernels) for kernels in programs]
+    common = reduce(and_, counts, counts[0] if counts else Counter())
+    found: list[list[ClusterKernel]] = []
+    for kernels in programs:
+        left = Counter(common)
+        own: list[ClusterKernel] = []
+        for kernel in kernels:
+            if left[kernel.key] > 0:
+                left[kernel.key] -= 1
+            else:
+                own.append(kernel)
+        found.append(own)
+    return found
+
+
 @dataclass
 class Ranking:
     """Prices of whole programs; `measured` maps their kernels' keys to microseconds."""
@@ -55,11 +75,11 @@ class Ranking:
         """
         if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
             return list(range(len(programs)))
-        kernels = [kernels_of_program(graph) for graph in programs]
-        price_us = self._prices({kernel.key: kernel for some in kernels for kernel in some})
+        telling = without_common([kernels_of_program(graph) for graph in programs])
+        price_us = self._prices({kernel.key: kernel for some in telling for kernel in some})
         times = [
             sum(price_us[kernel.key] for kernel in some) + self._fresh_memory_us(graph)
-            for graph, some in zip(programs, kernels, strict=True)
+            for graph, some in zip(programs, telling, strict=True)
         ]
         first = [self._memory_key(graph) for graph in programs]
         return sorted(range(len(programs)), key=lambda number: (first[number], times[number]))
@@ -101,14 +121,17 @@ class Ranking:
         pricing = self.pricing
         pricing.run.on_progress("price", f"measuring {len(kernels)} kernels of whole programs")
         started = time.monotonic()
-        results = measure_modules(
-            [module_of_cluster(kernel) for kernel in kernels],
-            time_budget_s=limit_s,
-            beside=companion,
-        )
+        results: list[Measurement | None] = []
+        for start in range(0, len(kernels), MODULES_PER_GROUP):
+            some = kernels[start : start + MODULES_PER_GROUP]
+            left_s = limit_s - (time.monotonic() - started)
+            if left_s <= 0:
+                break
+            modules = [module_of_cluster(kernel) for kernel in some]
+            results += measure_modules(modules, time_budget_s=left_s, beside=companion)
         found = {
             kernel.key: Price(result.time_us, result.spread, result.repetitions)
-            for kernel, result in zip(kernels, results, strict=True)
+            for kernel, result in zip(kernels, results, strict=False)
             if result is not None and math.isfinite(result.time_us)
         }
         pricing.database.put_many(pricing.device.key, found)

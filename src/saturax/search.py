@@ -47,6 +47,8 @@ _LEAST_PROGRESS = 0.01
 _CLOSE_ENOUGH = 0.005
 # E-nodes that every program is entitled to.
 _NODES = 3_000
+# And those that each convolution is: by minimal filtering in two dimensions it is so many.
+_NODES_PER_CONVOLUTION = 150
 # Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
 _CONSIDERED = 3
 # Cheaper kernels do not appear in the report.
@@ -221,7 +223,9 @@ def _limits(run: Run, graph: Graph) -> Limits:
     """Limits of one saturation: a few iterations, a size in proportion to the program's."""
     is_small = len(graph.nodes) <= _SMALL_PROGRAM
     effort = run.options.limits
+    convolutions = sum(node.op == "convolution" for node in graph.nodes)
     nodes = _NODES + effort.nodes_per_operation * len(graph.nodes)
+    nodes += _NODES_PER_CONVOLUTION * convolutions
     least_s = min(_SATURATION_LEAST_S, run.share_s(_SHARE_OF_SHORT_RUNS))
     return Limits(
         time_limit_s=min(effort.saturation_s, max(least_s, run.share_s(_SATURATION_SHARE))),

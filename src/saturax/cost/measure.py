@@ -44,7 +44,8 @@ _ROUNDS = 6
 # A program whose calls are so long that it has had so many times its share after two rounds is
 # known well enough: what disturbs short calls is a small part of long ones.
 _ENOUGH_ROUNDS, _ENOUGH_SHARES = 2, 8.0
-_MODULES_PER_GROUP = 16
+MODULES_PER_GROUP = 16
+"""Modules that are compiled, and then timed, together."""
 _OVERHEAD_S = 0.001  # of timing each module of the overhead, in each round
 _MANY = 8
 _ARITIES = ((1, 1), (1 + _MANY, 1), (1 + _MANY, 1 + _MANY))
@@ -113,10 +114,10 @@ def measure_modules(
     results: list[Measurement | None] = [None] * len(requests)
     pool = ThreadPoolExecutor(compile_threads, thread_name_prefix="saturax-compile")
     try:
-        for start in range(0, len(requests), _MODULES_PER_GROUP):
+        for start in range(0, len(requests), MODULES_PER_GROUP):
             if run.remaining_s() <= 0:
                 break
-            group = dict(enumerate(requests[start : start + _MODULES_PER_GROUP], start))
+            group = dict(enumerate(requests[start : start + MODULES_PER_GROUP], start))
             compiled = _compile_group(group, pool, run, results)
             programs = _with_inputs(compiled, group, run, results)
             with pinned_to_one_core(pin_to_one_core), no_garbage_collection():
@@ -299,7 +300,8 @@ class _InputStore:
         copies = 1
         if distant_bytes:
             wanted = math.ceil(max(request.reuse_bytes.values()) / distant_bytes)
-            copies = max(2, min(_MOST_COPIES, wanted))
+            # What is as large as the distance is read in turns with itself.
+            copies = min(_MOST_COPIES, wanted)
         lists: list[list[jax.Array]] = []
         for copy in range(copies):
             used: dict[TensorType, int] = {}
@@ -321,8 +323,9 @@ class _InputStore:
                 type_, limits, is_positive, number = key
                 array = random_array(type_, limits, number)
                 self._drawn[key] = positive_definite(array) if is_positive else array
-            # What is put on a CPU may stay where it is.
-            self._arrays[key, copy] = put_on_device(self._drawn[key].copy(), self._device)
+            drawn = self._drawn[key]
+            # What is put on a CPU may stay where it is, so that one copy is not copied.
+            self._arrays[key, copy] = put_on_device(drawn.copy() if copy else drawn, self._device)
         return self._arrays[key, copy]
 
 
