@@ -139,6 +139,14 @@ def test_time_limit_keeps_the_original() -> None:
     assert result.elapsed_s < 0.025
 
 
+def test_the_time_limit_brings_a_last_look() -> None:
+    """Ten or eleven pairs tell a gain of 20 per cent, though the next look is at 12."""
+    result = simulate([0.2], 0, 0.01, limit_s=0.046)
+    (entry,) = result.entries
+    assert 10 <= entry.runs < 12
+    assert (result.winner, entry.reason) == (0, "")
+
+
 def test_no_time_at_all() -> None:
     result = simulate([0.5, 0.5], 0, 0.02, limit_s=0.0)
     assert result.winner is None
