@@ -71,10 +71,18 @@ def test_examples_are_given_back_and_varied_gently():
     drawn = {name: draw(name, types, [example], 1.0, 0)[0] for name in DISTRIBUTIONS}
     np.testing.assert_array_equal(drawn["given"], example.astype(np.float32))
     assert np.median(np.abs(drawn["perturbed"] / example - 1)) < 0.15
+    assert 0 < np.max(np.abs(drawn["close"] / example - 1)) < 0.01
     assert sorted(drawn["normal"].ravel()) == sorted(example.astype(np.float32).ravel())
     ratio = drawn["wide"] / example
     assert 0.3 < ratio.min() < ratio.max() < 3.1
     assert (drawn["non-negative"] > 0).all()  # as variances are: never 0
+
+
+def test_close_inputs_keep_integers_and_booleans():
+    types = [TensorType((20,), "i32"), TensorType((20,), "i1")]
+    examples = [np.arange(20, dtype=np.int32), np.arange(20) < 10]
+    for drawn, example in zip(draw("close", types, examples, 1.0, 0), examples, strict=True):
+        np.testing.assert_array_equal(drawn, example)
 
 
 def test_many_elements_are_drawn_from_those_of_the_example():

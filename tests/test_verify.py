@@ -180,8 +180,38 @@ def test_no_time_still_takes_two_samples():
     run = lambda inputs: [inputs[0] @ inputs[0]]  # noqa: E731
     arguments = (run, _wide(run), (_MATRIX,), [normal(12, 12)])
     samples = take_samples(*arguments, with_special_values=False, time_limit_s=0)
-    assert [s.distribution for s in samples] == ["given", "perturbed"]
+    assert [s.distribution for s in samples] == ["given", "close"]
     assert len(take_samples(*arguments, with_special_values=False)) > 2
+
+
+def _slow_away_from(example, clock, slow_s):
+    """A program that takes a second of a clock's time close to an example, and longer elsewhere."""
+
+    def run(inputs):
+        is_close = np.allclose(inputs[0], example, rtol=0.01)
+        clock.append(clock[-1] + (1.0 if is_close else slow_s))
+        return [inputs[0] @ inputs[0]]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("slow_s", "limit_s", "expected"),
+    [
+        (50.0, 3.0, ["given", "close"]),  # nothing else is even tried
+        (50.0, 10.0, ["given", "close"]),  # what is drawn is given up
+        (2.0, 9.0, ["given", "perturbed", "normal"]),
+    ],
+)
+def test_inputs_that_make_a_program_slow_are_given_up(monkeypatch, slow_s, limit_s, expected):
+    example, clock = normal(12, 12), [0.0]
+    monkeypatch.setattr("saturax.verify.time.monotonic", lambda: clock[-1])
+    run = _slow_away_from(example, clock, slow_s)
+    samples = take_samples(
+        *(run, _wide(run), (_MATRIX,), [example]), with_special_values=False, time_limit_s=limit_s
+    )
+    assert [s.distribution for s in samples] == expected
+    assert clock[-1] <= 4 + slow_s + 8
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float8_e4m3fn", "complex64"])

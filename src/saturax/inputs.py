@@ -15,14 +15,15 @@ from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
 
 Array = np.ndarray[Any, Any]
 
-DISTRIBUTIONS = ("given", "perturbed", "normal", "wide", "non-negative", "special")
-"""Names of the distributions of `draw`, in the order in which they are used."""
+DISTRIBUTIONS = ("given", "perturbed", "normal", "wide", "non-negative", "special", "close")
+"""Names of the distributions of `draw`, in the order of use; "close" is for lack of time."""
 
 _SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0])
 _NOTHING: Mapping[int, Array] = MappingProxyType({})
 _MANY = 1 << 16
 _VARIED_BYTES = 32 << 20
 _ALIGNMENT = 64  # bytes: what XLA asks of its buffers
+_CLOSE, _PERTURBED = 1e-3, 0.1  # relative changes
 _INDEX_LIMIT = 8  # integers without an example stay below this: they may be used as indices
 
 
@@ -36,10 +37,11 @@ def draw(
 ) -> list[Array]:
     """One input for each type, those in `shared` (by their numbers) as they are.
 
-    With `examples`, every distribution stays near them: "given" returns them, "perturbed" changes
-    each float by about a tenth, "normal" shuffles their elements (or draws from them, where there
-    are many: shuffling takes several times as long), "wide" scales each by up to 3,
-    "non-negative" sets a tenth to zero (not where all are positive, as variances are); integers and
+    With `examples`, every distribution stays near them: "given" returns them, "close" changes each
+    float by about a thousandth and nothing else, "perturbed" changes each by about a tenth,
+    "normal" shuffles their elements (or draws from them, where there are many: shuffling takes
+    several times as long), "wide" scales each by up to 3, "non-negative" sets a tenth to zero (not
+    where all are positive, as variances are); from "perturbed" on, integers and
     booleans are shuffled. Without examples, or where one is None, floats have variance
     gain² / fan-in, so that deep programs do not overflow; "wide" spreads magnitudes over five
     decades, "non-negative" contains exact zeros. "special" puts in NaN, infinities and zeros of
@@ -52,13 +54,19 @@ def draw(
         example = None if given is None else np.asarray(given)
         if index in shared:
             arrays.append(shared[index])
-        elif distribution == "given" and example is not None:
+        elif example is not None and _is_kept(distribution, type):
             arrays.append(example.astype(numpy_dtype(type.dtype), copy=False))
         elif is_float(type.dtype) or is_complex(type.dtype):
             arrays.append(_floats(generator, distribution, type, example, gain))
         else:
             arrays.append(_integers(generator, type, example))
     return arrays
+
+
+def _is_kept(distribution: str, type: TensorType) -> bool:
+    """Whether an example is an input as it is."""
+    is_varied = is_float(type.dtype) or is_complex(type.dtype)
+    return distribution == "given" or (distribution == "close" and not is_varied)
 
 
 def too_large_to_vary(inputs: Sequence[Array]) -> dict[int, Array]:
@@ -160,7 +168,8 @@ def _near(
         exponents = 2 * np.asarray(generator.random(shape, np.float32)) - 1
         factors = np.exp(np.float32(np.log(3)) * exponents)
     else:
-        factors = 1 + np.float32(0.1) * np.asarray(generator.standard_normal(shape, np.float32))
+        spread = np.float32(_CLOSE if distribution == "close" else _PERTURBED)
+        factors = 1 + spread * np.asarray(generator.standard_normal(shape, np.float32))
     return np.asarray(example * factors.astype(kind))
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,9 @@ _FREE_ROUNDINGS = 32.0
 # Small inputs have room for few special values at a time.
 _SPECIAL_DRAWS = 4
 _LEAST_SAMPLES = 2
+# Away from the examples a program may run many times as long (particles that are thrown about
+# have remainders of huge numbers): such a draw is given up where there is no time for it.
+_SLOW = 4.0
 _GAINS = (1.0, 0.3, 3.0, 0.05)
 
 
@@ -96,7 +100,9 @@ def take_samples(
 
     Distributions that give no evidence at any gain are left out; the list may be empty. Examples
     that prove nothing (they make NaN, say) are passed over for inputs drawn without them. Two
-    samples are taken however long they take, others only within the time limit.
+    samples are taken however long they take, others only within the time limit. Where there is no
+    time for more than two, or inputs drawn more freely take many times as long as the examples,
+    the second sample is close to the examples.
     """
     common = (original, reference, types)
     until = time.monotonic() + time_limit_s
@@ -118,29 +124,55 @@ def _informative(
     """`take_samples` with the examples, or without any."""
     samples: list[Sample] = []
     shared: dict[int, Array] = {}
-    rounds = [(name, seed) for name in DISTRIBUTIONS]
-    rounds += [("special", seed + more) for more in range(1, _SPECIAL_DRAWS)]
-    for distribution, draw_seed in rounds:
-        if distribution in ("given", "perturbed") and examples is None:
-            continue
-        if distribution == "special" and not with_special_values:
-            continue
-        if len(samples) >= _LEAST_SAMPLES and time.monotonic() > until:
-            break
+    rounds = deque(_rounds(examples is not None, with_special_values, seed))
+    close = [] if examples is None else [("close", seed)]
+    began, given_s = time.monotonic(), math.inf
+    while rounds and (len(samples) < _LEAST_SAMPLES or time.monotonic() <= until):
+        distribution, draw_seed = rounds.popleft()
         for gain in _GAINS if examples is None else _GAINS[:1]:
             inputs = draw(distribution, types, examples, gain, draw_seed, shared)
+            start = time.monotonic()
             try:
-                sample = Sample(distribution, inputs, original(inputs), reference(inputs))
+                found = original(inputs)
+                original_s = time.monotonic() - start
+                if original_s > _SLOW * given_s and start + original_s > until:
+                    break
+                sample = Sample(distribution, inputs, found, reference(inputs))
             except EndlessError:
                 continue
-            if distribution == "special" or (
-                _is_evidence(sample) and (distribution == "given" or _is_well_posed(sample))
-            ):
+            if _is_accepted(sample):
                 samples.append(sample)
-                if distribution != "given":
+                if distribution == "given":
+                    given_s = original_s
+                else:
                     shared = shared or too_large_to_vary(inputs)
                 break
+        now = time.monotonic()
+        if 0 < len(samples) < _LEAST_SAMPLES and now + (now - began) > until:
+            rounds.extendleft(close)
+            close = []
     return samples if _is_any_output_free(samples) else []
+
+
+def _rounds(with_examples: bool, with_special_values: bool, seed: int) -> Iterator[tuple[str, int]]:
+    """Distributions to draw from, with a seed each; without the one that is for lack of time."""
+    for distribution in DISTRIBUTIONS:
+        is_wanted = {
+            "given": with_examples,
+            "close": False,
+            "perturbed": with_examples,
+            "special": with_special_values,
+        }.get(distribution, True)
+        times = _SPECIAL_DRAWS if distribution == "special" else 1
+        if is_wanted:
+            yield from ((distribution, seed + more) for more in range(times))
+
+
+def _is_accepted(sample: Sample) -> bool:
+    """Whether candidates can be told from the original by a sample."""
+    if sample.distribution == "special":
+        return True
+    return _is_evidence(sample) and (sample.distribution == "given" or _is_well_posed(sample))
 
 
 def _is_well_posed(sample: Sample) -> bool:
