@@ -191,6 +191,13 @@ LEFT = {
         _LSTM,
         normal(6, 2, 4),
     ),
+    "steps counted in floats": (  # Adam's bias correction
+        lambda x, h: _scan(
+            lambda c, v: ((jnp.tanh(c[0] + v * 0.9 ** (c[1] + 1)), c[1] + 1), c[0]), (h, 0.0), x
+        ),
+        X,
+        H,
+    ),
     "from the end": (
         lambda x, h: _scan(lambda c, v: (jnp.tanh(c + v @ W), c), h, x, reverse=True),
         X,

@@ -114,7 +114,7 @@ def find_roles(loop: Loop, is_bitwise: bool) -> Roles:
             else (Recurrence() if cycle else Delay())
         )
         _cut(roles[k], body, k, depends, places.get(k))
-    varying = _closure_up(depends, _sources(loop, places, carried))
+    varying = _closure_up(depends, _sources(loop, places, roles))
     cyclic = {node for component in _components(depends).values() for node in component}
     stuck = {
         i
@@ -153,9 +153,11 @@ def _is_solved(roles: Mapping[int, Role], body: Graph, index: int) -> bool:
     )
 
 
-def _sources(loop: Loop, places: Mapping[int | None, int], carried: Iterable[int]) -> set[int]:
-    """Parameters that vary from iteration to iteration."""
-    return {places[k] for k in (*carried, *loop.counters) if k in places}
+def _sources(loop: Loop, places: Mapping[int | None, int], roles: Mapping[int, Role]) -> set[int]:
+    """Nodes that vary from iteration to iteration by themselves: carries, and sums so far."""
+    parameters = {places[k] for k in (*roles, *loop.counters) if k in places}
+    sums = {loop.body.outputs[k] for k, role in roles.items() if isinstance(role, Accumulation)}
+    return parameters | sums
 
 
 def _cut(
