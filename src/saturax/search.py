@@ -287,12 +287,20 @@ def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Se
 def propose_regions(
     run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pricing
 ) -> None:
-    """Propose loops and branches with optimised bodies; the price model learns both prices."""
+    """Propose loops and branches with optimised bodies; the price model learns both prices.
+
+    A branch that the examples are known not to take stays as it is: it would be neither timed nor
+    checked, and may be dearer to search than all the rest, as one that rebuilds a table is.
+    """
     for index, node in enumerate(equalities.graph.nodes):
         generic = generic_of(node)
         if node.op not in CONTROL_FLOW or generic is None:
             continue
-        bodies = tuple(_optimized_region(run, region, rules, pricing) for region in generic.regions)
+        taken = pricing.model.taken.get(generic.regions)
+        bodies = tuple(
+            _optimized_region(run, region, rules, pricing) if taken in (None, place) else region
+            for place, region in enumerate(generic.regions)
+        )
         if bodies != generic.regions:
             if generic.regions in pricing.model.taken:
                 pricing.model.taken[bodies] = pricing.model.taken[generic.regions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,8 @@ from saturax.graph.ops import generic_of
 from saturax.graph.reference import evaluate
 from saturax.graph.types import OpaqueType, TensorType, TupleType
 from saturax.pricing import branches_taken
+from saturax.proposals.equality import Equalities
+from saturax.search import propose_regions
 
 
 @pytest.fixture
@@ -234,3 +237,20 @@ def test_only_loops_that_are_sure_to_end_are_measured(function, is_measurable):
     node = next(n for n in graph.nodes if n.op in CONTROL_FLOW)
     operands = tuple(graph.nodes[i].type for i in node.operands)
     assert Kernel(node.op, node.attributes, operands, node.type).is_measurable == is_measurable
+
+
+@pytest.mark.parametrize("taken", [None, 0, 1])
+def test_branches_that_examples_do_not_take_are_not_searched(monkeypatch, model, taken):
+    function = lambda p, x: jax.lax.cond(p, jnp.sin, jnp.cos, x)  # noqa: E731
+    graph = program_of(function, np.bool_(True), normal(3)).graph
+    (node,) = (n for n in graph.nodes if n.op in BRANCHES)
+    regions = generic_of(node).regions
+    if taken is not None:
+        model.taken[regions] = taken
+    searched = []
+    monkeypatch.setattr(
+        "saturax.search._optimized_region",
+        lambda run, region, *_: searched.append(region) or region,
+    )
+    propose_regions(None, Equalities(graph), (), SimpleNamespace(model=model))
+    assert searched == list(regions if taken is None else regions[taken : taken + 1])
