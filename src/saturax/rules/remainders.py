@@ -17,7 +17,7 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.rules.rule import APPROXIMATE, ROUNDING, need, rule
+from saturax.rules.rule import APPROXIMATE, need, rule
 
 
 @rule(
@@ -40,7 +40,7 @@ def remainder_by_quotient(x: Value, y: Value) -> Value | None:
 
 @rule(
     lambda x, y: binary("remainder", x, y),
-    numerics=ROUNDING,
+    numerics=APPROXIMATE,
     source="x rem y = x - y·trunc(x / y), exactly in twice the precision",
 )
 def remainder_in_double_precision(x: Value, y: Value) -> Value | None:
@@ -48,8 +48,8 @@ def remainder_in_double_precision(x: Value, y: Value) -> Value | None:
     # For a / b < 2²⁸ every step but the division is exact: b has 24 bits, the quotient 28, and
     # the difference is a multiple of the last place of b (or a), of at most b. The quotient may
     # be off by one at a half, however it is computed: at an integer it is right. Beyond 2²⁸ the
-    # error is that of rounding x in its 53rd bit, where x itself is rounded in its 24th; the
-    # remainder stays in [0, b). The first choice is for infinite y.
+    # error is that of rounding x in its 53rd bit, and in the end larger than b, which is not a
+    # matter of rounding; the remainder stays in [0, b). The first choice is for infinite y.
     need(x.dtype == "f32")
     a, b = (convert(unary("abs", z), "f64") for z in (x, y))
     zero = full_like(a, 0)
