@@ -23,8 +23,12 @@ _FUSED_SHARE = 0.5
 class StudyModel(PriceModel):
     """Prices of isolated operations; reading and writing between them costs nothing extra."""
 
-    def read_us(self, type: Type) -> float:
+    def read_us(self, type: Type, level: int = 0) -> float:
         """Nothing: every operation pays for its own operands."""
+        return 0.0
+
+    def fresh_us(self, bytes_written: int) -> float:
+        """Nothing: the study knows no memory."""
         return 0.0
 
     def write_us(self, type: Type) -> float:
