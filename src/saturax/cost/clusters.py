@@ -32,7 +32,7 @@ from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
 from saturax.graph.operation import TABLE
 from saturax.graph.ops.elementwise import function_name
-from saturax.graph.types import TensorType, is_float
+from saturax.graph.types import TensorType
 
 _MOVEMENT = frozenset(
     {"broadcast_in_dim", "reshape", "transpose", "slice", "pad", "reverse", "dynamic_slice"}
@@ -301,7 +301,3 @@ def _is_expensive(node: Node) -> bool:
     return node.op == "reduce" or (
         is_elementwise and function_name(node.attributes[0]) in EXPENSIVE
     )
-
-
-def _is_float(node: Node) -> bool:
-    return isinstance(node.type, TensorType) and is_float(node.type.dtype)
