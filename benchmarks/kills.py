@@ -1,6 +1,6 @@
 """Optimisations killed (SIGKILL) at random moments: is the cache usable, and is all it gives right?
 
-    python -m benchmarks.kills --kills 200
+    python -m benchmarks.kills --kills 200 --output kills.json
 
 Processes optimise one of several programs in a cache that they share and are killed at a moment
 between their start and the time that an optimisation takes. After each kill every entry has to be
@@ -11,6 +11,7 @@ result for every program. Exit code 1 if anything was wrong.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -26,6 +27,8 @@ import numpy as np
 
 import saturax
 from saturax.cache import CacheWarning, ProgramCache
+
+from .provenance import provenance
 
 _PROGRAMS, _SIZE = 4, 96
 _TIME_LIMIT_S = 1.0
@@ -117,12 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="JSON file")
     parsed = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = killed(Path(folder), parsed.kills, parsed.seed)
     for outcome, count in outcomes.items():
         print(f"{count:5} {outcome}")
     is_good = set(outcomes) <= _GOOD and outcomes["damaged entries"] == 0
+    if parsed.output:
+        document = {"provenance": provenance(), "kills": parsed.kills, "seed": parsed.seed}
+        document |= {"outcomes": dict(outcomes), "passed": is_good}
+        parsed.output.write_text(json.dumps(document, indent=1) + "\n")
     return 0 if is_good else 1
 
 

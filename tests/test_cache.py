@@ -20,7 +20,7 @@ import pytest
 from running import assert_equal, matrix_chain, normal, run
 
 import saturax
-from saturax import Options, cache, jitted, pipeline, remember
+from saturax import Options, cache, jitted, pipeline, reasons, remember
 from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
 from saturax.cache_transfer import export_cache, import_cache
 from saturax.cost.database import Price, PriceDatabase, cache_directory
@@ -342,7 +342,7 @@ def test_wrong_program_of_another_version_is_not_taken(tmp_path, monkeypatch):
 )
 def test_original_that_was_kept_for_want_of_time_is_not_remembered(ratios, conclusive):
     rows = [CandidateReport("a", 1.0, 1, ratio=ratio, outcome="slower") for ratio in ratios]
-    assert pipeline._is_conclusive(saturax.Report("f", candidates=rows)) == conclusive
+    assert reasons.is_conclusive(saturax.Report("f", candidates=rows)) == conclusive
 
 
 @pytest.mark.parametrize("options", [{"cache": False}, {"measure": False}, {"verify": False}])

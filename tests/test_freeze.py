@@ -298,3 +298,22 @@ def test_disabled(monkeypatch, caplog):
     assert fast.report is None
     assert jitted.report is None
     assert saturax.optimize(_fold, _weights(), _x()).report.reason == "SATURAX_DISABLE is set"
+
+
+def test_what_is_remembered_compiles_to_the_same_module(tmp_path, monkeypatch):
+    """So that JAX's compilation cache has it for the next process, with constants, too."""
+    monkeypatch.setattr("saturax.frozen_contest._LEAST_GAIN", 0.0)
+
+    def scaled(weights, x):
+        y = jnp.maximum(_fold(weights, x) + weights["b"], 0.1)
+        return jnp.tanh(y * weights["c"]) - weights["d"]
+
+    weights = _weights() | {name: normal(256, seed=i) for i, name in enumerate("bcd")}
+    options = Options(time_limit_s=6.0, cache=tmp_path)
+    texts = []
+    for _ in range(2):
+        function = saturax.freeze(scaled, weights, options=options)
+        texts.append(function.lower(_x()).as_text())
+    assert function.report.cached
+    assert function.report.frozen.form == "constants"
+    assert texts[0] == texts[1]

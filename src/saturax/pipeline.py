@@ -26,10 +26,11 @@ from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.isolate import outside_calls
-from saturax.options import NUMERICS, Options, is_disabled
+from saturax.options import NUMERICS, Options
 from saturax.partition import Partition
 from saturax.pricing import Pricing, branches_taken
 from saturax.proposals import propose
+from saturax.reasons import is_conclusive, why_kept, why_unsuitable
 from saturax.refine import shortest_race_s
 from saturax.remember import Memory, Remembered, renamed
 from saturax.report.model import FrozenReport, Report, StageReport
@@ -125,7 +126,7 @@ def _optimized(
         run.frozen = tuple(frozen)
         run.split = split(program, run.frozen)
     report.operations_before = report.operations_after = program.graph.size()
-    reason = _unsuitable(program, run)
+    reason = why_unsuitable(program, run)
     if reason:
         report.reason = reason
         return _result(run, program)
@@ -140,6 +141,10 @@ def _optimized(
                 run.older = memory.find_older()
                 result = _optimize_safely(run, program, examples)
                 is_kept = run.is_complete and _keep(run, memory)
+                if is_kept and (found := memory.find()) is not None:
+                    # As later processes read it, so that JAX's compilation cache has it for them.
+                    _take(run, program, found)
+                    result = _result(run, program)
                 return replace(result, is_remembered=is_kept)
     result = _recalled(run, program, found, time.monotonic() - start)
     return replace(result, is_remembered=True)
@@ -160,10 +165,15 @@ def _recalled(run: Run, program: Program, found: Remembered, seconds: float) -> 
     report = replace(found.report, program=run.report.program, stages=[])
     report.stages.append(StageReport("recall", seconds))
     run.report = report
+    _take(run, program, found)
+    return _result(run, program)
+
+
+def _take(run: Run, program: Program, found: Remembered) -> None:
+    """Let the result be what the cache holds."""
     run.best = None if found.program is None else renamed(found.program, program)
     if run.split is not None:
         run.split = found.split or replace(run.split, constants=found.constants)
-    return _result(run, program)
 
 
 def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | None) -> Optimized:
@@ -172,8 +182,8 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
     try:
         if run.older is None or not _check_again(run, program, examples, run.older):
             _optimize(run, program, examples)
-        is_conclusive = run.best is not None or (not report.reason and _is_conclusive(report))
-        run.is_complete = is_conclusive and not run.is_interrupted
+        is_found = run.best is not None or (not report.reason and is_conclusive(report))
+        run.is_complete = is_found and not run.is_interrupted
     except KeyboardInterrupt:
         run.is_interrupted = True
     except OptionsError:
@@ -190,7 +200,7 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
         report.reason = report.reason or "it was interrupted"
     if run.best is None:
         report.outcome, report.rules, report.changes = "original", {}, []
-        report.reason = report.reason or _why_kept(run)
+        report.reason = report.reason or why_kept(run)
     return _result(run, program)
 
 
@@ -225,41 +235,6 @@ def _result(run: Run, program: Program) -> Optimized:
         "constants" if run.split.constants else "arguments",
     )
     return Optimized(run.split.main, run.report, run.split, run.is_interrupted)
-
-
-def _is_conclusive(report: Report) -> bool:
-    """Whether the original was kept for a reason that holds next time, not for want of time."""
-    untimed = [c for c in report.candidates if c.outcome == "slower" and c.ratio is None]
-    return not report.candidates or len(untimed) < len(report.candidates)
-
-
-def _why_kept(run: Run) -> str:
-    """Why none of the programs that were tried was taken."""
-    report = run.report
-    is_over = f"the time limit of {run.options.time_limit_s:g} s was over before"
-    if run.remaining_s == 0 and not report.candidates:
-        return f"{is_over} any other program was tried"
-    if run.remaining_s == 0 and not _is_conclusive(report):
-        return f"{is_over} any candidate was timed"
-    rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
-    if report.candidates and len(rejected) == len(report.candidates):
-        return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"
-    return "no candidate was faster than the original"
-
-
-def _unsuitable(program: Program, run: Run) -> str:
-    """Why a program is not optimised at all; empty if it is."""
-    if is_disabled():
-        return "SATURAX_DISABLE is set"
-    if run.options.time_limit_s == 0:
-        return "the time limit is 0"
-    if any(device.process_index != jax.process_index() for device in run.devices):
-        # Each would decide for itself, and their programs would no longer fit together.
-        return "it runs in several processes, which saturax does not measure together"
-    missing = program.partitions - len(run.devices) if program.partitions > 1 else 0
-    if missing > 0 and run.options.measure:
-        return f"it runs on {program.partitions} devices, {missing} more than there are here"
-    return ""
 
 
 def _devices(program: Program) -> tuple[jax.Device, ...]:
