@@ -21,12 +21,14 @@ from saturax.graph.ops import (
     convert,
     convolution,
     dot_general,
+    full,
     multiply,
     negate,
     pad,
     reduce_,
     reduce_window,
     reverse,
+    slice_,
     transpose,
 )
 from saturax.graph.types import TensorType
@@ -79,6 +81,24 @@ def multiply_rows_by_rows_in_blocks(x, y, p, t):
     """x·y = x·yᵀ, in blocks"""
     need(x.shape == y.shape and x.rank == 2 and x.shape[0] % 2 == 0)
     return blocked_dot(x, y, DotDimensions((), (), (1,), (1,)), Blocks((2, 1)), t)
+
+
+@false_rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {
+        "x": TensorType((6, 4), "f32"),
+        "y": TensorType((3, 4), "f32"),
+        "d": DotDimensions((), (), (1,), (1,)),
+    },
+)
+def pad_rows_in_front(x, y, d, p, t):
+    """x·yᵀ = (x·[0; y]ᵀ)[:, :n], which are the wrong n columns"""
+    need(d == DotDimensions((), (), (1,), (1,)) and x.shape == (6, 4) and y.shape == (3, 4))
+    padded = pad(y, full(0, TensorType((), y.dtype)), (1, 0), (0, 0), (0, 0))
+    return slice_(dot_general(x, padded, d, p, t), (0, 0), (6, 3), (1, 1))
 
 
 @false_rule(

@@ -498,6 +498,32 @@ def test_large_operand_goes_to_the_left_where_its_rows_can_be_read() -> None:
     assert not _has_large_operand_on_the_left(frozen, tensor(8, 3), 0)  # it is not large
 
 
+def _rows_multiplied(x: TensorType, y: TensorType) -> set[int]:
+    """Numbers of rows of the right operand with which x · yᵀ may be computed."""
+    builder = GraphBuilder((x, y), exact=True)
+    with building(builder):
+        product = dot(*builder.parameters, contract=(1, 1))
+    represented = represent(builder.finish([product]))
+    (rule,) = (rule for rule in all_rules() if rule.name == "pad_rows_beside_large_operand")
+    saturate(represented.egraph, [rule], Limits(time_limit_s=5.0))
+    egraph = represented.egraph
+    products = (
+        node for c in egraph.classes() for node in egraph.nodes(c) if node.op == "dot_general"
+    )
+    return {egraph.type_of(node.children[1]).shape[0] for node in products}
+
+
+def test_few_rows_beside_a_large_matrix_are_padded_to_a_power_of_two() -> None:
+    matrix = tensor(1024, 64)
+    assert _rows_multiplied(matrix, tensor(12, 64)) == {12, 16}
+    assert _rows_multiplied(matrix, tensor(17, 64)) == {17, 32}
+    assert _rows_multiplied(matrix, tensor(5, 64)) == {5, 8}
+    for rows in (1, 3, 16, 65):
+        assert _rows_multiplied(matrix, tensor(rows, 64)) == {rows}
+    assert _rows_multiplied(tensor(128, 64), tensor(12, 64)) == {12}  # small
+    assert _rows_multiplied(tensor(16, 2048), tensor(12, 2048)) == {12}  # as large as the other
+
+
 def _blocks_of(x: TensorType, y: TensorType, d: DotDimensions) -> Blocks | None:
     """The blocks in which a product may be computed, if any."""
     builder = GraphBuilder((x, y), exact=True)
