@@ -127,6 +127,18 @@ def test_stages_are_reported(problem):
     assert costs == sorted(costs, reverse=True)
 
 
+def test_the_incumbent_is_improved_before_the_problem_is_reduced(problem, monkeypatch):
+    def reduce_problem(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(anytime, "reduce_problem", reduce_problem)
+    initial = tree_greedy(problem)
+    found = extract(problem, time_limit_s=30, initial=initial)
+    assert found.stop_reason == "interrupted"
+    assert [stage.name for stage in found.stages] == ["incumbent"]
+    assert found.cost_us < dag_cost(problem, initial)
+
+
 def test_an_arbiter_decides(problem):
     forbidden = set(extract(problem, time_limit_s=1).selections[0].values())
 
