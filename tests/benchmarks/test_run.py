@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -19,12 +20,12 @@ from benchmarks.run import estimate_s, head_of, parse, row_of, tasks_of
 from benchmarks.study_model import StudyModel
 from benchmarks.summary import line_of, standing, summary
 from benchmarks.systems import BUILDERS
-from benchmarks.worker import Task, compile_and_run, run_task
+from benchmarks.worker import Task, compile_and_run, reference_of, run_task
 
 from saturax.cost.device import default_calibration
 from saturax.cost.kernel import Kernel
 from saturax.graph.types import TensorType
-from saturax.interleave import LEAST_ROUNDS, interleave, ratio_of_medians
+from saturax.interleave import LEAST_ROUNDS, PAIR_ROUNDS, interleave, ratio_of_medians
 
 OPTIONS = {"time_limit_s": 1.0, "database": None}
 
@@ -209,6 +210,51 @@ def test_interleaving_finds_the_ratio():
     ratio, (low, high) = ratio_of_medians(times["slow"], times["fast"])
     assert low <= ratio <= high
     assert 1.5 < ratio < 2.5
+
+
+class Clock:
+    """A time that only programs let pass; each call takes one of the given times, in turn."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def taking(self, *seconds):
+        each = itertools.cycle(seconds)
+
+        def call():
+            self.now += next(each)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit_s", "rounds"),
+    [
+        ((1.0, 1.01), 1000.0, PAIR_ROUNDS),  # known well as soon as there are enough rounds
+        ((0.5, 2.0), 100.0, None),  # as long as it may, and no longer
+        ((0.5, 2.0), 0.0, LEAST_ROUNDS),
+    ],
+)
+def test_interleaving_goes_on_until_the_ratio_is_known(monkeypatch, seconds, limit_s, rounds):
+    clock = Clock()
+    monkeypatch.setattr("saturax.interleave.time", clock)
+    calls = {"slow": clock.taking(*seconds), "fast": clock.taking(1.0)}
+    times = interleave(calls, budget_s=1.0, pair=("slow", "fast"), limit_s=limit_s)
+    if rounds is None:
+        assert limit_s < sum(map(sum, times.values())) < limit_s + 4
+    else:
+        assert len(times["slow"]) == rounds
+
+
+def test_reference_is_chosen_by_times_of_its_own(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("saturax.interleave.time", clock)
+    calls = {"xla": clock.taking(1.2), "xla_arguments": clock.taking(1.0), "saturax": None}
+    assert reference_of(calls, 1.0) == "xla_arguments"
+    assert reference_of({"xla": None, "saturax": None}, 1.0) == "xla"
 
 
 def test_errors_of_outputs():

@@ -289,7 +289,16 @@ def _float_binary(f: str, x: Range, y: Range, dtype: str) -> Range | None:
         return Range(max(x.low, y.low), max(x.high, y.high), nan)
     if f == "minimum":
         return Range(min(x.low, y.low), min(x.high, y.high), nan)
+    if f == "remainder":
+        return _float_remainder(x, y, nan, dtype)
     return _power(x, y, nan) if f == "power" else None
+
+
+def _float_remainder(x: Range, y: Range, nan: bool, dtype: str) -> Range:
+    """It has x's sign, and is less than y, both without their signs."""
+    most = max(abs(y.low), abs(y.high))
+    low, high = max(min(x.low, 0.0), -most), min(max(x.high, 0.0), most)
+    return rounded(low, high, nan or _may_be_infinite(x) or _holds(y, 0), dtype)
 
 
 def _truncated(a: int, b: int) -> int:
