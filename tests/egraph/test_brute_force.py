@@ -211,15 +211,17 @@ def test_incremental_search_finds_every_new_match_once(
     egraph = random_egraph(terms, unions)
     rule = TemplateRule("pattern", pattern, PatternVar("x"))
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
-    by_seed = Reach(egraph, egraph.live_nodes()).by_seed
-    run.present.update(by_seed)
-    state = _RuleState(rule, egraph, by_seed)
+    reach = Reach(egraph, egraph.live_nodes())
+    run.present.update(reach.seeds)
+    state = _RuleState(rule, egraph, reach)
     run.states.append(state)
     egraph.take_changed()
     old = searched(egraph, state, capacity)
     assert set(old) == set(state.matcher.all_matches(egraph))
 
     start = egraph.clock
+    # A rule that does not look after each growth is one that is banned.
+    state.banned_until = 0 if is_begun or len(growth) == 1 else run.iteration + 2
     for later_terms, later_unions in growth:
         if is_begun:
             state.search(1, lambda: 1 << 62)

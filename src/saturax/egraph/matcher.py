@@ -136,6 +136,15 @@ def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], 
     return tuple(chains)
 
 
+def root_operands(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, int], ...]:
+    """The positions, from 1, and the seeds of the root's operands that are operations."""
+    return tuple(
+        (position, _seed(operand, egraph))
+        for position, operand in enumerate(pattern.operands, 1)
+        if isinstance(operand, PatternNode)
+    )
+
+
 def _seed(node: PatternNode, egraph: EGraph) -> int:
     """The kind of an operation of the pattern, or its group where the first attribute is open."""
     arity, attribute_count = len(node.operands), len(node.attributes)

@@ -1,51 +1,95 @@
 """From e-nodes that changed to the classes at which a match may have become possible."""
 
+from collections.abc import Iterable, KeysView
+
 from saturax.egraph.egraph import EGraph
+
+Operands = tuple[tuple[int, int], ...]
+"""What the root of a pattern needs: operand positions, from 1, and the seeds in their classes."""
 
 
 class Reach:
     """The classes of some e-nodes, by the kinds and groups of these (their seeds), and those above.
 
     With hundreds of rules, most of what changed concerns few of them: a rule looks only above
-    changed e-nodes that its pattern has there, along e-nodes that its pattern has there.
+    changed e-nodes that its pattern has there, along e-nodes that its pattern has there, and where
+    the root's operands can be what its pattern has there. That last test alone spares two of three
+    roots: it is made once for all rules that ask the same of a root.
     """
 
-    def __init__(self, egraph: EGraph, nodes: list[int]) -> None:
+    def __init__(self, egraph: EGraph, nodes: Iterable[int]) -> None:
         """Take the e-nodes that changed."""
         self._egraph = egraph
-        self._above: dict[tuple[int, ...], dict[int, list[int]]] = {}
-        keys, find = egraph.keys, egraph.find
-        by_head: dict[int, dict[int, None]] = {}
+        self._levels = {(): _Level(egraph, nodes)}
+
+    @property
+    def seeds(self) -> KeysView[int]:
+        """The kinds and groups of the e-nodes."""
+        return self._levels[()].heads.keys()
+
+    def roots(self, chain: tuple[int, ...], operands: Operands = ()) -> list[int]:
+        """The classes at the upper end of a chain of seeds that begins at one of the e-nodes.
+
+        With `operands`, only those with an e-node of the last seed for each of these.
+        """
+        lower, seed = chain[:-1], chain[-1]
+        level = self._levels.get(lower)
+        if level is None:
+            parents = self._egraph.parents
+            above = [node for id in self.roots(lower) for node in parents(id)]
+            level = self._levels[lower] = _Level(self._egraph, above)
+        return level.owners(seed, operands) if seed in level.heads else []
+
+
+class _Level:
+    """E-nodes by their seeds, and the classes that hold them."""
+
+    def __init__(self, egraph: EGraph, nodes: Iterable[int]) -> None:
+        self._egraph = egraph
+        self._by_head: dict[int, list[int]] = {}
+        keys = egraph.keys
         for node in nodes:
-            by_head.setdefault(keys[node][0], {})[find(node)] = None
-        self.by_seed = _by_seed(egraph, by_head)
+            self._by_head.setdefault(keys[node][0], []).append(node)
+        self.heads: dict[int, list[int]] = {}
+        kind, group = egraph.heads.kind, egraph.heads.group
+        for head in self._by_head:
+            for seed in {kind[head], group[head]}:
+                self.heads.setdefault(seed, []).append(head)
+        self._owners: dict[tuple[int, Operands], list[int]] = {}
+        self._holders: dict[tuple[int, int, int], set[int]] = {}
 
-    def roots(self, chain: tuple[int, ...]) -> list[int]:
-        """The classes at the upper end of a chain of seeds that begins at one of the e-nodes."""
-        lower = chain[:-1]
-        if not lower:
-            return self.by_seed.get(chain[0], [])
-        found = self._above.get(lower)
+    def owners(self, seed: int, operands: Operands) -> list[int]:
+        """The classes of the e-nodes of a seed, for each of `operands` one that may have it."""
+        found = self._owners.get((seed, operands))
         if found is None:
-            found = self._above[lower] = self._users(self.roots(lower))
-        return found.get(chain[-1], [])
+            if operands:
+                holders = [self._holding(seed, *operand) for operand in operands]
+                kept = holders[0].intersection(*holders[1:])
+                found = [owner for owner in self.owners(seed, ()) if owner in kept] if kept else []
+            else:
+                find, by_head = self._egraph.find, self._by_head
+                nodes = (node for head in self.heads[seed] for node in by_head[head])
+                found = list(dict.fromkeys(map(find, nodes)))
+            self._owners[seed, operands] = found
+        return found
 
-    def _users(self, classes: list[int]) -> dict[int, list[int]]:
-        """The classes of the e-nodes that use some classes, by the seeds of those e-nodes."""
+    def _holding(self, seed: int, position: int, operand: int) -> set[int]:
+        """The classes of e-nodes of `seed` whose operand may be an e-node of seed `operand`."""
+        found = self._holders.get((seed, position, operand))
+        if found is not None:
+            return found
         egraph = self._egraph
-        find, keys = egraph.find, egraph.keys
-        by_head: dict[int, dict[int, None]] = {}
-        for id in classes:
-            for node in egraph.parents(id):
-                by_head.setdefault(keys[node][0], {})[find(node)] = None
-        return _by_seed(egraph, by_head)
-
-
-def _by_seed(egraph: EGraph, by_head: dict[int, dict[int, None]]) -> dict[int, list[int]]:
-    """Sort classes by the kinds and groups of heads, given those by heads."""
-    heads = egraph.heads
-    found: dict[int, dict[int, None]] = {}
-    for head, classes in by_head.items():
-        found.setdefault(heads.kind[head], {}).update(classes)
-        found.setdefault(heads.group[head], {}).update(classes)
-    return {seed: list(owners) for seed, owners in found.items()}
+        keys, groups = egraph.keys, egraph.groups
+        nodes: list[int] = []
+        for head in self.heads[seed]:
+            of_head = self._by_head[head]
+            if position <= 2 and egraph.heads.commutative[head]:
+                nodes += [
+                    node
+                    for node in of_head
+                    if operand in groups[keys[node][1]] or operand in groups[keys[node][2]]
+                ]
+            else:
+                nodes += [node for node in of_head if operand in groups[keys[node][position]]]
+        found = self._holders[seed, position, operand] = set(map(egraph.find, nodes))
+        return found

@@ -22,7 +22,7 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Found, Matcher, seed_chains
+from saturax.egraph.matcher import Found, Matcher, root_operands, seed_chains
 from saturax.egraph.newness import Newness, newly, newness_of
 from saturax.egraph.reach import Reach
 from saturax.egraph.recipe import Rule
@@ -114,14 +114,16 @@ class _Segment:
 class _RuleState:
     """A rule's unfinished work, matches and statistics in a run."""
 
-    def __init__(self, rule: Rule, egraph: EGraph, by_seed: dict[int, list[int]]) -> None:
+    def __init__(self, rule: Rule, egraph: EGraph, reach: Reach) -> None:
         self.rule = rule
         self._egraph = egraph
         self.chains = seed_chains(rule.pattern, egraph)
         self.newness = newness_of(rule.pattern, rule.uses_facts)
+        self.operands = root_operands(rule.pattern, egraph)
         self.seeds = frozenset(chain[0] for chain in self.chains)
         # Without an e-node of each kind there is no match until such an e-node is new.
-        roots = by_seed[self.chains[0][0]] if self.seeds <= by_seed.keys() else []
+        is_possible = self.seeds <= reach.seeds
+        roots = reach.roots(self.chains[0], self.operands) if is_possible else []
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
@@ -225,10 +227,10 @@ class _Run:
         if self.should_stop() or not egraph.rebuild(self.should_stop):
             return StopReason.TIME_LIMIT
         egraph.take_changed()
-        by_seed = Reach(egraph, egraph.live_nodes()).by_seed
-        self.present.update(by_seed)
+        reach = Reach(egraph, egraph.live_nodes())
+        self.present.update(reach.seeds)
         for rule in self.rules:
-            self.states.append(_RuleState(rule, egraph, by_seed))
+            self.states.append(_RuleState(rule, egraph, reach))
             if self.should_stop():
                 return StopReason.TIME_LIMIT
         while any(state.has_work for state in self.states):
@@ -322,12 +324,15 @@ class _Run:
         """Give every rule the roots at which a match may have become possible."""
         new = newly(self.egraph, self.egraph.take_changed(), since)
         reaches = {kind: Reach(self.egraph, nodes) for kind, nodes in new.items()}
-        self.present.update(reaches[Newness.MADE].by_seed)
+        self.present.update(reaches[Newness.MADE].seeds)
         for state in self.states:
             if not state.seeds <= self.present:
                 continue
+            # Where a rule looks later, its operands may have come by then, and the search that
+            # finds the match is that from the root, if this is new as well.
+            operands = () if state.banned_until > self.iteration + 1 else state.operands
             for variant, chain in enumerate(state.chains):
-                roots = reaches[state.newness[variant]].roots(chain)
+                roots = reaches[state.newness[variant]].roots(chain, operands)
                 if roots:
                     state.schedule(variant, since, roots)
 
