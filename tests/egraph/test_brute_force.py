@@ -199,6 +199,14 @@ GROWTH = st.tuples(st.lists(TERMS, max_size=2), UNIONS)
     1000,
     False,
 ).via("of two e-nodes in a class the first is renewed")
+@example(
+    [unary("negate", leaf("b"))],
+    [],
+    [([unary("negate", leaf("c"))], []), ([], [(1, 2)])],
+    NEGATED_TWICE_PATTERN,
+    1000,
+    False,
+).via("what the operand of a new root must be comes later, while the rule does not look")
 def test_incremental_search_finds_every_new_match_once(
     terms: list[PatternNode],
     unions: list[tuple[int, int]],

@@ -56,6 +56,7 @@ class _Level:
             for seed in {kind[head], group[head]}:
                 self.heads.setdefault(seed, []).append(head)
         self._owners: dict[tuple[int, Operands], list[int]] = {}
+        self._operands: dict[tuple[int, int], dict[int, list[int]]] = {}
         self._holders: dict[tuple[int, int, int], set[int]] = {}
 
     def owners(self, seed: int, operands: Operands) -> list[int]:
@@ -76,20 +77,24 @@ class _Level:
     def _holding(self, seed: int, position: int, operand: int) -> set[int]:
         """The classes of e-nodes of `seed` whose operand may be an e-node of seed `operand`."""
         found = self._holders.get((seed, position, operand))
-        if found is not None:
-            return found
-        egraph = self._egraph
-        keys, groups = egraph.keys, egraph.groups
-        nodes: list[int] = []
-        for head in self.heads[seed]:
-            of_head = self._by_head[head]
-            if position <= 2 and egraph.heads.commutative[head]:
-                nodes += [
-                    node
-                    for node in of_head
-                    if operand in groups[keys[node][1]] or operand in groups[keys[node][2]]
-                ]
-            else:
-                nodes += [node for node in of_head if operand in groups[keys[node][position]]]
-        found = self._holders[seed, position, operand] = set(map(egraph.find, nodes))
+        if found is None:
+            groups = self._egraph.groups
+            found = set[int]()
+            for child, owners in self._by_operand(seed, position).items():
+                if operand in groups[child]:
+                    found.update(owners)
+            self._holders[seed, position, operand] = found
+        return found
+
+    def _by_operand(self, seed: int, position: int) -> dict[int, list[int]]:
+        """The classes of the e-nodes of a seed, by the class of an operand."""
+        found = self._operands.get((seed, position))
+        if found is None:
+            keys, find = self._egraph.keys, self._egraph.find
+            found = self._operands[seed, position] = {}
+            for head in self.heads[seed]:
+                is_either = position <= 2 and self._egraph.heads.commutative[head]
+                for place in (1, 2) if is_either else (position,):
+                    for node in self._by_head[head]:
+                        found.setdefault(keys[node][place], []).append(find(node))
         return found
