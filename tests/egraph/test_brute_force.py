@@ -202,7 +202,7 @@ GROWTH = st.tuples(st.lists(TERMS, max_size=2), UNIONS)
 @example(
     [unary("negate", leaf("b"))],
     [],
-    [([unary("negate", leaf("c"))], []), ([], [(1, 2)])],
+    [([unary("negate", leaf("c")), NEGATED_TWICE], []), ([], [(1, 2)])],
     NEGATED_TWICE_PATTERN,
     1000,
     False,
