@@ -20,7 +20,7 @@ class Reach:
     def __init__(self, egraph: EGraph, nodes: Iterable[int]) -> None:
         """Take the e-nodes that changed."""
         self._egraph = egraph
-        self._levels = {(): _Level(egraph, nodes)}
+        self._levels: dict[tuple[int, ...], _Level] = {(): _Level(egraph, nodes)}
 
     @property
     def seeds(self) -> KeysView[int]:
