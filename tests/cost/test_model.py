@@ -48,6 +48,17 @@ def test_measured_price_counts(model):
     assert model.kernel_us(kernel) == 123.0
 
 
+def test_a_product_faster_than_the_calibration_raises_hopes_for_others(model):
+    known, other = _dot(512), _dot(640)
+    expected, predicted = model.kernel_us(known), model.kernel_us(other)
+    model.learn(known, 2 * expected)
+    assert model.kernel_us(other) == predicted
+    model.learn(_dot(16), 1e-3)  # too short to tell
+    assert model.kernel_us(other) == predicted
+    model.learn(known, expected / 2)
+    assert model.kernel_us(other) < predicted / 2
+
+
 def test_caution_is_for_what_nobody_has_measured(model):
     known, unknown = _dot(64), _dot(128)
     model.measured[known.key] = 123.0

@@ -42,6 +42,11 @@ _INTEGER_COMPARISON_US, _COMPARISON_US, _SERIAL_ELEMENT_US = 0.005, 0.03, 0.002
 _WINDOW_US, _WINDOW_ELEMENT_US = 0.0015, 0.00025
 
 
+# A product that has been measured corrects a calibration that a slow machine has spoilt, if it took
+# long enough to tell; others are hoped to be so many times as fast, or they would not be tried.
+_TELLING_US, _FASTER_THAN_SEEN = 100.0, 1.25
+
+
 @dataclass
 class PriceModel:
     """Prices of operations; `measured` maps kernel keys to microseconds.
@@ -62,6 +67,7 @@ class PriceModel:
     caution: float = 1.0
     _moves: dict[tuple[int, int], float] = field(default_factory=dict, init=False, repr=False)
     _predicted: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    _hoped_gflop_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     def move_us(self, bytes_moved: int, working_set: int = _LEAST_WORKING_SET) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
@@ -85,9 +91,10 @@ class PriceModel:
         return elements * per_element / gain
 
     def dot_us(self, dtype: str, flops: int) -> float:
-        """Arithmetic of a contraction at the rate of a large matrix product."""
+        """Arithmetic of a contraction at the rate of a large matrix product, or the best seen."""
         rates = self.calibration.dot_gflop_s
-        return flops / (1e3 * rates.get(dtype, rates["f32"]))
+        rate = max(rates.get(dtype, rates["f32"]), self._hoped_gflop_s.get(dtype, 0.0))
+        return flops / (1e3 * rate)
 
     def read_us(self, type: Type, level: int = 0) -> float:
         """Reading a materialised value once, from as far as `level` says (`distance`)."""
@@ -134,6 +141,16 @@ class PriceModel:
         self.measured[kernel.key] = time_us
         if kernel.op in ("dot_general", "convolution"):
             self.neighbours.learn(kernel, time_us / self.predict_us(kernel))
+        if kernel.op == "dot_general" and time_us > _TELLING_US:
+            self._hope(kernel, _FASTER_THAN_SEEN * kernel.flops / (1e3 * time_us))
+
+    def _hope(self, product: Kernel, gflop_s: float) -> None:
+        """Expect such a rate of products that nobody has measured."""
+        assert isinstance(product.type, TensorType)
+        dtype = product.type.dtype
+        if gflop_s > self._hoped_gflop_s.get(dtype, 0.0):
+            self._hoped_gflop_s[dtype] = gflop_s
+            self._predicted.clear()
 
     def predict_us(self, kernel: Kernel) -> float:
         """A roofline: the larger of moving the bytes and doing the arithmetic, and the launch."""
