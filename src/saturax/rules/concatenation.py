@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
@@ -16,6 +18,7 @@ from saturax.graph.ops import (
     pad,
     reshape,
     slice_,
+    slice_dimension,
     unary,
 )
 from saturax.graph.ops.elementwise import COMMUTATIVE
@@ -198,3 +201,58 @@ def concatenated_twins_as_broadcast(x: Value, i: int) -> Any:
     shape = (*x.shape[:i], 2, *x.shape[i:])
     repeated = broadcast_in_dim(x, shape, [k + (k >= i) for k in range(x.rank)])
     return reshape(repeated, replaced(x.shape, i, 2 * x.shape[i]))
+
+
+WRITTEN_OUT = 8
+"""Up to so many elements along a dimension, what is added to a concatenation is taken apart."""
+
+
+def _parts_of_broadcast(x: Value, y: Value, i: int, z: Value, s: Any, e: Any) -> tuple[Any, Any]:
+    """What bcast z, of shape s, has beside x and beside y, concatenated along i."""
+    first = second = z
+    if i in e and z.shape[axis := tuple(e).index(i)] != 1:
+        need(s[i] <= WRITTEN_OUT)
+        n = x.shape[i]
+        first, second = slice_dimension(z, axis, 0, n), slice_dimension(z, axis, n, s[i])
+    return broadcast_in_dim(first, x.shape, e), broadcast_in_dim(second, y.shape, e)
+
+
+def _beside_broadcast(rng: np.random.Generator) -> dict[str, Any]:
+    """Two values that are concatenated along i, and one that is broadcast beside them."""
+    rank, dtype = int(rng.integers(1, 4)), str(rng.choice(["f32", "f64", "i32"]))
+    i, shape = int(rng.integers(rank)), rng.integers(1, 4, rank).tolist()
+    other = [int(rng.integers(1, 4)) if d == i else n for d, n in enumerate(shape)]
+    whole = [n + m if d == i else n for d, (n, m) in enumerate(zip(shape, other, strict=True))]
+    e = tuple(d for d in range(rank) if rng.random() < 0.5)
+    z = TensorType(tuple(whole[d] if rng.random() < 0.8 else 1 for d in e), dtype)
+    x, y = TensorType(tuple(shape), dtype), TensorType(tuple(other), dtype)
+    return {"x": x, "y": y, "z": z, "i": i, "e": e, "s": tuple(whole)}
+
+
+@rule(
+    lambda f, x, y, i, z, s, e: binary(f, concatenate(x, y, i), broadcast_in_dim(z, s, e)),
+    numerics=BITWISE,
+    source=SPEC,
+    examples=_beside_broadcast,
+)
+def binary_with_broadcast_before_concatenate(
+    f: Any, x: Value, y: Value, i: int, z: Value, s: Any, e: Any
+) -> Any:
+    """f([x, y], bcast z) = [f(x, bcast z), f(y, bcast z)], or with parts of z if it is short"""
+    first, second = _parts_of_broadcast(x, y, i, z, s, e)
+    return concatenate(binary(f, x, first), binary(f, y, second), i)
+
+
+@rule(
+    lambda f, x, y, i, z, s, e: binary(f, broadcast_in_dim(z, s, e), concatenate(x, y, i)),
+    numerics=BITWISE,
+    source=SPEC,
+    examples=_beside_broadcast,
+)
+def broadcast_with_binary_before_concatenate(
+    f: Any, x: Value, y: Value, i: int, z: Value, s: Any, e: Any
+) -> Any:
+    """f(bcast z, [x, y]) = [f(bcast z, x), f(bcast z, y)], or with parts of z if it is short"""
+    need(f not in COMMUTATIVE)
+    first, second = _parts_of_broadcast(x, y, i, z, s, e)
+    return concatenate(binary(f, first, x), binary(f, second, y), i)

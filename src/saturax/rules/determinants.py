@@ -1,4 +1,4 @@
-"""Determinants as notions: of transposes, scaled, inverse and diagonal matrices.
+"""Determinants as notions: of transposes, scaled, inverse and triangular matrices.
 
 Letters: a is the matrix, r the routine. a⁻¹ is `solve` of the identity.
 """
@@ -20,8 +20,15 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
-from saturax.rules.facts import is_diagonal, is_identity, splat_of
-from saturax.rules.linear_algebra import diagonal_example, square_example
+from saturax.rules.factors import diagonal_of
+from saturax.rules.facts import (
+    is_diagonal,
+    is_identity,
+    is_lower_triangular,
+    is_upper_triangular,
+    splat_of,
+)
+from saturax.rules.linear_algebra import diagonal_example, square_example, triangular_example
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.solving import (
     swap,
@@ -69,15 +76,20 @@ def determinant_of_inverse(a: Value, i: Value, r: Any, s: Any) -> Any:
     return unary("negate", log_abs_determinant(a, s))
 
 
+def _triangular_example(rng: np.random.Generator) -> dict[str, Any]:
+    draw = diagonal_example if rng.random() < 0.3 else triangular_example
+    return {"a": draw(rng)["a"]}
+
+
 @rule(
     lambda a, r: log_abs_determinant(a, r),
     numerics=ROUNDING,
     source=DETERMINANT,
     uses_facts=True,
-    examples=lambda rng: {"a": diagonal_example(rng)["a"]},
+    examples=_triangular_example,
 )
-def determinant_of_diagonal(a: Value, r: Any) -> Any:
-    """log|det a| = Σ log|aᵢᵢ| if a is diagonal"""
-    need(is_diagonal(a) and a.size > 0)
-    diagonal = reduce_("add", a, (a.rank - 2,))
+def determinant_of_triangular(a: Value, r: Any) -> Any:
+    """log|det a| = Σ log|aᵢᵢ| if a is triangular"""
+    need((is_lower_triangular(a) or is_upper_triangular(a)) and a.size > 0)
+    diagonal = reduce_("add", a, (a.rank - 2,)) if is_diagonal(a) else diagonal_of(a)
     return reduce_("add", unary("log", unary("abs", diagonal)), (a.rank - 2,))

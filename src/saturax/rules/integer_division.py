@@ -125,6 +125,21 @@ def divide_by_minus_one(x: Value, c: Literal) -> Value | None:
 # ------------------------------------------------------------------ rounding down
 
 
+@rule(
+    lambda p, x, y, o: add(
+        multiply(select(p, subtract(divide(x, y), constant(o)), divide(x, y)), y),
+        select(p, add(_remainder(x, y), y), _remainder(x, y)),
+    ),
+    numerics=BITWISE,
+    source=DIVISION,
+    examples=lambda rng: {"o": Literal(np.asarray(1, np.int32), (2, 3))},
+)
+def join_floored_quotient_and_remainder(p: Value, x: Value, y: Value, o: Literal) -> Value | None:
+    """⌊x / y⌋ · y + x mod y = x, integers"""
+    need(x.dtype in INTEGERS and is_all(o, 1))
+    return x
+
+
 def _floored(divisor_is_power: bool) -> Examples:
     def draw(rng: np.random.Generator) -> dict[str, Any]:
         type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
@@ -156,3 +171,28 @@ def floored_quotient_by_shift(
     need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
     need(is_all(e, 1) and is_all(z, 0) and is_all(o, 1))
     return binary("shift_right_arithmetic", x, full_like(x, _exponent_of_two(c)))
+
+
+def _inexact(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
+    sign = int(rng.choice([-1, 1]))
+    constants = {"c": sign * int(rng.integers(1, 100)), "e": sign, "z": 0}
+    return {name: splat(value, type) for name, value in constants.items()} | {"x": type}
+
+
+@rule(
+    lambda x, c, e, z, k: binary(
+        "and",
+        compare(unary("sign", x), constant(e), "NE", k),
+        compare(_remainder(x, constant(c)), constant(z), "NE", k),
+    ),
+    numerics=BITWISE,
+    source="a remainder has the sign of the dividend",
+    examples=_inexact,
+)
+def sign_of_remainder(x: Value, c: Literal, e: Literal, z: Literal, k: Any) -> Value | None:
+    """sign x ≠ sign c ∧ x rem c ≠ 0 = x rem c < 0 for a splat c > 0, and > 0 for c < 0; signed"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype) and is_all(z, 0))
+    need(c.is_splat and c.value != 0 and is_all(e, 1 if c.value > 0 else -1))
+    remainder = _remainder(x, constant(c))
+    return compare(remainder, constant(z), "LT" if c.value > 0 else "GT", k)

@@ -16,6 +16,7 @@ from saturax.graph.ops import (
     DotDimensions,
     Precision,
     Routine,
+    Triangle,
     add,
     broadcast_in_dim,
     cholesky,
@@ -32,6 +33,7 @@ from saturax.graph.ops import (
     reshape,
     solve,
     transpose,
+    triangular_solve,
     unary,
 )
 from saturax.graph.types import TensorType, is_complex, numpy_dtype
@@ -46,7 +48,13 @@ from saturax.rules.factors import (
     lu_solution,
     lu_transposed_solution,
 )
-from saturax.rules.facts import is_diagonal, is_identity, is_symmetric, is_upper_triangular
+from saturax.rules.facts import (
+    is_diagonal,
+    is_identity,
+    is_lower_triangular,
+    is_symmetric,
+    is_upper_triangular,
+)
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 from saturax.rules.solving import (
     swap,
@@ -128,6 +136,27 @@ def solve_with_diagonal(a: Value, b: Value, r: Any) -> Any:
     need(is_diagonal(a))
     diagonal = reduce_("add", a, (a.rank - 2,))
     return divide(b, broadcast_in_dim(diagonal, b.shape, range(a.rank - 1)))
+
+
+def triangular_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A constant triangular a, and b with as many rows."""
+    n, m = (int(i) for i in rng.integers(2, 5, 2))
+    a = (np.triu if rng.random() < 0.5 else np.tril)(rng.normal(size=(n, n)))
+    return {"a": Literal(a + 3 * np.eye(n)), "b": TensorType((n, m), "f64")}
+
+
+@rule(
+    lambda a, b, r: solve(a, b, r),
+    numerics=ROUNDING,
+    source="substitution",
+    uses_facts=True,
+    examples=triangular_example,
+)
+def solve_with_triangular(a: Value, b: Value, r: Any) -> Any:
+    """a⁻¹b by substitution if a is triangular, not diagonal"""
+    is_lower = is_lower_triangular(a)
+    need((is_lower or is_upper_triangular(a)) and not is_diagonal(a) and b.size > 0)
+    return triangular_solve(a, b, Triangle(True, is_lower, False, "NO_TRANSPOSE"), r)
 
 
 def _upper_example(rng: np.random.Generator) -> dict[str, Any]:

@@ -6,17 +6,29 @@ has twins for operands that are proved not to be 0.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
-from saturax.graph.ops import constant, divide, full_like, multiply, power, unary
-from saturax.graph.types import is_complex
+from saturax.graph.ops import (
+    broadcast_in_dim,
+    concatenate,
+    constant,
+    divide,
+    full_like,
+    multiply,
+    power,
+    slice_dimension,
+    unary,
+)
+from saturax.graph.types import TensorType, is_complex
 from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.conditions import REALS, is_all
 from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
+from saturax.rules.transcendental import MAX_POWER, natural_power
 
 DEFINITION = "definition over the reals"
 FIELD = "field axioms"
@@ -112,6 +124,34 @@ def reciprocal_root_of_exponential(x: Value) -> Value | None:
     """rsqrt(exp x) = exp(-x / 2), x real"""
     need(x.dtype in REALS)
     return unary("exponential", multiply(x, full_like(x, -0.5)))
+
+
+def _exponents(rng: np.random.Generator) -> dict[str, Any]:
+    """Small exponents c that differ along one dimension, repeated along the others."""
+    rank, n = int(rng.integers(1, 4)), int(rng.integers(2, 5))
+    axis = int(rng.integers(rank))
+    own = tuple(n if d == axis else 1 for d in range(rank))
+    s = tuple(n if d == axis else int(rng.integers(1, 3)) for d in range(rank))
+    c = Literal(rng.integers(0, 5, n).astype(np.float64).reshape(own))
+    return {"c": c, "s": s, "e": tuple(range(rank)), "x": TensorType(s, "f64")}
+
+
+@rule(
+    lambda x, c, s, e: power(x, broadcast_in_dim(constant(c), s, e)),
+    numerics=ROUNDING,
+    source=DEFINITION,
+    examples=_exponents,
+)
+def powers_side_by_side(x: Value, c: Literal, s: Any, e: Any) -> Value | None:
+    """xᵇᶜᵃˢᵗ ⁽ᶜ⁾ = [x₀^c₀, x₁^c₁, …] along the one dimension of 2 to 8 natural exponents c"""
+    need(x.dtype in REALS and not c.is_splat and c.data.size == max(c.type.shape) <= MAX_POWER)
+    exponents = c.data.astype(np.float64).ravel()
+    need(bool(np.all((exponents >= 0) & (exponents <= MAX_POWER) & (exponents % 1 == 0))))
+    axis = e[c.type.shape.index(exponents.size)]
+    parts = [
+        natural_power(slice_dimension(x, axis, i, i + 1), int(n)) for i, n in enumerate(exponents)
+    ]
+    return reduce(lambda a, b: concatenate(a, b, axis), parts)
 
 
 @rule(

@@ -222,11 +222,13 @@ def root_of_exponential(x: Value) -> Value | None:
 # ------------------------------------------------------------------ powers
 
 
-def _natural_power(x: Value, n: int) -> Value:
-    """xⁿ by repeated squaring, n ≥ 1."""
+def natural_power(x: Value, n: int) -> Value:
+    """xⁿ by repeated squaring, n ≥ 0."""
+    if n == 0:
+        return full_like(x, 1)
     if n == 1:
         return x
-    half = _natural_power(x, n // 2)
+    half = natural_power(x, n // 2)
     square = multiply(half, half)
     return multiply(square, x) if n % 2 else square
 
@@ -251,7 +253,7 @@ def expand_natural_power(x: Value, c: Literal) -> Value | None:
     need(c.is_splat and not c.type.dtype.startswith("complex"))
     n = float(c.value)
     need(2 <= n <= MAX_POWER and n == int(n))
-    return _natural_power(x, int(n))
+    return natural_power(x, int(n))
 
 
 expand_natural_power_exactly = for_integers(expand_natural_power)
@@ -263,7 +265,7 @@ def expand_negative_power(x: Value, c: Literal) -> Value | None:
     need(x.dtype in REALS and c.is_splat)
     n = -float(c.value)
     need(1 <= n <= MAX_POWER and n == int(n))
-    return divide(full_like(x, 1), _natural_power(x, int(n)))
+    return divide(full_like(x, 1), natural_power(x, int(n)))
 
 
 @rule(lambda x, c: power(x, constant(c)), numerics=ROUNDING, source=DEFINITION)
@@ -275,7 +277,7 @@ def expand_half_power(x: Value, c: Literal) -> Value | None:
     n = float(c.value) - 0.5
     need(0 <= n <= MAX_POWER and n == int(n))
     root = _sqrt(x)
-    return multiply(_natural_power(x, int(n)), root) if n else root
+    return multiply(natural_power(x, int(n)), root) if n else root
 
 
 @rule(lambda x, y: power(_exp(x), y), numerics=ROUNDING, source=EXPONENTIAL)

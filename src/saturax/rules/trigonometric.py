@@ -96,6 +96,69 @@ def recognize_double_cosine(x: Value) -> Value | None:
     return _cos(_double(x))
 
 
+def _halved(rng: np.random.Generator) -> dict[str, Any]:
+    """A factor c of a square, and minus or plus half of it: e."""
+    c, g = float(rng.uniform(0.5, 4.0)), str(rng.choice(["add", "subtract"]))
+    e = c / 2 if g == "subtract" else -c / 2
+    drawn = {name: Literal(np.asarray(value), (3,)) for name, value in (("c", c), ("e", e))}
+    return {**drawn, "g": g, "f": str(rng.choice(["sine", "cosine"]))}
+
+
+def _minuend(rng: np.random.Generator) -> dict[str, Any]:
+    c = float(rng.uniform(0.5, 4.0))
+    drawn = {name: Literal(np.asarray(value), (3,)) for name, value in (("c", c), ("e", c / 2))}
+    return {**drawn, "f": str(rng.choice(["sine", "cosine"]))}
+
+
+def _double_angle(f: str, x: Value, c: Literal, e: float, sign: int) -> Any:
+    """± c/2 · cos 2x for cosine and sine, if e is c/2."""
+    need(f in ("sine", "cosine") and x.dtype in REALS and c.is_splat)
+    half = float(c.value) / 2
+    need(half == e and is_ordinary(np.asarray(half, c.data.dtype)))
+    doubled = _cos(_double(x))
+    return multiply(doubled, full_like(x, sign * half if f == "cosine" else -sign * half))
+
+
+@rule(
+    lambda f, g, x, c, e: binary(
+        g, multiply(multiply(unary(f, x), unary(f, x)), constant(c)), constant(e)
+    ),
+    numerics=ROUNDING,
+    source=ADDITION,
+    examples=_halved,
+)
+def double_angle_of_square(f: Any, g: Any, x: Value, c: Literal, e: Literal) -> Value | None:
+    """c · cos²x - c/2 = c/2 · cos 2x and c · sin²x - c/2 = -c/2 · cos 2x, x real"""
+    need(g in ("add", "subtract") and x.dtype in REALS and e.is_splat)
+    return _double_angle(f, x, c, float(e.value) if g == "subtract" else -float(e.value), 1)
+
+
+@rule(
+    lambda f, x, c, e: subtract(
+        constant(e), multiply(multiply(unary(f, x), unary(f, x)), constant(c))
+    ),
+    numerics=ROUNDING,
+    source=ADDITION,
+    examples=_minuend,
+)
+def double_angle_of_complement(f: Any, x: Value, c: Literal, e: Literal) -> Value | None:
+    """c/2 - c · sin²x = c/2 · cos 2x and c/2 - c · cos²x = -c/2 · cos 2x, x real"""
+    need(x.dtype in REALS and e.is_splat)
+    return _double_angle(f, x, c, float(e.value), -1)
+
+
+@rule(
+    lambda x, y, c: divide(y, add(multiply(unary("tan", x), unary("tan", x)), constant(c))),
+    numerics=ROUNDING,
+    source=PYTHAGORAS,
+    examples=lambda rng: {"c": Literal(np.asarray(1.0), (3,))},
+)
+def divide_by_square_of_secant(x: Value, y: Value, c: Literal) -> Value | None:
+    """y / (1 + tan²x) = y · cos²x, real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return multiply(y, multiply(_cos(x), _cos(x)))
+
+
 @rule(
     lambda c, f, x: subtract(constant(c), multiply(unary(f, x), unary(f, x))),
     numerics=ROUNDING,
