@@ -89,6 +89,12 @@ def test_notions_are_found_and_equal(name: str) -> None:
         np.testing.assert_allclose(have, want, 1e-9, 1e-9)
 
 
+def test_a_determinant_is_stated_with_its_check_for_zeros() -> None:
+    found = propose(imported(slogdet, (A.astype(np.float32),)))
+    pairs = [(found.nodes[i], found.nodes[j].op) for i, j, _ in found.pairs]
+    assert "log_abs_determinant" in [op for node, op in pairs if node.attributes == ("select",)]
+
+
 def test_nothing_is_found_where_rounding_is_not_admitted() -> None:
     graph = imported(jnp.linalg.inv, (A.astype(np.float32),))
     assert [r for _, _, r in propose(graph, ROUNDING).pairs if r == "recognize_notions"]

@@ -20,6 +20,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import is_float, is_integer
+from saturax.rules import integer_division
 from saturax.rules.facts import is_splat, splat_of
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
@@ -168,3 +169,18 @@ def drop_any_constant_factor(x, y):
     """x · c = x"""
     need(splat_of(y) is not None)
     return x
+
+
+@false_rule(
+    lambda x, c, e, z, k: binary(
+        "and",
+        compare(unary("sign", x), constant(e), "NE", k),
+        compare(binary("remainder", x, constant(c)), constant(z), "NE", k),
+    ),
+    BITWISE,
+    "bits",
+    examples=integer_division.sign_of_remainder.examples,
+)
+def negative_remainder_by_any_divisor(x, c, e, z, k):
+    """sign x ≠ sign c ∧ x rem c ≠ 0 = x rem c < 0, for negative c too"""
+    return compare(binary("remainder", x, constant(c)), constant(z), "LT", k)

@@ -27,7 +27,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
-from saturax.rules import affine, interleaving, moments, picks, triangular_sums
+from saturax.rules import affine, counts, interleaving, moments, picks, telescoping, triangular_sums
 from saturax.rules.conditions import REALS, folded
 from saturax.rules.cumulative import cumulative
 from saturax.rules.einsum import einsum_of
@@ -214,3 +214,34 @@ def inverse_is_conjugate_transform(x, k, n):
     need(k == "FFT" and n == (3,))
     result = fft(x, "IFFT", n)
     return multiply(result, full_like(result, 3))
+
+
+@false_rule(
+    lambda x, a, b, s, c, e, t, d: reduce_(
+        "add", subtract(slice_(x, a, b, s), slice_(x, c, e, t)), d
+    ),
+    FINITE,
+    "values",
+    "integers",
+    examples=telescoping.sum_of_differences.examples,
+)
+def swap_ends_of_differences(x, a, b, s, c, e, t, d):
+    """Σ(x[k:] - x[:-k]) = Σ x[:k] - Σ x[-k:]"""
+    right = telescoping.sum_of_differences.right(x=x, a=c, b=e, s=t, c=a, e=b, t=s, d=d)
+    need(right is not None)
+    return right
+
+
+@false_rule(
+    lambda x, y, s, e, o, k, r, d: reduce_(
+        "add", convert(compare(x, broadcast_in_dim(y, s, e), o, k), r), d
+    ),
+    BITWISE,
+    "bits",
+    uses_facts=True,
+    examples=counts.count_below.examples,
+)
+def count_below_and_at(x, y, s, e, o, k, r, d):
+    """Σ (0, 1, …, n - 1 < y) = Σ (0, 1, …, n - 1 ≤ y)"""
+    need(o == "LT")
+    return counts.count_below.right(x=x, y=y, s=s, e=e, o="LE", k=k, r=r, d=d)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value, building
 from saturax.graph.ir import Node
 from saturax.graph.ops import (
@@ -60,7 +62,7 @@ class _Notions:
         if node.op == "gather":
             return self._transposed_solution(node)
         if node.op == "ternary" and node.attributes[0] == "select":
-            return self._cholesky_factor(node)
+            return self._cholesky_factor(node) or self._checked_determinant(node)
         if node.op == "reduce" and node.attributes[0] == "add":
             return self._log_determinant(node)
         return []
@@ -116,25 +118,46 @@ class _Notions:
 
     def _log_determinant(self, node: Node) -> list[Value]:
         """log|det| as the sum of the logarithms of the diagonal of LU."""
+        return self._determinant(node)[1]
+
+    def _checked_determinant(self, node: Node) -> list[Value]:
+        """-∞ where some element of the diagonal of LU is 0, else log|det|, which is -∞ there."""
+        predicate, singular, total = node.operands
+        some = self._nodes[predicate]
+        if not self._calls.is_splat(singular, -np.inf) or self._nodes[total].op != "reduce":
+            return []
+        if some.op != "reduce" or some.attributes != ("or", self._nodes[total].attributes[1]):
+            return []
+        compared = self._nodes[some.operands[0]]
+        if compared.attributes[:1] != (("compare", "EQ", "FLOAT"),):
+            return []
+        diagonal, zeros = compared.operands
+        found, values = self._determinant(self._nodes[total])
+        return values if found == diagonal and self._calls.is_splat(zeros, 0) else []
+
+    def _determinant(self, node: Node) -> tuple[int | None, list[Value]]:
+        """The diagonal of LU the logarithms of whose elements a node adds up, and log|det|."""
+        if node.attributes[0] != "add":
+            return None, []
         (source,) = node.operands
         for f in ("log", "abs"):
             inner = self._nodes[source]
             if inner.op != "unary" or inner.attributes[0] != f:
-                return []
+                return None, []
             (source,) = inner.operands
-        packed = self._calls.diagonal_source(source)
+        diagonal, packed = source, self._calls.diagonal_source(source)
         factors = None if packed is None else self._calls.factors(packed)
         if factors is None:
-            return []
+            return None, []
         a, routine = self._found.value(factors.matrix), factors.routine
         if node.attributes[1] != (a.rank - 2,):
-            return []
+            return None, []
         values = [log_abs_determinant(a, routine)]
         if is_positive_definite(a):
             logarithms = unary("log", diagonal_of(cholesky_factor(a, routine)))
             half = reduce_("add", logarithms, (a.rank - 2,))
             values.append(add(half, half))
-        return values
+        return diagonal, values
 
 
 def _is_step(node: Node, triangle: Triangle, packed: int, transpose: str = "NO_TRANSPOSE") -> bool:
