@@ -178,7 +178,7 @@ def drop_any_constant_factor(x, y):
         compare(binary("remainder", x, constant(c)), constant(z), "NE", k),
     ),
     BITWISE,
-    "bits",
+    "integers",
     examples=integer_division.sign_of_remainder.examples,
 )
 def negative_remainder_by_any_divisor(x, c, e, z, k):

@@ -237,7 +237,7 @@ def swap_ends_of_differences(x, a, b, s, c, e, t, d):
         "add", convert(compare(x, broadcast_in_dim(y, s, e), o, k), r), d
     ),
     BITWISE,
-    "bits",
+    "integers",
     uses_facts=True,
     examples=counts.count_below.examples,
 )
