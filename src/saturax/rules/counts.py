@@ -21,10 +21,10 @@ from saturax.graph.ops import (
     ternary,
 )
 from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
+from saturax.rules.arithmetic import COUNTED_EXACTLY
 from saturax.rules.conditions import INTEGERS
 from saturax.rules.facts import iota_of
 from saturax.rules.permutations import without
-from saturax.rules.picks import COUNTED_EXACTLY
 from saturax.rules.rule import BITWISE, Rule, need, rule
 
 TURNED = {"LT": "GT", "LE": "GE", "GT": "LT", "GE": "LE"}
