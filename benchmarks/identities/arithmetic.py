@@ -191,4 +191,10 @@ ROWS = (
         (X, Y),
         numerics="finite",
     ),
+    Identity(
+        "floored_quotient_and_remainder",
+        lambda x: x // 12 * 12 + x % 12,
+        lambda x: x,
+        (integers(4096, low=-1000, below=1000),),
+    ),
 )

@@ -367,4 +367,31 @@ ROWS = (
         lambda x: jnp.sum(x**2, 1),
         (X,),
     ),
+    Identity(
+        "sum_of_differences",
+        lambda x: jnp.sum(jnp.diff(x, axis=0), 0),
+        lambda x: x[-1] - x[0],
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "cumsum_of_differences",
+        lambda x: jnp.cumsum(jnp.diff(x, axis=0), 0),
+        lambda x: x[1:] - x[0],
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "moving_sum_by_cumsum",
+        lambda x: jnp.diff(jnp.cumsum(x)),
+        lambda x: x[1:],
+        (V,),
+        numerics="finite",
+    ),
+    Identity(
+        "length_of_mask",
+        lambda n: jnp.sum(jnp.arange(N) < n[:, None], 1),
+        lambda n: jnp.clip(n, 0, N),
+        (integers(64, low=0, below=N),),
+    ),
 )

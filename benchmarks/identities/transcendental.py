@@ -398,4 +398,10 @@ ROWS = (
         lambda a, b: jnp.exp(-(a**2))[:, None] * jnp.exp(-(b**2))[None, :],
         (normal(N), normal(N)),
     ),
+    Identity(
+        "divide_by_square_of_secant",
+        lambda x: 1 / (1 + jnp.tan(x) ** 2),
+        lambda x: jnp.cos(x) ** 2,
+        (normal(4096),),
+    ),
 )
