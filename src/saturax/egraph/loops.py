@@ -55,15 +55,15 @@ def shape_of(pattern: PatternNode) -> Shape:
             variables[operand.name] if isinstance(operand, PatternVar) else shape(operand)
             for operand in node.operands
         )
-        return Shape(operands, not _is_told_by_seed(node), tuple(equal))
+        return Shape(operands, not is_told_by_seed(node), tuple(equal))
 
     return shape(pattern)
 
 
-def _is_told_by_seed(node: PatternNode) -> bool:
+def is_told_by_seed(node: PatternNode) -> bool:
     """Whether each e-node of the seed's kind or group has attributes that fit, seen on its own."""
     return not repeated_positions(node) and all(
-        attribute.form is None
+        attribute.is_free
         if isinstance(attribute, PatternAttribute)
         else position == 0 and isinstance(attribute, str)
         for position, attribute in enumerate(node.attributes)

@@ -13,11 +13,12 @@ dropped on the spot.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.heads import exact_key
-from saturax.egraph.loops import factory_of, repeated_positions, shape_of
+from saturax.egraph.loops import factory_of, is_told_by_seed, repeated_positions, shape_of
 from saturax.egraph.newness import newness_of, stamps_of
 from saturax.egraph.pattern import PatternAttribute, PatternNode
 
@@ -154,6 +155,11 @@ def _seed(node: PatternNode, egraph: EGraph) -> int:
     return egraph.heads.kind_index(node.op, arity, attribute_count, exact_key(first))
 
 
+def root_test(pattern: PatternNode, egraph: EGraph) -> Callable[[int], bool] | None:
+    """Whether the attributes of a head fit the root, remembered; None where all of its seed do."""
+    return None if is_told_by_seed(pattern) else cache(_attribute_test(pattern, egraph))
+
+
 def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
     """Return whether a head's attributes fit one operation of the pattern, seen on its own."""
     literals = [
@@ -164,7 +170,7 @@ def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
     forms = [
         (position, attribute)
         for position, attribute in enumerate(node.attributes)
-        if isinstance(attribute, PatternAttribute) and attribute.form is not None
+        if isinstance(attribute, PatternAttribute) and not attribute.is_free
     ]
     repeated = repeated_positions(node)
 

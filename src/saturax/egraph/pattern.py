@@ -4,8 +4,8 @@ A pattern is a tree of operations whose leaves are operand variables. A variable
 must be bound to the same e-class (operands) or to the same value (attributes).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -18,17 +18,24 @@ class PatternVar:
 
 @dataclass(frozen=True, slots=True)
 class PatternAttribute:
-    """Stands for any attribute, or any that looks like `form`; binds its value.
+    """Stands for any attribute, or any that looks like `form` and `admits` says yes to; binds it.
 
     A form is a tuple of values, further tuples, and `PatternAttribute`s for parts of any value.
     """
 
     name: str
     form: tuple[Any, ...] | None = None
+    admits: Callable[[Any], bool] | None = field(default=None, repr=False)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether any value fits."""
+        return self.form is None and self.admits is None
 
     def fits(self, value: Any) -> bool:
-        """Return whether a value looks like the form."""
-        return self.form is None or _looks_like(self.form, value)
+        """Return whether the attribute may have a value."""
+        looks_like = self.form is None or _looks_like(self.form, value)
+        return looks_like and (self.admits is None or self.admits(value))
 
 
 def _looks_like(form: Any, value: Any) -> bool:

@@ -22,7 +22,7 @@ from saturax.egraph.limits import (
     SaturationReport,
     StopReason,
 )
-from saturax.egraph.matcher import Found, Matcher, root_operands, seed_chains
+from saturax.egraph.matcher import Found, Matcher, root_operands, root_test, seed_chains
 from saturax.egraph.newness import Newness, newly, newness_of
 from saturax.egraph.reach import Reach
 from saturax.egraph.recipe import Rule
@@ -120,10 +120,13 @@ class _RuleState:
         self.chains = seed_chains(rule.pattern, egraph)
         self.newness = newness_of(rule.pattern, rule.uses_facts)
         self.operands = root_operands(rule.pattern, egraph)
+        self.root_test = root_test(rule.pattern, egraph)
         self.seeds = frozenset(chain[0] for chain in self.chains)
         # Without an e-node of each kind there is no match until such an e-node is new.
         is_possible = self.seeds <= reach.seeds
-        roots = reach.roots(self.chains[0], self.operands) if is_possible else []
+        roots: list[int] = []
+        if is_possible:
+            roots = reach.roots(self.chains[0], self.operands, self.root_test)
         self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
@@ -332,7 +335,8 @@ class _Run:
             # finds the match is that from the root, if this is new as well.
             operands = () if state.banned_until > self.iteration + 1 else state.operands
             for variant, chain in enumerate(state.chains):
-                roots = reaches[state.newness[variant]].roots(chain, operands)
+                reach = reaches[state.newness[variant]]
+                roots = reach.roots(chain, operands, state.root_test)
                 if roots:
                     state.schedule(variant, since, roots)
 

@@ -33,6 +33,7 @@ from saturax.numerics import FINITE as FINITE
 from saturax.numerics import ROUNDING as ROUNDING
 from saturax.numerics import Numerics as Numerics
 from saturax.rules.facts import facts_of
+from saturax.rules.probing import admission
 
 
 class _DoesNotApply(Exception):  # noqa: N818 (no error)
@@ -178,19 +179,42 @@ def _needed(builder: GraphBuilder, root: int, offset: int) -> list[int]:
     return sorted(index for index in needed if index >= offset)
 
 
+_ELEMENTWISE = frozenset({"unary", "binary", "ternary"})
+
+
 class _PatternBuilder:
     """Turns operation constructors, called with placeholders, into a pattern."""
 
-    def __init__(self) -> None:
+    def __init__(self, right: Callable[..., Value | None], parameters: tuple[str, ...]) -> None:
         self.structured: list[tuple[str, tuple[Any, ...]]] = []
+        self._right = right
+        self._parameters = parameters
+        self._functions: dict[str, PatternAttribute] = {}
 
     def make(self, op: str, attributes: tuple[Any, ...], operands: tuple[Any, ...]) -> PatternNode:
         """A pattern node."""
+        made = self._function if op in _ELEMENTWISE else self._attribute
         return PatternNode(
             op,
-            tuple(self._attribute(attribute) for attribute in attributes),
+            tuple(made(attribute) for attribute in attributes),
             tuple(PatternVar(x.name) if isinstance(x, Placeholder) else x for x in operands),
         )
+
+    def _function(self, attribute: Any) -> Any:
+        """The attribute of an elementwise operation: of variables, those that the rule is about."""
+        if not isinstance(attribute, Placeholder):
+            return self._attribute(attribute)
+        name = attribute.name
+        if name not in self._functions:
+            admits = admission(self._may_apply, self._parameters, name)
+            self._functions[name] = PatternAttribute(name, admits=admits)
+        return self._functions[name]
+
+    def _may_apply(self, **arguments: Any) -> bool:
+        try:
+            return self._right(**arguments) is not None
+        except _DoesNotApply:
+            return False
 
     def _attribute(self, attribute: Any) -> Any:
         if isinstance(attribute, Placeholder):
@@ -280,7 +304,7 @@ def rule(
         names = _parameters(left)
         if names != _parameters(right):
             raise RuleError(f"rule {right.__name__}: both sides must have the same parameters")
-        builder = _PatternBuilder()
+        builder = _PatternBuilder(right, names)
         with building(builder):
             pattern = left(*map(Placeholder, names))
         return Rule(
