@@ -9,7 +9,7 @@ import pytest
 from running import normal
 
 from saturax.graph.types import TensorType
-from saturax.verify import compare, take_samples, verify
+from saturax.verify import ALL_INPUTS, compare, mean_square_error, take_samples, verify
 
 _MATRIX, _VECTOR = TensorType((12, 12), "f32"), TensorType((12,), "f32")
 
@@ -92,6 +92,34 @@ def test_wrong_candidates_are_rejected(candidate, output):
     assert not verdict.passed
     assert verdict.reason.startswith(f"output {output} on ")
     assert verdict.errors[-1].severity() > 1
+
+
+def _in_steps(step):
+    """The identity, rounded to multiples of a step."""
+    return lambda inputs: [(np.round(inputs[0] / step) * step).astype(np.float32)]
+
+
+def test_larger_mean_error_is_rejected_where_the_largest_is_within_its_limit():
+    exact = lambda inputs: [inputs[0].astype(np.float64)]  # noqa: E731
+    types = (TensorType((4096,), "f32"),)
+    samples = take_samples(_in_steps(1e-4), exact, types, None, with_special_values=False)
+    verdict = verify(_in_steps(2.05e-4), samples)
+    assert not verdict.passed
+    assert verdict.reason.startswith(f"output 0 on {ALL_INPUTS} inputs")
+    *largest, mean = verdict.errors
+    assert len(largest) == len(samples)
+    assert all(entry.candidate <= entry.allowed for entry in largest)
+    assert 2 * mean.original < mean.candidate < 2.1 * mean.original
+    # As good, better, and a little worse.
+    assert all(verify(_in_steps(step), samples).passed for step in (1e-4, 5e-5, 1.7e-4))
+
+
+def test_mean_error_is_of_all_inputs_and_finite_elements():
+    ones = np.ones(4)
+    assert mean_square_error(np.float32([1, 1, 3, np.nan]), ones) == 4 / 3
+    assert mean_square_error(np.float32([np.inf]), np.array([np.inf])) is None
+    assert mean_square_error(np.complex64([1 + 1j]), np.array([1.0 + 0j])) == 1
+    assert mean_square_error(np.zeros(2, np.float32), np.zeros(2)) == 0
 
 
 def _bf16(x):

@@ -36,7 +36,7 @@ from saturax.work import Work, is_less, work_of
 # is wider, the race has told nothing.
 _AS_FAST, _AS_FAST_INTERVAL = 0.98, (0.95, 1.0)
 # Share of the allowed error that a candidate may have to win a tie.
-_GOOD_ERROR_SHARE = 0.5
+_GOOD_ERROR_SHARE = 0.6
 # Options of the compiler: those of the program, and what the reference, which is run a few times
 # and never timed, has besides. Compiled with level 1 in half the time of level 3, a training step
 # and a lattice Boltzmann step ran as fast; with level 0, 4 to 20 times slower.

@@ -1,7 +1,9 @@
 """Stage `verify`: does a candidate compute what the original computes, no less accurately?
 
-Both run in their own precision on the same inputs, and are judged against a float64 reference:
-the candidate's error may not exceed twice the original's and some roundings, output by output.
+Both run in their own precision on the same inputs, and are judged against a float64 reference,
+output by output: the candidate's largest error on any inputs may not exceed twice the original's
+and some roundings, nor its mean square error on all inputs a little less than that. The largest
+error is partly luck and finds what is wrong in a few places; the mean finds what is less accurate.
 Inputs on which the outputs are not finite or do not vary prove nothing and are replaced.
 """
 
@@ -12,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,6 +34,11 @@ _LARGEST_ORIGINAL_ERROR, _TYPICAL_ROUNDINGS = 0.02, 16.0
 # differ by this much even where the original happens to be exact. Of 46 programs that benchmarks
 # chose none is lost for these limits; with 16 roundings a convolutional network would be.
 _FREE_ROUNDINGS = 32.0
+# Mean errors differ by some per cent from draw to draw, and should not exceed twice the original's
+# on any; without the luck of the largest, fewer roundings are free.
+_MEAN_ERROR_MULTIPLE, _FREE_MEAN_ROUNDINGS = 1.8, 8.0
+ALL_INPUTS = "all"
+"""What the entry of a mean error has as its distribution."""
 # Small inputs have room for few special values at a time.
 _SPECIAL_DRAWS = 4
 _LEAST_SAMPLES = 2
@@ -46,7 +54,9 @@ class EndlessError(SaturaxError):
 
 @dataclass(frozen=True)
 class OutputError:
-    """Errors of one output on one set of inputs, relative to the largest reference magnitude."""
+    """Errors of one output on one set of inputs, relative to the largest reference magnitude; on
+    `ALL_INPUTS` root mean squares, relative to that of the reference.
+    """
 
     distribution: str
     output: int
@@ -84,6 +94,22 @@ class Sample:
     inputs: list[Array]
     original: list[Array]
     reference: list[Array]
+
+    @cached_property
+    def mean_squares(self) -> list[float | None]:
+        """The original's mean square error in each output, where that has a meaning."""
+        pairs = zip(self.original, self.reference, strict=True)
+        return [self._mean_square(*pair) for pair in pairs]
+
+    def mean_squares_of(self, results: Sequence[Array]) -> list[float | None]:
+        """A candidate's mean square error in each output, where the original's has a meaning."""
+        rows = zip(results, self.reference, self.mean_squares, strict=True)
+        return [None if own is None else self._mean_square(x, r) for x, r, own in rows]
+
+    def _mean_square(self, found: Array, reference: Array) -> float | None:
+        if self.distribution == "special" or not jnp.issubdtype(found.dtype, np.inexact):
+            return None
+        return mean_square_error(found, reference)
 
 
 def take_samples(
@@ -191,6 +217,7 @@ def _is_well_posed(sample: Sample) -> bool:
 def verify(candidate: Run, samples: Sequence[Sample]) -> Verdict:
     """Compare a candidate with the original on all samples; stops at the first failure."""
     errors: list[OutputError] = []
+    mean_squares: list[list[float | None]] = []
     for sample in samples:
         results = candidate(sample.inputs)
         rows = zip(results, sample.original, sample.reference, strict=True)
@@ -200,10 +227,49 @@ def verify(candidate: Run, samples: Sequence[Sample]) -> Verdict:
             errors.append(entry)
             if not entry.candidate <= entry.allowed:
                 return Verdict(False, _failure(entry), tuple(errors), len(samples))
+        mean_squares.append(sample.mean_squares_of(results))
     if not samples:
         reason = "no inputs were found on which the outputs are finite and vary"
         return Verdict(False, reason, (), 0)
+    for entry in _mean_errors(mean_squares, samples):
+        errors.append(entry)
+        if not entry.candidate <= entry.allowed:
+            return Verdict(False, _failure(entry), tuple(errors), len(samples))
     return Verdict(True, "", tuple(errors), len(samples))
+
+
+def _mean_errors(
+    found: Sequence[Sequence[float | None]], samples: Sequence[Sample]
+) -> Iterator[OutputError]:
+    """Root mean square errors of the outputs on all samples together."""
+    columns = zip(*found, strict=True), zip(*(s.mean_squares for s in samples), strict=True)
+    for output, (mine, originals) in enumerate(zip(*columns, strict=True)):
+        pairs = [(a, b) for a, b in zip(mine, originals, strict=True) if None not in (a, b)]
+        if not pairs:
+            continue
+        candidate, original = np.sqrt(np.mean(np.array(pairs, float), axis=0)).tolist()
+        rounding = _rounding_of(samples[0].original[output].dtype)
+        allowed = max(_MEAN_ERROR_MULTIPLE * original, _FREE_MEAN_ROUNDINGS * rounding)
+        yield OutputError(ALL_INPUTS, output, original, candidate, allowed)
+
+
+def mean_square_error(found: Array, reference: Array) -> float | None:
+    """Mean square of the difference, relative to that of the reference, where both are finite;
+    None where nothing is.
+
+    >>> mean_square_error(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    0.5
+    """
+    kind = np.complex128 if np.iscomplexobj(reference) else np.float64
+    a, r = (np.asarray(x).astype(kind, copy=False) for x in (found, reference))
+    finite = np.isfinite(a) & np.isfinite(r)
+    if not finite.any():
+        return None
+    if not finite.all():
+        a, r = a[finite], r[finite]
+    scale = float(np.vdot(r, r).real) or float(r.size)
+    difference = (a - r).reshape(-1)
+    return float(np.vdot(difference, difference).real) / scale
 
 
 def _failure(entry: OutputError) -> str:
