@@ -17,11 +17,20 @@ from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program, program_us, unmeasured
 from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ir import Graph, Program
-from saturax.graph.ops import Blocks, DotDimensions, blocked_dot, convert, reshape, slice_
+from saturax.graph.ops import (
+    Blocks,
+    DotDimensions,
+    blocked_dot,
+    convert,
+    matmul,
+    reshape,
+    slice_,
+)
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device, optimized_hlo
 from saturax.pricing import module_of_cluster
 from saturax.stablehlo import emit_module, import_module, to_bytecode
+from saturax.stablehlo.blocked_dot import blocked_dot_as_reduction
 
 _ROW = np.linspace(0, 1, 256, dtype=np.float32) ** 2
 D, W, V = (64, 256), (256, 512), (512, 256)
@@ -222,7 +231,36 @@ def test_a_product_in_blocks_takes_in_what_is_before_it(taken: str) -> None:
     entry = hlo[hlo.index("\nENTRY") :].splitlines()
     kernels = [line for line in entry if " = " in line and not _NO_KERNEL.search(line)]
     assert len(kernels) == 2, "\n".join(kernels)
-    assert "f32[16]{0}, f32[16]{0}, f32[16]{0}, f32[16]{0}" in kernels[0]
+    assert ", ".join(["f32[16,8]{1,0}"] * 4) in kernels[0]
+
+
+def test_a_product_in_blocks_is_as_accurate_as_the_library() -> None:
+    """Its sums of 256 terms are computed in parts: one after the other, errors were 2.4 times."""
+    graph = _product_in_blocks(TensorType((64, 256), "f32"), lambda w: w)
+    builder = GraphBuilder(graph.inputs)
+    with building(builder):
+        library = builder.finish([matmul(*builder.parameters)])
+    random = np.random.default_rng(0)
+    inputs = [random.standard_normal(shape).astype(np.float32) for shape in ((64, 256), (256,))]
+    exact = inputs[0].astype(np.float64) @ inputs[1]
+
+    def error(program: Graph) -> float:
+        (found,) = compile_graph(program)([jnp.asarray(array) for array in inputs])
+        return float(np.linalg.norm(np.asarray(found) - exact))
+
+    assert error(graph) < 1.5 * error(library)
+
+
+@pytest.mark.parametrize("length", [1, 31, 37, 96, 100])
+def test_sums_in_parts_are_whole(length: int) -> None:
+    """Also of lengths that divide into an odd number of parts, or into none."""
+    type = TensorType((length, 8, 2), "i32")
+    d = DotDimensions((), (), (0, 2), (0, 1))
+    shape = TensorType((length, 2), "i32")
+    graph = blocked_dot_as_reduction((d, Blocks((4,)), "i32"), (type, shape))
+    x, y = (np.random.default_rng(length).integers(-9, 9, t.shape, np.int32) for t in (type, shape))
+    (found,) = compile_graph(graph)([jnp.asarray(x), jnp.asarray(y)])
+    np.testing.assert_array_equal(np.asarray(found), np.einsum("amb,ab->m", x, y))
 
 
 def test_a_weight_is_cold_if_much_is_read_in_between() -> None:

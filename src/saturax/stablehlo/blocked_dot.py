@@ -3,7 +3,8 @@
 XLA:CPU makes one loop of such a reduction and takes its producers in (conversions, slices,
 arithmetic), while a product reads operands from memory only, and sums with one result are its
 library's, which takes less in. The sums that the loop has under way do not wait for each other, as
-the terms of a single one do: that is what the blocks are for.
+the terms of a single one do: that is what the blocks are for. Each sum is one term after the other;
+in a few parts, added at the end, it is as accurate as the library's sums in the lanes of a vector.
 """
 
 from __future__ import annotations
@@ -35,37 +36,61 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, TupleType, accumulation_dtype, numpy_dtype
 
+# Sums of 288 to 768 terms have 2.5 times the error of XLA:CPU's own products, 1 to 1.1 times in 8
+# parts, which take at most 6 % longer (4 accumulators for two parts each take 50 % longer).
+_MOST_PARTS, _LEAST_TERMS = 8, 32
+
 
 def blocked_dot_as_reduction(attributes: Any, operands: Sequence[TensorType]) -> Graph:
     """The program that computes a `blocked_dot` of operands of these types."""
     dimensions, blocks, dtype = attributes
-    blocks = Blocks(*blocks)
+    d, blocks = DotDimensions(*dimensions), Blocks(*blocks)
+    parts = _parts_of(operands[0].shape[d.lhs_contract[0]])
     wide = max((dtype, *(x.dtype for x in operands)), key=_size_of_sums)
     builder = GraphBuilder(tuple(operands))
     with building(builder):
-        terms = _terms(DotDimensions(*dimensions), builder.parameters, accumulation_dtype(wide))
-        parts = _sums(builder, list(_cut(terms, blocks)), len(blocks.counts))
-        return builder.finish([convert(_joined(parts, blocks), dtype)])
+        terms = _terms(d, builder.parameters, accumulation_dtype(wide), parts)
+        sums = _sums(builder, list(_cut(terms, blocks)), len(blocks.counts) + 1)
+        return builder.finish([convert(_joined([*map(_added, sums)], blocks), dtype)])
+
+
+def _parts_of(length: int) -> int:
+    """In how many parts a sum of so many terms is computed."""
+    fitting = (n for n in range(2, _MOST_PARTS + 1) if length % n == 0)
+    return max((n for n in fitting if length // n >= _LEAST_TERMS), default=1)
 
 
 def _size_of_sums(dtype: str) -> int:
     return numpy_dtype(accumulation_dtype(dtype)).itemsize
 
 
-def _terms(d: DotDimensions, operands: Sequence[Value], wide: str) -> Value:
-    """What is summed: products with the result's dimensions first, then those contracted."""
+def _terms(d: DotDimensions, operands: Sequence[Value], wide: str, parts: int) -> Value:
+    """What is summed: products with the result's dimensions first, then the parts of the first
+    contracted one, then those contracted.
+    """
     x, y = operands
     x_free, y_free = d.lhs_free(x.rank), d.rhs_free(y.rank)
-    shape = [x.shape[i] for i in d.lhs_batch + x_free]
-    shape += [y.shape[i] for i in y_free] + [x.shape[i] for i in d.lhs_contract]
-    first, last = len(d.lhs_batch), len(shape) - len(d.lhs_contract)
+    shape = [x.shape[i] for i in d.lhs_batch + x_free] + [y.shape[i] for i in y_free]
+    first, middle, last = len(d.lhs_batch), len(d.lhs_batch) + len(x_free), len(shape)
+    length, *others = (x.shape[i] for i in d.lhs_contract)
+    shape += [parts, length // parts, *others]
     batch, contracted = range(first), range(last, len(shape))
-    middle = first + len(x_free)
-    x_order, y_order = d.lhs_batch + x_free + d.lhs_contract, d.rhs_batch + y_free + d.rhs_contract
+    x, x_order = _in_parts(x, d.lhs_batch + x_free + d.lhs_contract, d.lhs_contract[0], parts)
+    y, y_order = _in_parts(y, d.rhs_batch + y_free + d.rhs_contract, d.rhs_contract[0], parts)
     left = _placed(convert(x, wide), x_order, (*range(middle), *contracted), shape)
     right = _placed(convert(y, wide), y_order, (*batch, *range(middle, last), *contracted), shape)
     terms: Value = multiply(left, right)
     return terms
+
+
+def _in_parts(
+    x: Value, order: Sequence[int], dimension: int, parts: int
+) -> tuple[Value, list[int]]:
+    """x with a dimension cut in parts, which are a dimension before it, and so in the order."""
+    before, after = x.shape[:dimension], x.shape[dimension + 1 :]
+    cut: Value = reshape(x, (*before, parts, x.shape[dimension] // parts, *after))
+    places = [(i, i + 1) if i == dimension else (i + (i > dimension),) for i in order]
+    return cut, [i for group in places for i in group]
 
 
 def _placed(x: Value, order: Sequence[int], places: Sequence[int], shape: Sequence[int]) -> Any:
@@ -112,6 +137,21 @@ def _additions(dtype: str, count: int) -> Graph:
     sums, terms = builder.parameters[:count], builder.parameters[count:]
     with building(builder):
         return builder.finish([add(x, y) for x, y in zip(sums, terms, strict=True)])
+
+
+def _added(sums: Value) -> Value:
+    """The sums of the parts, along the last dimension, added in pairs."""
+    *kept, count = sums.shape
+    starts = [0] * len(kept)
+    terms: list[Value] = [
+        reshape(slice_(sums, (*starts, i), (*kept, i + 1), (1,) * sums.rank), kept)
+        for i in range(count)
+    ]
+    while len(terms) > 1:
+        odd = terms[len(terms) // 2 * 2 :]
+        terms = [add(x, y) for x, y in zip(terms[::2], terms[1::2], strict=False)] + odd
+    (total,) = terms
+    return total
 
 
 def _joined(parts: Sequence[Value], blocks: Blocks) -> Value:
