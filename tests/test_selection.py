@@ -1,6 +1,9 @@
-"""Choosing among whole programs: how long the last race takes."""
+"""Choosing among whole programs: who takes part, and how long the last race takes."""
 
 from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,3 +30,50 @@ def test_the_last_race_of_long_programs_is_longer(time_us, ratio, limit_s, secon
     run = Run(options, Report("program"), lambda stage, detail: None)
     candidate = CandidateReport("best", 1.0, 1, time_us=time_us, ratio=ratio)
     assert selection._confirmation_s(run, candidate) == pytest.approx(seconds)
+
+
+class _Entering:
+    """Stands for the measured search: notes who is entered, which takes a second each."""
+
+    champion = None
+
+    def __init__(self, state):
+        self.state = state
+        self.entries = []
+
+    def enter(self, name, *_, **__):
+        self.entries.append(name)
+        self.state.remaining_s -= 1.0
+
+    enter_program = enter
+
+    def race(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("assembled", "entered"),
+    [
+        (None, ["best predicted"]),
+        (SimpleNamespace(graph=None, ahead=(), rules=None), ["in segments", "best predicted"]),
+    ],
+)
+def test_what_segments_made_leaves_a_place_for_the_best_of_the_whole(
+    assembled, entered, monkeypatch
+):
+    state = SimpleNamespace(
+        remaining_s=1.9,
+        options=SimpleNamespace(
+            extraction="greedy", objective="time", limits=SimpleNamespace(variations=0)
+        ),
+        report=SimpleNamespace(candidates=[]),
+        stage=lambda name: nullcontext({}),
+    )
+    search = _Entering(state)
+    monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
+    monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
+    monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
+    found = SimpleNamespace(formulation=None, rules=None, usual=None, rounds=[None])
+    extraction = SimpleNamespace(selections=[{}, {}, {}])
+    selection.select_by_measuring(state, None, None, found, extraction, assembled)
+    assert search.entries == entered

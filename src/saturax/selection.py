@@ -157,9 +157,12 @@ def select_by_measuring(
     try:
         with run.stage("select") as notes:
             until_s = _ENTRY_SHARE * run.remaining_s
-            for enter in _entries(measured, extraction, found, assembled):
+            # What segments made does not stand for what the search of the whole has found.
+            expected = 1 if assembled is None else 2
+            for number, enter in enumerate(_entries(measured, extraction, found, assembled)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
-                if run.remaining_s < max(until_s, race_s) and measured.entries:
+                least_s = race_s if number < expected else max(until_s, race_s)
+                if run.remaining_s < least_s and measured.entries:
                     break
                 enter()
             measured.race()
