@@ -45,11 +45,14 @@ def blocked_dot_as_reduction(attributes: Any, operands: Sequence[TensorType]) ->
     """The program that computes a `blocked_dot` of operands of these types."""
     dimensions, blocks, dtype = attributes
     d, blocks = DotDimensions(*dimensions), Blocks(*blocks)
-    parts = _parts_of(operands[0].shape[d.lhs_contract[0]])
     wide = max((dtype, *(x.dtype for x in operands)), key=_size_of_sums)
     builder = GraphBuilder(tuple(operands))
     with building(builder):
-        terms = _terms(d, builder.parameters, accumulation_dtype(wide), parts)
+        x, y = builder.parameters
+        if not d.lhs_contract:
+            x, y = (reshape(operand, (*operand.shape, 1)) for operand in (x, y))
+            d = d._replace(lhs_contract=(x.rank - 1,), rhs_contract=(y.rank - 1,))
+        terms = _terms(d, (x, y), accumulation_dtype(wide))
         sums = _sums(builder, list(_cut(terms, blocks)), len(blocks.counts) + 1)
         return builder.finish([convert(_joined([*map(_added, sums)], blocks), dtype)])
 
@@ -64,7 +67,7 @@ def _size_of_sums(dtype: str) -> int:
     return numpy_dtype(accumulation_dtype(dtype)).itemsize
 
 
-def _terms(d: DotDimensions, operands: Sequence[Value], wide: str, parts: int) -> Value:
+def _terms(d: DotDimensions, operands: tuple[Value, Value], wide: str) -> Value:
     """What is summed: products with the result's dimensions first, then the parts of the first
     contracted one, then those contracted.
     """
@@ -73,6 +76,7 @@ def _terms(d: DotDimensions, operands: Sequence[Value], wide: str, parts: int) -
     shape = [x.shape[i] for i in d.lhs_batch + x_free] + [y.shape[i] for i in y_free]
     first, middle, last = len(d.lhs_batch), len(d.lhs_batch) + len(x_free), len(shape)
     length, *others = (x.shape[i] for i in d.lhs_contract)
+    parts = _parts_of(length)
     shape += [parts, length // parts, *others]
     batch, contracted = range(first), range(last, len(shape))
     x, x_order = _in_parts(x, d.lhs_batch + x_free + d.lhs_contract, d.lhs_contract[0], parts)
