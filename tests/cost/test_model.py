@@ -226,6 +226,21 @@ def test_keys_tell_kernels_apart():
     assert dataclasses.replace(kernels[0]).key == kernels[0].key
 
 
+def _product(equation, *shapes):
+    return _kernel(lambda x, y: jnp.einsum(equation, x, y), *map(np.ones, shapes), op="dot_general")
+
+
+def test_dimensions_of_one_element_do_not_tell_products_apart():
+    key = _product("mk,kn->mn", (6, 8), (8, 16)).key
+    assert _product("amk,kn->amn", (1, 6, 8), (8, 16)).key == key
+    assert _product("amk,akn->amn", (1, 6, 8), (1, 8, 16)).key == key
+    assert _product("mkc,ckn->mn", (6, 8, 1), (1, 8, 16)).key == key
+    assert _product("mk,nk->mn", (6, 8), (16, 8)).key != key
+    assert _product("amk,nk->amn", (1, 6, 8), (16, 8)).key != key
+    vector = _product("k,kn->n", (8,), (8, 16))
+    assert _product("ak,kn->an", (1, 8), (8, 16)).key == vector.key != key
+
+
 @pytest.mark.parametrize(
     ("function", "is_measurable"),
     [

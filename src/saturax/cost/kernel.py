@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ from saturax.graph.build import result_types
 from saturax.graph.fingerprint import canonical_text
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
-from saturax.graph.ops import BARRIER, Generic, generic_of
+from saturax.graph.ops import BARRIER, DotDimensions, Generic, generic_of
 from saturax.graph.ops.layout import strips_to_same_order
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, TupleType, Type
@@ -50,6 +50,8 @@ class Kernel:
     @cached_property
     def key(self) -> str:
         """Text that identifies the kernel in the price database."""
+        if self.op == "dot_general" and self._has_single_elements:
+            return self._without_single_elements().key
         operands = ",".join(map(str, self.operands))
         levels = "@" + "".join(map(str, self.levels)) if any(self.levels) else ""
         return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{levels}"
@@ -97,6 +99,29 @@ class Kernel:
         order = self.attributes[0] if self.op == "transpose" else None
         return order is None or strips_to_same_order(operand.shape, order)
 
+    @property
+    def _has_single_elements(self) -> bool:
+        return any(isinstance(type, TensorType) and 1 in type.shape for type in self.operands)
+
+    def _without_single_elements(self) -> Kernel:
+        """The same product without dimensions of one element, which XLA removes, too."""
+        assert isinstance(self.type, TensorType)
+        d: DotDimensions = self.attributes[0]
+        shapes = [operand.shape for operand in self.operands if isinstance(operand, TensorType)]
+        left, right = (_renumbered(shape) for shape in shapes)
+        dimensions = DotDimensions(
+            *(
+                tuple(places[i] for i in group if i in places)
+                for group, places in zip(d, (left, right, left, right), strict=True)
+            )
+        )
+        return replace(
+            self,
+            attributes=(dimensions, *self.attributes[1:]),
+            operands=tuple(map(_squeezed, self.operands)),
+            type=_squeezed(self.type),
+        )
+
     @cached_property
     def bytes(self) -> int:
         """Bytes of operands and result."""
@@ -123,6 +148,16 @@ class Kernel:
         )
         outputs = tuple(own + 1 + i for i in range(len(results)))
         return Graph(self.operands, (*parameters, node, *results), outputs)
+
+
+def _renumbered(shape: tuple[int, ...]) -> dict[int, int]:
+    """The new numbers of a shape's dimensions, without those of one element."""
+    return {old: new for new, old in enumerate(i for i, n in enumerate(shape) if n != 1)}
+
+
+def _squeezed(type: Type) -> Type:
+    assert isinstance(type, TensorType)
+    return TensorType(tuple(n for n in type.shape if n != 1), type.dtype)
 
 
 def kernel_at(graph: Graph, node: Node) -> Kernel:
