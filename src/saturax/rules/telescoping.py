@@ -5,7 +5,7 @@ Of floats only where they are finite (∞ - ∞ is NaN), of integers in every bi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,11 +39,16 @@ class Shift(NamedTuple):
     distance: int
 
 
+def _moved_axes(a: Sequence[int], c: Sequence[int]) -> list[int]:
+    """The axes along which two slices begin in different places."""
+    return [d for d, (i, j) in enumerate(zip(a, c, strict=True)) if i != j]
+
+
 def _shift(a: Any, b: Any, s: Any, c: Any, e: Any, t: Any) -> Shift:
     """How x[a:b:s] lies to x[c:e:t]; the rule does not apply where more than that is different."""
-    axes = range(len(a))
-    moved = [d for d in axes if a[d] != c[d]]
-    need(len(moved) == 1 and s == t and all(b[d] - a[d] == e[d] - c[d] for d in axes))
+    moved = _moved_axes(a, c)
+    is_even = all(b[d] - a[d] == e[d] - c[d] for d in range(len(a)))
+    need(len(moved) == 1 and s == t and is_even)
     return Shift(moved[0], a[moved[0]] - c[moved[0]])
 
 
@@ -81,7 +86,7 @@ def _reduced(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
     drawn = _of_cumsum(rng, *dtypes)
     del drawn["w"]
     stride = max(drawn["s"])
-    axis = next(d for d in range(len(drawn["a"])) if drawn["a"][d] != drawn["c"][d])
+    axis = _moved_axes(drawn["a"], drawn["c"])[0]
     distance = int(rng.choice([-1, 1])) * stride
     others = [d for d in range(len(drawn["a"])) if d != axis and rng.random() < 0.5]
     slices = _two_slices(drawn["x"].shape, axis, distance, stride)
@@ -92,7 +97,7 @@ def _accumulated(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
     """Two neighbouring slices of x, and a window that accumulates their difference."""
     drawn = _reduced(rng, *dtypes)
     del drawn["d"]
-    axis = next(d for d in range(len(drawn["a"])) if drawn["a"][d] != drawn["c"][d])
+    axis = _moved_axes(drawn["a"], drawn["c"])[0]
     n = -(-(drawn["b"][axis] - drawn["a"][axis]) // drawn["s"][axis])
     rank = len(drawn["a"])
     own = (n - 1, 0) if rng.random() < 0.6 else (0, n - 1)
