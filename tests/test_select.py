@@ -141,7 +141,7 @@ def test_time_limit_keeps_the_original() -> None:
 
 def test_the_time_limit_brings_a_last_look() -> None:
     """Ten or eleven pairs tell a gain of 20 per cent, though the next look is at 12."""
-    result = simulate([0.2], 0, 0.01, limit_s=0.046)
+    result = simulate([0.2], 0, 0.01, limit_s=0.124)
     (entry,) = result.entries
     assert 10 <= entry.runs < 12
     assert (result.winner, entry.reason) == (0, "")
@@ -200,6 +200,35 @@ def test_interruption_keeps_the_original(calls: int) -> None:
     )
     assert result.winner is None
     assert result.stop_reason == "interrupted"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_the_other_program_evicts_does_not_decide(seed: int) -> None:
+    """Called over and over the candidate is 5 % slower; after the other program 10 % faster."""
+    machine = Machine(seed, 0.01)
+    last = ""
+
+    def program(name: str, seconds: float, refill_s: float) -> Callable[[], object]:
+        again, refill = machine.program(seconds), machine.program(refill_s)
+
+        def call() -> None:
+            nonlocal last
+            if last != name:
+                refill()
+            last = name
+            again()
+
+        return call
+
+    result = race(
+        program("original", 2e-3, 1e-3),
+        [program("candidate", 2.1e-3, 6e-4)],
+        time_limit_s=5,
+        seed=seed,
+        clock=machine.clock,
+    )
+    assert result.winner is None
+    assert result.entries[0].ratio == pytest.approx(1 / 1.05, rel=0.02)
 
 
 def test_short_programs_run_several_times_in_a_row() -> None:

@@ -18,7 +18,7 @@ from saturax.cost.formulate import Extracted, Formulation, read_program
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.report.model import CandidateReport
 from saturax.search import rules_of
-from saturax.select import WARM_UPS, least_pairs
+from saturax.select import WARM_UPS, calls_in_a_row, least_pairs
 
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
@@ -33,7 +33,8 @@ _TIE = 0.02
 
 def shortest_race_s(contest: Contest, entries: int) -> float:
     """Seconds that the first race of so many entries takes at least."""
-    return max(_SHORTEST_RACE_S, _LEAST_ROUNDS * contest.call_s) * (1 + entries)
+    round_s = sum(calls_in_a_row(contest.call_s)) * contest.call_s
+    return max(_SHORTEST_RACE_S, _LEAST_ROUNDS * round_s) * (1 + entries)
 
 
 @dataclass
@@ -168,7 +169,8 @@ class MeasuredSearch:
 
     def _deciding_s(self) -> float:
         """Seconds in which a race of two programs can have a winner."""
-        return 2 * (WARM_UPS + least_pairs()) * self.contest.call_s
+        call_s = self.contest.call_s
+        return 2 * (WARM_UPS + least_pairs() * sum(calls_in_a_row(call_s))) * call_s
 
     def _to_vary(self) -> Selection | None:
         """The selection to vary: the champion's, else the best prediction's, fit or not."""
