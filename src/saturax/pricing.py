@@ -16,15 +16,16 @@ from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, IF, Kernel
 from saturax.cost.loops import WHILE, counter_of
-from saturax.cost.measure import ModuleToMeasure, measure_modules
+from saturax.cost.measure import ModuleToMeasure, Range, measure_modules
 from saturax.cost.model import PriceModel
 from saturax.cost.program import ClusterKernel
+from saturax.cost.repeat import most_times, repeated
 from saturax.cost.target import Target
 from saturax.extract import dag_cost
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, Type
 from saturax.holding import hold_products
 from saturax.represent import represent
 from saturax.run import Run
@@ -114,7 +115,9 @@ class Pricing:
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
         self.run.tell("price", f"measuring {len(kernels)} operations")
-        results = measure_modules(list(map(module_of, kernels)), time_budget_s=time_limit_s)
+        once = self.device.platform != "cpu"  # what others can fuse is known of one compiler
+        modules = [module_of(kernel, once=once) for kernel in kernels]
+        results = measure_modules(modules, time_budget_s=time_limit_s)
         found: dict[str, Price] = {}
         for kernel, result in zip(kernels, results, strict=True):
             if result is None:
@@ -153,13 +156,9 @@ def branches_taken(
 
 def module_of_cluster(kernel: ClusterKernel) -> ModuleToMeasure:
     """A kernel of a program as a module to measure, together with `COMPANION`."""
-    integers = {
-        index: _INDEX_RANGE
-        for index, type in enumerate(kernel.graph.inputs)
-        if str(type).rpartition("x")[2].startswith(("i", "ui"))
-    }
-    module = to_bytecode(emit_module(Program(_with_companion(hold_products(kernel.graph)))))
-    return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels))
+    inputs = ModuleToMeasure(b"", _indices(kernel.graph.inputs))
+    times = most_times(kernel.graph, kernel.levels)
+    return _module(kernel.graph, kernel.levels, inputs, times, _with_companion)
 
 
 def companion(inputs: int = 1, outputs: int = 1) -> bytes:
@@ -177,25 +176,48 @@ def _with_companion(graph: Graph) -> Graph:
     return builder.finish([*results, negated])
 
 
-def module_of(kernel: Kernel) -> ModuleToMeasure:
-    """An operation as a module to measure."""
-    integers = {
-        index: _INDEX_RANGE
-        for index, type in enumerate(kernel.operands)
-        if (index > 0 or kernel.op == WHILE)
-        and str(type).rpartition("x")[2].startswith(("i", "ui"))
-    }
+def module_of(kernel: Kernel, *, once: bool = False) -> ModuleToMeasure:
+    """An operation as a module to measure: as often as that can be, or `once`."""
+    first = 0 if kernel.op == WHILE else 1  # of other operations the first is no index
+    integers = {i: limits for i, limits in _indices(kernel.operands).items() if i >= first}
     counter = None if kernel.generic is None or kernel.op != WHILE else counter_of(kernel.generic)
     if counter is not None:  # JAX's loops count from 0
         integers[counter[0]] = (0, 1)
     # The first operand of what factors or solves is the matrix.
     positive = frozenset({0} if kernel.op in LINEAR_ALGEBRA and is_square(kernel) else ())
-    module = to_bytecode(emit_module(Program(hold_products(kernel.graph))))
-    return ModuleToMeasure(module, integers, _reuse_bytes(kernel.levels), positive)
+    inputs = ModuleToMeasure(b"", integers, positive_inputs=positive)
+    times = 1 if once else most_times(kernel.graph, kernel.levels)
+    return _module(kernel.graph, kernel.levels, inputs, times)
 
 
-def _reuse_bytes(levels: Sequence[int]) -> dict[int, int]:
-    return {index: REUSE_BYTES[level] for index, level in enumerate(levels) if level}
+def _module(
+    graph: Graph,
+    levels: Sequence[int],
+    inputs: ModuleToMeasure,
+    times: int,
+    complete: Callable[[Graph], Graph] = lambda graph: graph,
+) -> ModuleToMeasure:
+    """A kernel so many times, completed; `inputs` tells what those of the kernel are like."""
+    held, origin = hold_products(graph), tuple(range(len(graph.inputs)))
+    if times > 1:
+        held, origin = repeated(held, levels, times)
+    far = {index: REUSE_BYTES[level] for index, level in enumerate(levels) if level}
+    return ModuleToMeasure(
+        to_bytecode(emit_module(Program(complete(held)))),
+        {new: inputs.ranges[old] for new, old in enumerate(origin) if old in inputs.ranges},
+        {new: far[old] for new, old in enumerate(origin) if old in far},
+        frozenset(new for new, old in enumerate(origin) if old in inputs.positive_inputs),
+        times,
+    )
+
+
+def _indices(types: Sequence[Type]) -> dict[int, Range]:
+    """Values of inputs that may be indices."""
+    return {
+        index: _INDEX_RANGE
+        for index, type in enumerate(types)
+        if str(type).rpartition("x")[2].startswith(("i", "ui"))
+    }
 
 
 def is_square(kernel: Kernel) -> bool:

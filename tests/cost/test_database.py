@@ -104,13 +104,14 @@ def test_file_of_another_schema(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 2"):
+    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 3"):
         prices = PriceDatabase(path)
     assert usable_in_memory(prices)
 
 
-def test_prices_of_the_first_schema_are_measured_again(path: Path) -> None:
-    """They were medians in part; calibrations stay."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_prices_of_earlier_schemas_are_measured_again(path: Path, version: int) -> None:
+    """They were medians in part, then of calls and not of rows; calibrations stay."""
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.executescript(
@@ -119,7 +120,8 @@ def test_prices_of_the_first_schema_are_measured_again(path: Path) -> None:
             "CREATE TABLE document (device TEXT, name TEXT, content TEXT, "
             "PRIMARY KEY (device, name)) WITHOUT ROWID;"
             "INSERT INTO price VALUES ('cpu', 'dot', 1, 0, 1, '2020-01-01');"
-            "INSERT INTO document VALUES ('cpu', 'calibration', '{}'); PRAGMA user_version=1;"
+            "INSERT INTO document VALUES ('cpu', 'calibration', '{}'); "
+            f"PRAGMA user_version={version};"
         )
     connection.close()
     prices = PriceDatabase(path)

@@ -59,8 +59,8 @@ def test_what_is_computed_of_frozen_inputs_is_distant():
     (frozen,) = _dots(function, x, a, b, frozen=(1, 2))
     assert frozen.levels == (0, 1)
     assert frozen.key == dot.key + "@01"
-    assert module_of(frozen).reuse_bytes == {1: REUSE_BYTES[1]}
-    assert module_of(dot).reuse_bytes == {}
+    assert module_of(frozen, once=True).reuse_bytes == {1: REUSE_BYTES[1]}
+    assert module_of(dot, once=True).reuse_bytes == {}
 
 
 def test_slices_of_stacked_weights_are_distant_when_their_copies_are_read():

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -75,7 +75,10 @@ class _Program:
 
 def test_long_calls_take_part_in_fewer_rounds() -> None:
     now = [0.0]
-    programs: dict[int, Any] = {0: (_Program(0.01, now), 0.0), 1: (_Program(0.3, now), 0.0)}
+    programs = {
+        index: measure._Timed(cast(TimedProgram, _Program(seconds, now)), 1, 0.0)
+        for index, seconds in enumerate((0.01, 0.3))
+    }
     overhead: Any = SimpleNamespace(run=lambda: None, seconds=lambda *arity: 0.0)
     run = measure._Run(default_device(), math.inf, 0.024, overhead, lambda: now[0])
     results: list[Measurement | None] = [None, None]
@@ -128,11 +131,16 @@ def test_values_of_inputs() -> None:
 
     class Spy(TimedProgram):
         def __init__(
-            self, executable: object, argument_lists: list[list[jax.Array]], clock: Clock
+            self,
+            executable: object,
+            argument_lists: list[list[jax.Array]],
+            clock: Clock,
+            *,
+            queued: bool,
         ) -> None:
             # The empty call is timed in the same way; its argument is a scalar.
             seen.extend(np.asarray(array) for array in argument_lists[0])
-            super().__init__(executable, argument_lists, clock)  # type: ignore[arg-type]
+            super().__init__(executable, argument_lists, clock, queued=queued)  # type: ignore[arg-type]
 
     module = """func.func public @main(
       %0: tensor<64xi32>, %1: tensor<64xi32>, %2: tensor<64xf64>,

@@ -17,9 +17,10 @@ from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
-version 1 were medians in part, and are dropped."""
+version 1 were medians in part. 3: kernels are measured in rows (`saturax.cost.repeat`), where they
+were measured one a call. Prices of earlier versions are dropped."""
 _BUSY_TIMEOUT_S = 5.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on bound variables is 999
 _SCHEMA = """
@@ -269,7 +270,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     with connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 1:
+        if 0 < version < SCHEMA_VERSION:
             connection.execute("DROP TABLE IF EXISTS price")
         for statement in filter(str.strip, _SCHEMA.split(";")):
             connection.execute(statement)
@@ -280,7 +281,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, 1, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise _UnusableSchemaError(
                 f"its schema has version {version}, this saturax expects {SCHEMA_VERSION}"
             )

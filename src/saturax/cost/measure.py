@@ -62,19 +62,22 @@ class ModuleToMeasure:
     inputs are from the processor: calls take copies of them in turns, of so many bytes in all for
     the most distant input. `positive_inputs` are symmetric
     positive definite matrices, so that factorisations and solves meet neither failure nor overflow.
+    The module does `times` what is measured.
     """
 
     source: ModuleSource
     ranges: Mapping[int, Range] = field(default_factory=dict)
     reuse_bytes: Mapping[int, int] = field(default_factory=dict)
     positive_inputs: frozenset[int] = frozenset()
+    times: int = 1
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How long one call of a module takes, in microseconds, or why it could not be measured.
+    """How long what a module does takes, in microseconds, or why it could not be measured.
 
-    `time_us` has the overhead of an empty call (or the time of `beside`) taken off; `spread` is the
+    `time_us` has the overhead of an empty call (or the time of `beside`) taken off, and is the
+    share of one time where the module does it several times; `spread` is the
     interquartile range of the batches relative to `time_us`; `error` is set (and `time_us` is NaN)
     on a failure.
     """
@@ -148,6 +151,13 @@ class _Compiled:
     compile_s: float
 
 
+@dataclass(frozen=True)
+class _Timed:
+    program: TimedProgram
+    times: int
+    compile_s: float
+
+
 def _as_request(module: ModuleToMeasure | ModuleSource) -> ModuleToMeasure:
     return module if isinstance(module, ModuleToMeasure) else ModuleToMeasure(module)
 
@@ -171,13 +181,13 @@ class _Overhead:
             compiled = _compile(module, device)
             request = ModuleToMeasure(b"")
             lists = _InputStore(device).argument_lists(compiled.inputs, request)
-            self._programs[arity] = TimedProgram(compiled.executable, lists, clock)
+            self._programs[arity] = TimedProgram(compiled.executable, lists, clock, queued=True)
         self._empty_s = 0.0
 
     def run(self) -> None:
         """Measure once more."""
         if not self._programs:
-            self._empty_s = empty_call_seconds(self._device, clock=self._clock)
+            self._empty_s = empty_call_seconds(self._device, clock=self._clock, queued=True)
         for program in self._programs.values():
             program.run(_OVERHEAD_S)
 
@@ -231,22 +241,23 @@ def _with_inputs(
     group: Mapping[int, ModuleToMeasure],
     run: _Run,
     results: list[Measurement | None],
-) -> dict[int, tuple[TimedProgram, float]]:
-    """Programs with their inputs on the device, and their compile time in seconds."""
+) -> dict[int, _Timed]:
+    """Programs with their inputs on the device."""
     inputs = _InputStore(run.device)
-    programs = {}
+    programs: dict[int, _Timed] = {}
     for index, each in compiled.items():
         try:
             arguments = inputs.argument_lists(each.inputs, group[index])
         except (KeyError, TypeError, ValueError, MemoryError) as error:
             results[index] = _failure(error, each.compile_s)
         else:
-            programs[index] = (TimedProgram(each.executable, arguments, run.clock), each.compile_s)
+            program = TimedProgram(each.executable, arguments, run.clock, queued=True)
+            programs[index] = _Timed(program, group[index].times, each.compile_s)
     return programs
 
 
 def _time_group(
-    programs: Mapping[int, tuple[TimedProgram, float]],
+    programs: Mapping[int, _Timed],
     run: _Run,
     results: list[Measurement | None],
 ) -> None:
@@ -256,7 +267,7 @@ def _time_group(
     spent_s = dict.fromkeys(programs, 0.0)
     for done in range(_ROUNDS):
         run.overhead.run()
-        for index, (program, compile_s) in programs.items():
+        for index, timed in programs.items():
             has_enough = spent_s[index] > _ENOUGH_SHARES * run.seconds_per_module
             if index in failed or run.remaining_s() <= 0:
                 continue
@@ -264,19 +275,20 @@ def _time_group(
                 continue
             started = run.clock()
             try:
-                program.run(run.seconds_per_module / _ROUNDS)
+                timed.program.run(run.seconds_per_module / _ROUNDS)
             except (jax.errors.JaxRuntimeError, ValueError, RuntimeError, MemoryError) as error:
                 failed.add(index)
-                results[index] = _failure(error, compile_s)
+                results[index] = _failure(error, timed.compile_s)
             spent_s[index] += run.clock() - started
-    for index, (program, compile_s) in programs.items():
-        timing = program.timing()
+    for index, timed in programs.items():
+        timing = timed.program.timing()
         if index not in failed and timing is not None:
+            own_s = max(timing.seconds - run.overhead.seconds(*timed.program.arity), 0.0)
             results[index] = Measurement(
-                time_us=max(timing.seconds - run.overhead.seconds(*program.arity), 0.0) * 1e6,
+                time_us=1e6 * own_s / timed.times,
                 spread=timing.spread,
-                repetitions=timing.repetitions,
-                compile_s=compile_s,
+                repetitions=timing.repetitions * timed.times,
+                compile_s=timed.compile_s,
             )
 
 

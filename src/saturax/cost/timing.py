@@ -26,7 +26,10 @@ Clock = Callable[[], float]
 _CALLS_PER_BATCH = 4
 _MIN_CALLS = 3
 _MAX_CALLS = 400
-_MAX_CALLS_PER_WAIT = 32
+# Waiting for calls costs more than a short kernel: the caller is put to sleep and woken, and so are
+# the threads of a CPU. So many seconds of calls are queued, therefore, before they are waited for;
+# the results of all of them take memory, and on a CPU have their share in its caches.
+_QUEUED_S, _MAX_CALLS_PER_WAIT, _QUEUED_BYTES, _LEAST_QUEUED = 1e-3, 32, 4 << 20, 2
 _TINY_MODULE = "func.func public @main(%0: tensor<f32>) -> tensor<f32> { return %0 : tensor<f32> }"
 
 
@@ -44,7 +47,8 @@ class TimedProgram:
 
     `argument_lists` are used in turn, one list a call: several lists that differ in an input keep
     that input out of the caches. A program that runs on one thread can be timed by
-    `time.process_time`, to which other processes add nothing.
+    `time.process_time`, to which other processes add nothing. Calls that are `queued` follow each
+    other as the kernels of a program do; on an accelerator they always are.
     """
 
     def __init__(
@@ -52,7 +56,10 @@ class TimedProgram:
         executable: Executable,
         argument_lists: Sequence[Sequence[jax.Array]],
         clock: Clock = time.perf_counter,
+        *,
+        queued: bool = False,
     ) -> None:
+        self._queued = queued or executable.device.platform != "cpu"
         self._clock = clock
         self._executable = executable
         self._argument_lists = argument_lists
@@ -60,7 +67,7 @@ class TimedProgram:
         self._calls_per_wait = 1
         self._batch_minima: list[float] = []
         self._repetitions = 0
-        self._outputs = 0
+        self._outputs = self._output_bytes = 0
 
     @property
     def arity(self) -> tuple[int, int]:
@@ -69,10 +76,12 @@ class TimedProgram:
 
     def run(self, budget_s: float) -> None:
         """Warm up with one or two calls, then time calls for about `budget_s` seconds."""
-        if not self._batch_minima and self._executable.device.platform != "cpu":
+        if not self._batch_minima and self._queued:
             self._queue_short_calls()
-        self._seconds_per_call()
-        calls = _calls_within(budget_s, self._seconds_per_call() * self._calls_per_wait)
+        seconds = self._seconds_per_call()
+        if self._calls_per_wait == 1:  # of several calls the first matters little
+            seconds = self._seconds_per_call()
+        calls = _calls_within(budget_s, seconds * self._calls_per_wait)
         self._batch_minima += _batch_minima(self._seconds_per_call, calls)
         self._repetitions += calls * self._calls_per_wait
 
@@ -92,9 +101,10 @@ class TimedProgram:
         return self._seconds_per_call()
 
     def _queue_short_calls(self) -> None:
-        # Waiting for an accelerator costs more than a short kernel: queue about 1 ms of calls.
-        seconds = self.once()
-        self._calls_per_wait = max(1, min(_MAX_CALLS_PER_WAIT, int(1e-3 / max(seconds, 1e-7))))
+        calls = min(_MAX_CALLS_PER_WAIT, int(_QUEUED_S / max(self.once(), 1e-7)))
+        if self._executable.device.platform == "cpu":
+            calls = min(calls, max(_LEAST_QUEUED, _QUEUED_BYTES // max(self._output_bytes, 1)))
+        self._calls_per_wait = max(1, calls)
 
     def _seconds_per_call(self) -> float:
         started = self._clock()
@@ -104,6 +114,7 @@ class TimedProgram:
             results = self._executable(arguments)
         wait_for(results)
         self._outputs = len(results)
+        self._output_bytes = sum(each.nbytes for each in results)
         return (self._clock() - started) / self._calls_per_wait
 
 
@@ -130,11 +141,16 @@ def empty_call_seconds(
     device: jax.Device | None = None,
     budget_s: float = 0.005,
     clock: Clock = time.perf_counter,
+    *,
+    queued: bool = False,
 ) -> float:
-    """Seconds that calling a program that does nothing takes, and waiting for it."""
+    """Seconds that calling a program that does nothing takes, and waiting for it or for several."""
     device = default_device() if device is None else device
     program = TimedProgram(
-        compile_module(_TINY_MODULE, device), [[jax.device_put(np.float32(1), device)]], clock
+        compile_module(_TINY_MODULE, device),
+        [[jax.device_put(np.float32(1), device)]],
+        clock,
+        queued=queued,
     )
     program.run(budget_s)
     timing = program.timing()
