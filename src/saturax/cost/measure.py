@@ -50,7 +50,7 @@ _OVERHEAD_S = 0.001  # of timing each module of the overhead, in each round
 _MANY = 8
 _ARITIES = ((1, 1), (1 + _MANY, 1), (1 + _MANY, 1 + _MANY))
 _MOST_COPIES = 64
-_RANDOM_BLOCK = 1 << 20  # elements drawn afresh; longer arrays repeat them
+_RANDOM_BLOCK = 1 << 17  # elements drawn afresh; longer arrays repeat them
 
 
 @dataclass(frozen=True)
