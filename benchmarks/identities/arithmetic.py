@@ -28,6 +28,33 @@ ROWS = (
     Identity(
         "common_divisor", lambda x, y, z: x / z + y / z, lambda x, y, z: (x + y) / z, (X, Y, P)
     ),
+    Identity(
+        "square_of_difference",
+        lambda x, y: x**2 - 2 * x * y + y**2,
+        lambda x, y: (x - y) ** 2,
+        (X, Y),
+    ),
+    Identity(
+        "quarter_squares",
+        lambda x, y: ((x + y) ** 2 - (x - y) ** 2) / 4,
+        lambda x, y: x * y,
+        (X, Y),
+        numerics="finite",
+    ),
+    Identity(
+        "parallelogram",
+        lambda x, y: (x + y) ** 2 + (x - y) ** 2,
+        lambda x, y: 2 * (x * x + y * y),
+        (X, Y),
+        numerics="finite",
+    ),
+    Identity(
+        "sum_times_difference",
+        lambda x, y: (x + y) * (x - y) + y * y,
+        lambda x, y: x * x,
+        (X, Y),
+        numerics="finite",
+    ),
     Identity("added_thrice", lambda x: x + x + x, lambda x: 3 * x, (X,)),
     Identity("multiple_and_itself", lambda x: 5 * x - x, lambda x: 4 * x, (X,)),
     Identity(

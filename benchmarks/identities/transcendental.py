@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.scipy.stats import norm
 
 from .row import Identity, N, normal, positive
 
@@ -333,6 +334,13 @@ ROWS = (
         lambda x, m: jnp.log(jnp.exp(-0.5 * (x - m) ** 2) / jnp.sqrt(2 * jnp.pi)),
         lambda x, m: -0.5 * (x - m) ** 2 - 0.9189385332046727,
         (X, X),
+    ),
+    Identity(
+        "log_likelihood_ratio",
+        lambda x: norm.logpdf(x, 1.0, 1.0) - norm.logpdf(x, -1.0, 1.0),
+        lambda x: 2 * x,
+        (X,),
+        numerics="finite",
     ),
     Identity(
         "angle_of_scaled",

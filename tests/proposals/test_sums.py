@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from equal_sides import found_by, proposed
+from equal_sides import assert_sides_agree, found_by, proposed
 from running import normal, program_of
 
 from saturax.graph.ops.elementwise import function_name
@@ -56,6 +56,10 @@ def _images(*shape):
         (lambda x, y, z: 2 * x + 2 * y - 2 * z, (A, B, C), {"multiply": 1}),
         (lambda x: x * x * x * 2 + x * x * 3 + x * 4 + 1, (A,), {"multiply": 3, "add": 3}),
         (lambda x: x * x * x * x * x * x, (A,), {"multiply": 3}),
+        (lambda x, y: x**2 - 2 * x * y + y**2, (A, B), {"multiply": 1, "subtract": 1}),
+        (lambda x: x * x + 1 + 2 * x, (A,), {"multiply": 1, "add": 1}),
+        (lambda x, y: 12 * x * y + 4 * x * x + y * y * 9, (A, B), {"multiply": 3, "add": 1}),
+        (lambda x, y: (x - y) ** 2 + 4 * x * y, (A, B), {"multiply": 1, "add": 1}),
         (lambda x, y, z: jnp.exp(x) * z * jnp.exp(y), (A, B, C), {"exponential": 1}),
         (lambda x, y, z: jnp.exp(x) * z / jnp.exp(y), (A, B, C), {"exponential": 1, "subtract": 1}),
         (lambda x, y, z, w: x / y / z / w, (A, B + 9, C + 9, D + 9), {"divide": 1, "multiply": 2}),
@@ -92,6 +96,8 @@ def test_factored(function, arguments, counts):
         lambda x, y: x - x + y,  # 0 only where x is finite
         lambda x, y: x / x + y,
         lambda x, y: jnp.sin(x + y) * y,
+        lambda x, y: (x + y) ** 2 - (x - y) ** 2,  # x² - x² is 0 only where x is finite
+        lambda x, y: x * x - y * y,
     ],
 )
 def test_nothing_to_factor(function):
@@ -105,6 +111,37 @@ def test_terms_that_cancel():
     whole = [(9 * z).astype(np.int32) for z in (A, B)]
     found = proposed(factor_sums, function, *whole)
     assert sum(_operations(found).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "counts"),
+    [
+        (lambda x, y: ((x + y) ** 2 - (x - y) ** 2) / 4, {"multiply": 1}),
+        (lambda x, y: (x + y) ** 2 + (x - y) ** 2, {"multiply": 3, "add": 1}),
+        (lambda x, y: (x + y) * (x - y) + y * y, {"multiply": 1}),
+        (lambda x, y: (x - 1) ** 2 - (x + 1) ** 2 + y, {"multiply": 1, "subtract": 1}),
+    ],
+)
+def test_products_of_sums_whose_terms_cancel(function, counts):
+    found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
+    operations = _operations(found)
+    assert {name: operations[name] for name in counts} == counts
+    assert_sides_agree(found, [A, B])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: x * x + 4 * x * y + 4 * y * y,
+        lambda x, y: x * x - x * y + y * y + 3 * x * y,
+        lambda x, y: 9 * x * x + 6 * x + 1 - y,
+    ],
+)
+def test_squares_of_integers(function):
+    arguments = [(3e8 * z).astype(np.int32) for z in (A, B)]
+    found = proposed(factor_sums, function, *arguments)
+    assert _operations(found)["multiply"] <= 2
+    assert_sides_agree(found, arguments)
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.uint8, np.complex64])

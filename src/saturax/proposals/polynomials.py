@@ -17,7 +17,9 @@ from saturax.proposals.masks import number_of, splat_of_node
 from saturax.rules.arithmetic import is_finite, is_real
 
 MOST_TERMS = 48
+_MOST_MULTIPLIED_OUT = 16
 _DEEPEST = 200
+_SQUARE = "chlo.square"
 
 
 class Factor(NamedTuple):
@@ -78,6 +80,46 @@ def read_polynomial(
     return Polynomial(root, tuple(terms), frozenset(reader.interior))
 
 
+def multiplied_out(graph: Graph, uses: Sequence[int], polynomial: Polynomial) -> Polynomial | None:
+    """The polynomial without factors that are sums: (x + y)·z as x·z + y·z, over and over.
+
+    None if it has no such factor, or would have too many terms. What is used nowhere else belongs
+    to the interior.
+    """
+    interior = set(polynomial.interior)
+    sums: dict[int, tuple[Term, ...]] = {}
+    terms, found = list(polynomial.terms), False
+    while (pair := _first_sum(graph, terms)) is not None:
+        term, factor = pair
+        if factor.node not in sums:
+            inner = read_polynomial(graph, uses, factor.node, is_through_shared=True)
+            sums[factor.node] = inner.terms
+            count = sum(other.factors.count(factor) for other in terms)
+            interior |= inner.interior if uses[factor.node] <= count else set()
+        rest = list(term.factors)
+        rest.remove(factor)
+        terms.remove(term)
+        terms += [
+            Term(term.coefficient * part.coefficient, tuple(sorted([*rest, *part.factors])))
+            for part in sums[factor.node]
+        ]
+        found = True
+        if len(terms) > _MOST_MULTIPLIED_OUT:
+            return None
+    return Polynomial(polynomial.root, tuple(terms), frozenset(interior)) if found else None
+
+
+def _first_sum(graph: Graph, terms: Sequence[Term]) -> tuple[Term, Factor] | None:
+    """A term with a factor that is a sum, and the factor."""
+    for term in terms:
+        for factor in term.factors:
+            node: Any = graph.nodes[factor.node]
+            is_sum = node.op == "binary" and node.attributes[0] in ("add", "subtract")
+            if is_sum and factor.exponent == 1 and is_arithmetic(graph, factor.node):
+                return term, factor
+    return None
+
+
 def products(graph: Graph, uses: Sequence[int]) -> Iterator[tuple[int, Term]]:
     """The maximal trees of products and quotients, inside of sums or not, the last first."""
     absorbed: set[int] = set()
@@ -103,7 +145,7 @@ def is_arithmetic(graph: Graph, index: int) -> bool:
         return False
     if node.attributes[0] == "divide":
         return is_real(dtype)
-    return node.attributes[0] in ("add", "subtract", "multiply", "negate")
+    return node.attributes[0] in ("add", "subtract", "multiply", "negate", _SQUARE)
 
 
 class _Reader:
@@ -117,7 +159,8 @@ class _Reader:
 
     def _may_enter(self, index: int, depth: int) -> bool:
         f: Any = self.graph.nodes[index].attributes[0] if self.graph.nodes[index].attributes else ""
-        is_own = self.uses[index] == 1 or (self.is_through_shared and f == "multiply")
+        is_product = f in ("multiply", _SQUARE)
+        is_own = self.uses[index] == 1 or (self.is_through_shared and is_product)
         return (
             is_own
             and depth < _DEEPEST
@@ -154,6 +197,10 @@ class _Reader:
             self.interior.append(index)
             coefficient, factors = self.product_of(node.operands[0], exponent, depth + 1)
             return -coefficient, factors
+        if f == _SQUARE:
+            self.interior.append(index)
+            coefficient, factors = self.product_of(node.operands[0], exponent, depth + 1)
+            return coefficient * coefficient, factors + factors
         if f not in ("multiply", "divide"):
             return 1, [Factor(index, exponent)]
         self.interior.append(index)

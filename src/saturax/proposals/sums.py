@@ -3,7 +3,10 @@
     3x + 2x = 5x        A·B + A·C - A·D = A·(B + C - D)        2x³ + 3x² + 4x = x·(x·(2x + 3) + 4)
 
 Sums and products are taken as polynomials, so that it does not matter in which order they were
-written; a polynomial is factored greedily, the factor of most terms first.
+written; a polynomial is factored greedily, the factor of most terms first, perfect squares before
+that. Products of sums are multiplied out as well, since terms may cancel or add up to a square:
+
+    (x + y)² + (x - y)² = 2(x² + y²)        x² - 2x·y + y² = (x - y)²
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 from saturax.graph.build import building, make
 from saturax.graph.ir import Node
+from saturax.graph.ops import multiply
 from saturax.graph.types import TensorType, is_integer
 from saturax.proposals.contraction_order import ELEMENT, NEGLIGIBLE, given_cost
 from saturax.proposals.equality import Equalities
@@ -30,25 +34,29 @@ from saturax.proposals.polynomials import (
     Factor,
     Polynomial,
     Term,
+    multiplied_out,
     polynomials,
     read_polynomial,
 )
+from saturax.proposals.squares import PerfectSquare, perfect_square
 from saturax.rules.conditions import is_ordinary
 
 
 def factor_sums(equalities: Equalities) -> None:
-    """Propose cheaper forms of the polynomials in the graph: at most two each, no longer ones."""
+    """Propose cheaper forms of the polynomials in the graph: at most three, no longer ones."""
     graph = equalities.graph
     uses = graph.uses()
     least_gain = NEGLIGIBLE * given_cost(graph, range(len(graph.nodes))) / ELEMENT
     for polynomial in polynomials(graph, uses):
         type: TensorType = graph.nodes[polynomial.root].type  # type: ignore[assignment]
-        if not equalities.may_round(type.dtype) or len(polynomial.interior) < 2:
+        if not equalities.may_round(type.dtype):
             continue
         root = polynomial.root
         through = read_polynomial(graph, uses, root, is_through_shared=True)
-        forms = [polynomial, through] if through.terms != polynomial.terms else [polynomial]
+        forms = dict.fromkeys((polynomial, through, multiplied_out(graph, uses, through)))
         for form in forms:
+            if form is None or len(form.interior) < 2:
+                continue
             counts = Counter(factor.node for term in form.terms for factor in term.factors)
             own = {index for index, count in counts.items() if uses[index] <= count}
             _propose(form, Arithmetic(equalities, type, own), least_gain / type.size)
@@ -103,7 +111,24 @@ class _Factoring:
 
     def total(self, terms: Sequence[Term]) -> Expression:
         """The sum of the terms, factored."""
-        return self.arithmetic.sum(self.parts(list(terms)))
+        factored = self.arithmetic.sum(self.parts(list(terms)))
+        found = perfect_square(terms)
+        if found is None:
+            return factored
+        rest = [term for term in terms if term not in found.terms]
+        with_square = self.arithmetic.sum([self._square(found), *self.parts(rest)])
+        return min(with_square, factored, key=lambda expression: expression.cost)
+
+    def _square(self, found: PerfectSquare) -> Signed:
+        """c·(x ± r·y)², the sign of c apart."""
+        sign, magnitude = signed(found.coefficient)
+        base = self.arithmetic.sum([self.arithmetic.term(term) for term in found.base])
+
+        def build() -> Any:
+            value = base.build()
+            return multiply(value, value)
+
+        return sign, self.arithmetic.scaled(Expression(1 + base.cost, build), magnitude)
 
     def parts(self, terms: list[Term]) -> list[Signed]:
         """Summands of a factored sum."""
