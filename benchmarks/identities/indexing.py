@@ -158,4 +158,24 @@ ROWS = (
         lambda x: jnp.diagonal(x),
         (X,),
     ),
+    Identity(
+        "row_after_normalisation",
+        lambda x, i: (x / jnp.linalg.norm(x, axis=1, keepdims=True))[i],
+        lambda x, i: x[i] / jnp.linalg.norm(x[i]),
+        (BIG, integers(low=0, below=4096)),
+    ),
+    Identity(
+        "window_after_masked_scale",
+        lambda x, s, i: lax.dynamic_slice(jnp.where(x > 0, x * s, 0.0), (i, 0), (8, 64)),
+        lambda x, s, i: (lambda w: jnp.where(w > 0, w * s, 0.0))(
+            lax.dynamic_slice(x, (i, 0), (8, 64))
+        ),
+        (BIG, normal(64), integers(low=0, below=4096)),
+    ),
+    Identity(
+        "column_of_transposed",
+        lambda x, i: lax.dynamic_index_in_dim(jnp.exp(x).T, i, 1),
+        lambda x, i: jnp.exp(lax.dynamic_index_in_dim(x, i, 0)).T,
+        (BIG, integers(low=0, below=4096)),
+    ),
 )

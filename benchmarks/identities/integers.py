@@ -72,4 +72,8 @@ ROWS = (
     Identity("modulus_of_shifted_modulus", lambda x: ((x % 16) + 16) % 16, lambda x: x & 15, (X,)),
     Identity("modulus_of_multiple", lambda x: (2 * x) % 2, lambda x: jnp.zeros_like(x), (X,)),
     Identity("modulus_of_index", lambda x, y: (32 * x + y) % 32, lambda x, y: y & 31, (X, Y)),
+    Identity(
+        "absolute_by_sign_mask", lambda x: (x ^ (x >> 31)) - (x >> 31), lambda x: jnp.abs(x), (X,)
+    ),
+    Identity("zero_as_float", lambda x: x.astype(jnp.float32) == 0, lambda x: x == 0, (X,)),
 )

@@ -394,4 +394,18 @@ ROWS = (
         lambda n: jnp.clip(n, 0, N),
         (integers(64, low=0, below=N),),
     ),
+    Identity(
+        "all_squared_differences",
+        lambda v: jnp.sum((v[:, None] - v[None, :]) ** 2),
+        lambda v: jnp.maximum(2 * N * jnp.sum(v * v) - 2 * jnp.sum(v) ** 2, 0),
+        (V,),
+        numerics="approximate",
+    ),
+    Identity(
+        "squared_differences_of_each",
+        lambda v, w: jnp.sum((v[:, None] - w[None, :]) ** 2, 1),
+        lambda v, w: jnp.maximum(N * v * v - 2 * v * jnp.sum(w) + jnp.sum(w * w), 0),
+        (V, V),
+        numerics="approximate",
+    ),
 )

@@ -98,6 +98,25 @@ ROWS = (
         "finite",
     ),
     Identity(
+        "clamped_by_choices",
+        lambda x: jnp.where(x < -1.0, -1.0, jnp.where(x > 1.0, 1.0, x)),
+        lambda x: jnp.clip(x, -1.0, 1.0),
+        (X,),
+    ),
+    Identity(
+        "distance_by_choice",
+        lambda x, y: jnp.where(x > y, x - y, y - x),
+        lambda x, y: jnp.abs(x - y),
+        (X, Y),
+    ),
+    Identity("relu_by_absolute", lambda x: (x + jnp.abs(x)) / 2, lambda x: jnp.maximum(x, 0), (X,)),
+    Identity(
+        "maximum_by_distance",
+        lambda x, y: (x + y + jnp.abs(x - y)) / 2,
+        lambda x, y: jnp.maximum(x, y),
+        (X, Y),
+    ),
+    Identity(
         "maximum_by_choice",
         lambda x, y: jnp.where(x > y, x, y),
         lambda x, y: jnp.maximum(x, y),
@@ -277,4 +296,15 @@ ROWS = (
         (X,),
         numerics="finite",
     ),
+    Identity("mirrored_comparisons", lambda x, y: (x <= y) & (y <= x), lambda x, y: x == y, (X, Y)),
+    Identity("choice_by_logic", lambda p, q: (p & q) | (~p & ~q), lambda p, q: ~(p ^ q), (P, Q)),
+    Identity(
+        "multiplexer",
+        lambda p, q, r: (p & q) | (~p & r),
+        lambda p, q, r: jnp.where(p, q, r),
+        (P, Q, booleans(N, N)),
+    ),
+    Identity("equality_of_negations", lambda p, q: ~(~p ^ q), lambda p, q: p ^ q, (P, Q)),
+    Identity("indicator_above_half", lambda p: p.astype(jnp.float32) > 0.5, lambda p: p, (P,)),
+    Identity("floor_of_ceiling", lambda x: jnp.floor(jnp.ceil(x)), lambda x: jnp.ceil(x), (X,)),
 )

@@ -236,4 +236,18 @@ ROWS = (
         lambda q, k, v: jax.nn.softmax(q @ k.T) @ v,
         (normal(N, 16), normal(N, 16), normal(N, 16)),
     ),
+    Identity(
+        "log_odds_of_two_classes",
+        lambda x: jax.nn.log_softmax(x)[:, 0] - jax.nn.log_softmax(x)[:, 1],
+        lambda x: x[:, 0] - x[:, 1],
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "odds_of_two_classes",
+        lambda x: jax.nn.softmax(x)[:, 0] / jax.nn.softmax(x)[:, 1],
+        lambda x: jnp.exp(x[:, 0] - x[:, 1]),
+        (X,),
+        numerics="approximate",
+    ),
 )

@@ -328,4 +328,17 @@ ROWS = (
         lambda d, u, x: jnp.sum(d * x * x) + (u @ x) ** 2,
         (V, V, V),
     ),
+    Identity(
+        "class_of_one_hot",
+        lambda i: jnp.argmax(jax.nn.one_hot(i, N), -1),
+        lambda i: jnp.where((i >= 0) & (i < N), i, 0),
+        (integers(N, low=0, below=N),),
+        note="an index out of bounds has a row of zeros, whose argmax is 0",
+    ),
+    Identity(
+        "greatest_of_one_hot",
+        lambda i: jnp.max(jax.nn.one_hot(i, N), -1),
+        lambda i: ((i >= 0) & (i < N)).astype(jnp.float32),
+        (integers(N, low=0, below=N),),
+    ),
 )

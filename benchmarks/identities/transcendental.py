@@ -412,4 +412,23 @@ ROWS = (
         lambda x: jnp.cos(x) ** 2,
         (normal(4096),),
     ),
+    Identity(
+        "cosine_of_arc_sine",
+        lambda x: jnp.cos(jnp.arcsin(x / 4)),
+        lambda x: jnp.sqrt((1 - x / 4) * (1 + x / 4)),
+        (P,),
+    ),
+    Identity(
+        "sine_of_arc_tangent",
+        lambda x: jnp.sin(jnp.arctan(x)),
+        lambda x: x * lax.rsqrt(1 + x * x),
+        (X,),
+    ),
+    Identity(
+        "cosine_of_angle",
+        lambda y, x: jnp.cos(jnp.arctan2(y, x)),
+        lambda y, x: jnp.where(x * x + y * y == 0, 1.0, x / jnp.sqrt(x * x + y * y)),
+        (X, Y),
+        numerics="approximate",
+    ),
 )

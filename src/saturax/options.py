@@ -136,7 +136,6 @@ class Options:
         return EFFORTS[self.effort]
 
     def _check_user_rules(self) -> None:
-        from saturax.rules import all_rules
         from saturax.user_rules import UserRule
 
         for own in self.user_rules:
@@ -150,11 +149,12 @@ class Options:
                     f"user_rules: {own.name} is declared {needed!r}, which numerics="
                     f"{self.numerics!r} does not admit; give numerics={needed!r}"
                 )
-        names = Counter(rule.name for own in self.user_rules for rule in own.forms)
-        names.update(rule.name for rule in all_rules())
+        names = Counter(own.name for own in self.user_rules)
         shared = [name for name, count in names.items() if count > 1]
         if shared:
-            raise OptionsError(f"user_rules: two rules are called {', '.join(shared)}; rename one")
+            raise OptionsError(
+                f"user_rules: two of your rules are called {', '.join(shared)}; rename one"
+            )
 
 
 def with_rules(options: Options | None, rules: Sequence[UserRule]) -> Options:

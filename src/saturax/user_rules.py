@@ -28,6 +28,7 @@ from saturax.graph.ir import Graph
 from saturax.graph.sampling import Draw
 from saturax.graph.types import TensorType, is_complex, is_float, is_integer, mlir_dtype
 from saturax.options import NUMERICS
+from saturax.rules import all_rules
 from saturax.rules.rule import Numerics, Rule, need
 from saturax.testing.check import RuleReport, check
 from saturax.testing.instances import Instance
@@ -56,9 +57,10 @@ _INSTANCES = 60
 class UserRule:
     """A checked equation between two JAX functions; calling it calls the right side.
 
-    `forms` are the engine's rules, one for each structure that the left side was seen to have;
-    `report` is the evidence for it; `key` identifies both sides across processes, as they were
-    traced.
+    `forms` are the engine's rules, one for each structure that the left side was seen to have,
+    under the name that reports show: `name`, or "user." and `name` where a rule that comes with
+    saturax is called so, too. `report` is the evidence for it; `key` identifies both sides across
+    processes, as they were traced.
     """
 
     def __init__(self, pair: _Pair, forms: tuple[Rule, ...], report: RuleReport, key: str) -> None:
@@ -161,6 +163,12 @@ def rule(
     return UserRule(pair, tuple(forms.values()), report, pair.key(drawn))
 
 
+def _reported_name(name: str) -> str:
+    """What reports call a user's rule: one that comes with saturax keeps its own name."""
+    is_taken = any(own.name == name for own in all_rules())
+    return f"{FAMILY}.{name}" if is_taken else name
+
+
 def _takes(function: Function, count: int) -> bool:
     """Whether a function can be called with so many operands."""
     try:
@@ -193,6 +201,7 @@ class _Pair:
         where: Condition | None,
     ) -> None:
         self.name, self.equation, self.numerics = name, equation, numerics
+        self.reported = _reported_name(name)
         self.left, self.right, self.operands = left, right, operands
         self.where = where
         self.kinds: set[tuple[str, ...]] | None = None
@@ -275,7 +284,7 @@ class _Pair:
             return operands[0].builder.inline(sides[1], operands)[0]
 
         return Rule(
-            self.name if number == 1 else f"{self.name} ({number})",
+            self.reported if number == 1 else f"{self.reported} ({number})",
             pattern,
             right,
             (*pattern.attribute_variables, *self.operands),

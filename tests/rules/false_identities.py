@@ -285,3 +285,42 @@ def drop_product_under_any_mask(f, x, y, c, d):
     need(f == "add" and x.dtype in INTEGERS and c.is_splat and d.is_splat)
     need(int(c.value) & int(d.value) != 0)
     return bits._and(y, constant(d))
+
+
+@false_rule(
+    lambda x, c, e, d, k: select(
+        compare(x, constant(c), d, k), constant(c), minimum(x, constant(e))
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {
+        "x": (type := TensorType((2, 3), str(rng.choice(["f32", "i32"])))),
+        "d": "LT",
+        "c": splat(rng.integers(-2, 3), type),
+        "e": splat(rng.integers(-2, 3), type),
+    },
+)
+def select_bound_in_any_order(x, c, e, d, k):
+    """c where x < c, else min(x, e) = max(min(x, e), c), also for e < c"""
+    need(d == "LT" and k != "TOTALORDER" and c.is_splat and e.is_splat)
+    return maximum(minimum(x, constant(e)), constant(c))
+
+
+@false_rule(lambda x: unary("cosine", unary("chlo.atan", x)), ROUNDING, "values")
+def cosine_of_arc_tangent_as_root(x):
+    """cos(arctan x) = √(1 + x²)"""
+    need(x.dtype in REALS)
+    return unary("sqrt", add(multiply(x, x), full_like(x, 1)))
+
+
+@false_rule(
+    lambda x, y, d, k: select(compare(x, y, d, k), subtract(x, y), subtract(y, x)),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def select_positive_difference_of_integers(x, y, d, k):
+    """x - y where x > y, else y - x = |x - y|, also where x - y wraps around"""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype) and d == "GT")
+    return unary("abs", subtract(x, y))

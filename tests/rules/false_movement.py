@@ -213,3 +213,12 @@ def turn_one_operand_only(g, x, y, a, b, u, v, s, k):
     """f([x[i:], x[:i]], [y[i:], y[:i]]) = f([x[i:], x[:i]], y)"""
     need(x.shape == y.shape and set(s) == {1} and u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
     return binary(g, monotone._rotated(x, a, b, u, v, s, k), y)
+
+
+@false_rule(
+    lambda x, i, j, p, n: dynamic_slice(transpose(x, p), (i, j), n), BITWISE, "bits", "integers"
+)
+def slice_dynamically_at_untransposed_indices(x, i, j, p, n):
+    """xᵀ[i, j] = (x[i, j])ᵀ"""
+    need(p == (1, 0) and n != x.shape[::-1])
+    return transpose(dynamic_slice(x, (i, j), n[::-1]), p)

@@ -274,6 +274,22 @@ def test_pipeline_uses_them(sorted_sum: UserRule) -> None:
     assert "by_sort" in fast.report.rules
 
 
+def test_a_name_that_a_built_in_rule_has(sorted_sum: UserRule) -> None:
+    own = rule(
+        sum_of_differences,
+        sorted_sum.right,
+        name="merge_transposes",
+        where=lambda x: x.ndim == 1 and x.dtype == np.float32,
+    )
+    assert own.name == "merge_transposes"
+    assert own.forms[0].name == "user.merge_transposes"
+    x = np.random.default_rng(0).normal(size=2_000).astype(np.float32)
+    options = Options(measure=False, cache=False, user_rules=(own,))
+    result = saturax.optimize(sum_of_differences, x, options=options)
+    assert any(name.startswith("user.merge_transposes") for name in result.report.rules)
+    assert "merge_transposes" in {built_in.name for built_in in active_rules(options)}
+
+
 def test_options(sorted_sum: UserRule) -> None:
     options = Options(rules=("layout",), user_rules=(sorted_sum,))
     assert {r.family for r in active_rules(options)} == {"layout", "user"}
@@ -281,5 +297,5 @@ def test_options(sorted_sum: UserRule) -> None:
         Options(numerics="bitwise", user_rules=(sorted_sum,))
     with pytest.raises(OptionsError, match="expected rules made by saturax"):
         Options(user_rules=(sum_of_differences,))  # type: ignore[arg-type]
-    with pytest.raises(OptionsError, match="two rules are called by_sort"):
+    with pytest.raises(OptionsError, match="two of your rules are called by_sort"):
         Options(user_rules=(sorted_sum, sorted_sum))

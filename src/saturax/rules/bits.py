@@ -12,7 +12,7 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import add, binary, constant, full_like, multiply, negate, subtract, unary
-from saturax.graph.types import TensorType, numpy_dtype
+from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
 from saturax.rules.conditions import INTEGERS, folded, is_all, need_variable
 from saturax.rules.rule import BITWISE, need, rule
 
@@ -43,6 +43,49 @@ def _is_integer(x: Value) -> bool:
 
 def _is_bits(x: Value) -> bool:
     return x.dtype in INTEGERS or x.dtype == "i1"
+
+
+# ------------------------------------------------------------------ signs
+
+
+def _sign_mask(x: Any, c: Any) -> Any:
+    return binary("shift_right_arithmetic", x, constant(c))
+
+
+def _need_sign_mask(x: Value, c: Literal) -> None:
+    """x » c must be -1 where x is negative, else 0."""
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
+    need(is_all(c, 8 * numpy_dtype(x.dtype).itemsize - 1))
+
+
+def _sign_shifts(rng: np.random.Generator) -> dict[str, Any]:
+    dtype, shift = (("i8", 7), ("i16", 15), ("i32", 31))[rng.integers(3)]
+    type = TensorType((2, 3), dtype)
+    return {"x": type, "c": splat(shift, type)}
+
+
+@rule(
+    lambda x, c: subtract(_xor(x, _sign_mask(x, c)), _sign_mask(x, c)),
+    numerics=BITWISE,
+    source=COMPLEMENT,
+    examples=_sign_shifts,
+)
+def absolute_by_complement(x: Value, c: Literal) -> Value | None:
+    """(x ⊕ s) - s = |x| with s = x » (width - 1), the sign of x in all bits"""
+    _need_sign_mask(x, c)
+    return unary("abs", x)
+
+
+@rule(
+    lambda x, c: _xor(add(x, _sign_mask(x, c)), _sign_mask(x, c)),
+    numerics=BITWISE,
+    source=COMPLEMENT,
+    examples=_sign_shifts,
+)
+def absolute_by_decrement(x: Value, c: Literal) -> Value | None:
+    """(x + s) ⊕ s = |x| with s = x » (width - 1), the sign of x in all bits"""
+    _need_sign_mask(x, c)
+    return unary("abs", x)
 
 
 # ------------------------------------------------------------------ complements

@@ -12,7 +12,7 @@ import numpy as np
 
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
-from saturax.graph.ops import add, broadcast_in_dim, constant, multiply, negate, subtract
+from saturax.graph.ops import add, broadcast_in_dim, constant, multiply, negate, reshape, subtract
 from saturax.rules.conditions import REALS, for_integers, is_all, is_small
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 
@@ -35,6 +35,19 @@ def cancel_common_subtrahend(x: Value, y: Value, z: Value) -> Value | None:
 
 
 cancel_common_subtrahend_exactly = for_integers(cancel_common_subtrahend)
+
+
+@rule(
+    lambda x, y, z, s: subtract(reshape(subtract(x, z), s), reshape(subtract(y, z), s)),
+    numerics=FINITE,
+    source=RING,
+)
+def cancel_common_subtrahend_of_reshaped(x: Value, y: Value, z: Value, s: Any) -> Value | None:
+    """reshape(x - z) - reshape(y - z) = reshape(x - y)"""
+    return reshape(subtract(x, y), s)
+
+
+cancel_common_subtrahend_of_reshaped_exactly = for_integers(cancel_common_subtrahend_of_reshaped)
 
 
 @rule(lambda x, y, z: subtract(subtract(z, x), subtract(z, y)), numerics=FINITE, source=RING)

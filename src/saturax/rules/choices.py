@@ -9,10 +9,12 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
+    add,
     binary,
     compare,
     constant,
     convert,
+    full_like,
     identity_value,
     maximum,
     minimum,
@@ -79,6 +81,38 @@ def combine_positive_and_negative_part(g: Any, x: Value, c: Literal, d: Literal)
     return unary("abs", x) if g == "add" else x
 
 
+@rule(
+    lambda x, y, d, k: select(compare(x, y, d, k), subtract(x, y), subtract(y, x)),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def select_positive_difference(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """x - y where x > y, else y - x = |x - y|; for ≥ too; -|x - y| for < and ≤; real"""
+    need(x.dtype in REALS and k != "TOTALORDER" and d in ("LT", "LE", "GT", "GE"))
+    distance = unary("abs", subtract(x, y))
+    return distance if d in ("GT", "GE") else negate(distance)
+
+
+@rule(lambda g, x: binary(g, x, unary("abs", x)), numerics=ROUNDING, source=ABSOLUTE)
+def combine_with_absolute(g: Any, x: Value) -> Value | None:
+    """x + |x| = 2 max(x, 0) and x - |x| = 2 min(x, 0), real"""
+    need(g in ("add", "subtract") and x.dtype in REALS)
+    part = maximum if g == "add" else minimum
+    return multiply(part(x, full_like(x, 0)), full_like(x, 2))
+
+
+@rule(
+    lambda g, x, y: binary(g, add(x, y), unary("abs", subtract(x, y))),
+    numerics=ROUNDING,
+    source=LATTICE,
+)
+def combine_with_distance(g: Any, x: Value, y: Value) -> Value | None:
+    """(x + y) + |x - y| = 2 max(x, y) and (x + y) - |x - y| = 2 min(x, y), real"""
+    need(g in ("add", "subtract") and x.dtype in REALS)
+    extremum = maximum if g == "add" else minimum
+    return multiply(extremum(x, y), full_like(x, 2))
+
+
 @rule(lambda g, x, y: binary(g, maximum(x, y), minimum(x, y)), numerics=BITWISE, source=LATTICE)
 def combine_extrema(g: Any, x: Value, y: Value) -> Value | None:
     """max(x, y) + min(x, y) = x + y and max(x, y) · min(x, y) = x · y, not complex"""
@@ -125,6 +159,43 @@ select_other_extremum_where_proved = where_proved(
 select_extremum_exactly = exactly(select_extremum, lambda x, y, d, k: x.dtype in INTEGERS)
 select_other_extremum_exactly = exactly(
     select_other_extremum, lambda x, y, d, k: x.dtype in INTEGERS
+)
+
+
+def _bounds(rng: np.random.Generator) -> dict[str, Any]:
+    f, d = (("minimum", "LT"), ("maximum", "GT"))[rng.integers(2)]
+    type = TensorType((2, 3), str(rng.choice(["f32", "i32"])))
+    low, high = sorted(rng.integers(-3, 3, 2).tolist())
+    return {
+        "f": f,
+        "d": d,
+        "x": type,
+        "c": splat(low if f == "minimum" else high, type),
+        "e": splat(high if f == "minimum" else low, type),
+    }
+
+
+@rule(
+    lambda f, x, c, e, d, k: select(
+        compare(x, constant(c), d, k), constant(c), binary(f, x, constant(e))
+    ),
+    numerics=ROUNDING,
+    source=LATTICE,
+    examples=_bounds,
+)
+def select_bound(f: Any, x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | None:
+    """c where x < c, else min(x, e) = max(min(x, e), c) for c ≤ e; bounds from above alike"""
+    need((x.dtype in REALS or x.dtype in INTEGERS) and c.is_splat and e.is_splat)
+    need(k != "TOTALORDER")
+    if f == "minimum":
+        need(d in ("LT", "LE") and bool(c.value <= e.value))
+        return maximum(binary(f, x, constant(e)), constant(c))
+    need(f == "maximum" and d in ("GT", "GE") and bool(c.value >= e.value))
+    return minimum(binary(f, x, constant(e)), constant(c))
+
+
+select_bound_exactly = exactly(
+    select_bound, lambda f, x, c, e, d, k: x.dtype in INTEGERS, examples=_bounds
 )
 
 

@@ -11,6 +11,7 @@ from saturax.graph.literal import Literal
 from saturax.graph.ops import binary, compare, constant, full_like, multiply, negate, unary
 from saturax.graph.types import TensorType, is_complex, is_integer, is_unsigned
 from saturax.rules.conditions import INCREASING, INTEGERS, REALS, folded, is_all, is_small
+from saturax.rules.logic import SWAPPED
 from saturax.rules.rule import APPROXIMATE, BITWISE, ROUNDING, need, rule
 
 ORDER = "IEEE 754-2019, comparisons"
@@ -41,7 +42,23 @@ def _join(f: Any, a: set[str], b: set[str]) -> set[str]:
 )
 def join_comparisons(f: Any, x: Value, y: Value, d: Any, e: Any, k: Any) -> Value | None:
     """x < y ∨ x = y is x ≤ y, x ≤ y ∧ x ≥ y is x = y, x < y ∧ x > y is false, and so on"""
-    need(f in ("and", "or", "xor") and d != e)
+    need(d != e)
+    return _joined(f, x, y, d, e, k)
+
+
+@rule(
+    lambda f, x, y, d, e, k: binary(f, compare(x, y, d, k), compare(y, x, e, k)),
+    numerics=BITWISE,
+    source=ORDER,
+)
+def join_mirrored_comparisons(f: Any, x: Value, y: Value, d: Any, e: Any, k: Any) -> Value | None:
+    """x ≤ y ∧ y ≤ x is x = y, x < y ∨ y < x is x ≠ y on integers, and so on"""
+    return _joined(f, x, y, d, SWAPPED[e], k)
+
+
+def _joined(f: Any, x: Value, y: Value, d: Any, e: Any, k: Any) -> Value | None:
+    """Two comparisons of x with y as one."""
+    need(f in ("and", "or", "xor"))
     possible = set("<=>?" if k == "FLOAT" else "<=>")
     holds = _join(f, set(OUTCOMES[d]) & possible, set(OUTCOMES[e]) & possible)
     if not holds or holds == possible:

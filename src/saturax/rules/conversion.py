@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     binary,
@@ -28,7 +30,7 @@ from saturax.graph.types import (
     is_unsigned,
     numpy_dtype,
 )
-from saturax.rules.conditions import REALS, is_all
+from saturax.rules.conditions import INTEGERS, REALS, is_all
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 CONVERT = "StableHLO spec, `convert`"
@@ -124,12 +126,45 @@ def complement_indicator(c: Literal, p: Value, t: Any) -> Value | None:
     source=BOOLEAN,
 )
 def compare_indicator(p: Value, t: Any, c: Literal, d: Any, k: Any) -> Value | None:
-    """(t(p) ≠ 0) = (t(p) > 0) = p and (t(p) = 0) = ¬p, p Boolean"""
-    need(p.dtype == "i1" and t != "i1" and is_all(c, 0.0) and k != "TOTALORDER")
-    if d in ("NE", "GT"):
-        return p
-    need(d == "EQ")
-    return unary("not", p)
+    """(t(p) ≠ 0) = (t(p) > ½) = p, (t(p) = 0) = ¬p; true or false for other numbers; p Boolean"""
+    need(p.dtype == "i1" and (t in REALS or is_integer(t)) and k != "TOTALORDER" and c.is_splat)
+    if_false, if_true = (bool(_COMPARE[d](number, c.value)) for number in (0, 1))
+    if if_false == if_true:
+        return full_like(p, if_true)
+    return p if if_true else unary("not", p)
+
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "EQ": operator.eq,
+    "NE": operator.ne,
+    "LT": operator.lt,
+    "LE": operator.le,
+    "GT": operator.gt,
+    "GE": operator.ge,
+}
+
+
+def _converted_integer(rng: np.random.Generator) -> dict[str, Any]:
+    x = TensorType((2, 3), str(rng.choice(["i8", "ui8", "i32", "ui32", "i64"])))
+    t = str(rng.choice(["f16", "bf16", "f32", "f64"]))
+    return {"x": x, "t": t, "c": splat(rng.choice([0, 0, 1, -3, 100]), TensorType((2, 3), t))}
+
+
+@rule(
+    lambda x, t, c, d, k: compare(convert(x, t), constant(c), d, k),
+    numerics=BITWISE,
+    source=CONVERT,
+    examples=_converted_integer,
+)
+def compare_converted_integer(x: Value, t: Any, c: Literal, d: Any, k: Any) -> Value | None:
+    """(t(i) < c) = (i < c) for integers i and c and a float t that holds i; c = 0 for any float"""
+    need(x.dtype in INTEGERS and t in REALS and k == "FLOAT" and c.is_splat)
+    number = float(c.value)
+    need(number == 0 or (number.is_integer() and holds_every_value(x.dtype, t)))
+    limits = np.iinfo(numpy_dtype(x.dtype))
+    need(limits.min <= number <= limits.max)
+    kind = "UNSIGNED" if is_unsigned(x.dtype) else "SIGNED"
+    return compare(x, full_like(x, int(number)), d, kind)
 
 
 # ------------------------------------------------------------------ complex numbers

@@ -10,22 +10,28 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     binary,
+    broadcast_in_dim,
     concatenate_all,
     constant,
     dynamic_slice,
     dynamic_update_slice,
     full,
     pad,
+    reduce_,
     slice_,
     slice_dimension,
+    ternary,
+    transpose,
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.rule import BITWISE, Rule, need, rule
+from saturax.rules.rule import BITWISE, ROUNDING, Numerics, Rule, need, rule
 
 SLICE = "StableHLO spec, `dynamic_slice`"
 UPDATE = "StableHLO spec, `dynamic_update_slice`"
@@ -35,7 +41,7 @@ RANKS = (1, 2, 3, 4)
 
 
 def _of_ranks(
-    left: Callable[..., Any], names: str, source: str
+    left: Callable[..., Any], names: str, source: str, numerics: Numerics = BITWISE
 ) -> Callable[[Callable[..., Value | None]], tuple[Rule, ...]]:
     """Make one rule for each of `RANKS` of an equation with a start index for each dimension.
 
@@ -46,7 +52,7 @@ def _of_ranks(
 
     def decorate(right: Callable[..., Value | None]) -> tuple[Rule, ...]:
         every = [[f"i{k}" for k in range(rank)] for rank in RANKS]
-        return tuple(_of_rank(left, right, indices, others, source) for indices in every)
+        return tuple(_of_rank(left, right, indices, others, source, numerics) for indices in every)
 
     return decorate
 
@@ -57,6 +63,7 @@ def _of_rank(
     indices: list[str],
     others: list[str],
     source: str,
+    numerics: Numerics,
 ) -> Rule:
     names = [*indices, *others]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -73,7 +80,7 @@ def _of_rank(
     apply.__name__ = f"{right.__name__.lstrip('_')}_{len(indices)}d"
     apply.__doc__ = right.__doc__
     apply.__module__ = right.__module__
-    return rule(pattern, numerics=BITWISE, source=source)(apply)
+    return rule(pattern, numerics=numerics, source=source)(apply)
 
 
 def _constants(indices: Sequence[Any]) -> list[Any]:
@@ -134,13 +141,8 @@ def _update_of_splat(i: list[Literal], u: Value, c: Literal) -> Value | None:
 @_of_ranks(lambda i, x, n: dynamic_slice(x, i, n), "x n", SLICE)
 def _drop_clamped_indices(i: list[Value], x: Value, n: Any) -> Value | None:
     """An index of a dimension that is read whole does not matter"""
-    whole = [size == m for size, m in zip(n, x.shape, strict=True)]
-    need(any(whole))
-    if all(whole):
-        return x
-    zeros = [full(0, k.tensor) for k in i]
-    chosen = [zero if w else k for w, zero, k in zip(whole, zeros, i, strict=True)]
-    return dynamic_slice(x, chosen, n)
+    need(any(size == m for size, m in zip(n, x.shape, strict=True)))
+    return _window(x, i, n)
 
 
 @_of_ranks(lambda i, x, u: dynamic_update_slice(x, u, i), "x u", UPDATE)
@@ -190,6 +192,53 @@ def _slice_dynamically_before_binary(
     return binary(f, dynamic_slice(x, i, n), dynamic_slice(y, i, n))
 
 
+@_of_ranks(lambda i, f, x, y, z, n: dynamic_slice(ternary(f, x, y, z), i, n), "f x y z n", SLICE)
+def _slice_dynamically_before_ternary(
+    i: list[Value], f: Any, x: Value, y: Value, z: Value, n: Any
+) -> Value | None:
+    """f(x, y, z)[i] = f(x[i], y[i], z[i]), if fewer elements are read than x has"""
+    need(prod(n) < x.size)
+    return ternary(f, *(dynamic_slice(operand, i, n) for operand in (x, y, z)))
+
+
+@_of_ranks(lambda i, x, s, d, n: dynamic_slice(broadcast_in_dim(x, s, d), i, n), "x s d n", SLICE)
+def _slice_dynamically_before_broadcast(
+    i: list[Value], x: Value, s: Any, d: Any, n: Any
+) -> Value | None:
+    """broadcast(x)[i] = broadcast(x[i'])"""
+    need(tuple(n) != tuple(s))
+    sizes = [min(n[place], size) for place, size in zip(d, x.shape, strict=True)]
+    return broadcast_in_dim(_window(x, [i[place] for place in d], sizes), n, d)
+
+
+@_of_ranks(lambda i, x, p, n: dynamic_slice(transpose(x, p), i, n), "x p n", SLICE)
+def _slice_dynamically_before_transpose(i: list[Value], x: Value, p: Any, n: Any) -> Value | None:
+    """xᵖ[i] = (x[i'])ᵖ, if fewer elements are read than x has"""
+    need(prod(n) < x.size)
+    order = np.argsort(p).tolist()
+    return transpose(dynamic_slice(x, [i[k] for k in order], tuple(n[k] for k in order)), p)
+
+
+@_of_ranks(lambda i, f, x, d, n: dynamic_slice(reduce_(f, x, d), i, n), "f x d n", SLICE, ROUNDING)
+def _slice_dynamically_before_reduce(
+    i: list[Value], f: Any, x: Value, d: Any, n: Any
+) -> Value | None:
+    """reduce(x, d)[i] = reduce(x[i'], d)"""
+    need(prod(n) < prod(size for k, size in enumerate(x.shape) if k not in d))
+    kept, zero = iter(zip(i, n, strict=True)), full(0, i[0].tensor)
+    places = [(zero, m) if k in d else next(kept) for k, m in enumerate(x.shape)]
+    return reduce_(f, dynamic_slice(x, [k for k, _ in places], tuple(m for _, m in places)), d)
+
+
+def _window(x: Value, i: Sequence[Value], sizes: Sequence[int]) -> Value:
+    """x[i], an index of a dimension that is read whole being 0; x itself if that is all of it."""
+    if tuple(sizes) == x.shape:
+        return x
+    whole = [size == m for size, m in zip(sizes, x.shape, strict=True)]
+    indices = [full(0, k.tensor) if w else k for k, w in zip(i, whole, strict=True)]
+    return dynamic_slice(x, indices, tuple(sizes))
+
+
 # A rule is found by its name in this module.
 (
     slice_at_constants_1d,
@@ -236,3 +285,27 @@ update_twice_1d, update_twice_2d, update_twice_3d, update_twice_4d = _update_twi
     slice_dynamically_before_binary_3d,
     slice_dynamically_before_binary_4d,
 ) = _slice_dynamically_before_binary
+(
+    slice_dynamically_before_ternary_1d,
+    slice_dynamically_before_ternary_2d,
+    slice_dynamically_before_ternary_3d,
+    slice_dynamically_before_ternary_4d,
+) = _slice_dynamically_before_ternary
+(
+    slice_dynamically_before_broadcast_1d,
+    slice_dynamically_before_broadcast_2d,
+    slice_dynamically_before_broadcast_3d,
+    slice_dynamically_before_broadcast_4d,
+) = _slice_dynamically_before_broadcast
+(
+    slice_dynamically_before_transpose_1d,
+    slice_dynamically_before_transpose_2d,
+    slice_dynamically_before_transpose_3d,
+    slice_dynamically_before_transpose_4d,
+) = _slice_dynamically_before_transpose
+(
+    slice_dynamically_before_reduce_1d,
+    slice_dynamically_before_reduce_2d,
+    slice_dynamically_before_reduce_3d,
+    slice_dynamically_before_reduce_4d,
+) = _slice_dynamically_before_reduce

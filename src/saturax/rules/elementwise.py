@@ -315,9 +315,13 @@ def round_converted_integer(f: Any, x: Value, t: Any) -> Value | None:
     return convert(x, t)
 
 
-@rule(lambda f, x: unary(f, unary(f, x)), numerics=BITWISE, source="IEEE 754-2019, roundToIntegral")
-def apply_idempotent_twice(f: Any, x: Value) -> Value | None:
-    """f(f(x)) = f(x) for floor, ceil, rounding and sign"""
-    roundings = ("floor", "ceil", "round_nearest_even", "round_nearest_afz")
-    need(f in roundings or (f == "sign" and not is_complex(x.dtype)))
-    return unary(f, x)
+@rule(
+    lambda f, g, x: unary(f, unary(g, x)),
+    numerics=BITWISE,
+    source="IEEE 754-2019, roundToIntegral",
+)
+def round_twice(f: Any, g: Any, x: Value) -> Value | None:
+    """f(g(x)) = g(x) for f and g of floor, ceil, rounding; sign(sign x) = sign x"""
+    need(not is_complex(x.dtype))
+    need((f in _MIRRORED and g in _MIRRORED) or f == g == "sign")
+    return unary(g, x)

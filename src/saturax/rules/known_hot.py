@@ -17,6 +17,7 @@ from saturax.graph.ops import (
     DotDimensions,
     GatherDimensions,
     Precision,
+    arg_reduce,
     binary,
     broadcast_in_dim,
     compare,
@@ -25,19 +26,22 @@ from saturax.graph.ops import (
     full,
     full_like,
     gather,
+    get_result,
     iota,
+    reduce_,
     reverse,
     select,
 )
-from saturax.graph.types import TensorType, is_unsigned
+from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
 from saturax.rules.conditions import INTEGERS
 from saturax.rules.einsum import Einsum, einsum_of
 from saturax.rules.facts import bounds_of, has_numbers, iota_of, is_diagonal, is_identity
 from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to
-from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
+from saturax.rules.rule import BITWISE, ROUNDING, Examples, Rule, need, rule
 
 SOURCE = "a one-hot row chooses a row"
+HOT = "a one-hot row has its 1 where it counts to its index"
 Sizes = Sequence[int]
 
 
@@ -268,3 +272,63 @@ def reverse_after_diagonal_right(
     labels = einsum_of(DotDimensions(*d), y.rank, x.rank)
     own, places = _moved(e, Einsum(labels.y, labels.x, labels.result))
     return reverse(dot_general(reverse(y, own), x, d, p, t), places)
+
+
+# ------------------------------------------------------------------ where the one is
+
+
+def _compared_example(rng: np.random.Generator) -> dict[str, Any]:
+    """Indices of one type compared with 0, 1, 2, … along dimension d."""
+    shape = tuple(int(n) for n in rng.integers(1, 6, int(rng.integers(1, 4))))
+    d, dtype = int(rng.integers(len(shape))), str(rng.choice(["i8", "i32", "ui8"]))
+    builder = GraphBuilder()
+    with building(builder):
+        counted = builder.finish([iota(d, TensorType(shape, dtype))])
+    others = tuple(k for k in range(len(shape)) if k != d)
+    i = TensorType(tuple(shape[k] for k in others), dtype)
+    kind = "UNSIGNED" if is_unsigned(dtype) else "SIGNED"
+    return {"x": counted, "i": i, "s": shape, "e": others, "d": d, "t": "i32", "k": kind}
+
+
+def _is_counted(i: Value, x: Value, e: Sizes, d: int) -> Value:
+    """Whether i, the same along dimension d, is one of 0, 1, 2, … that x counts there."""
+    strides = tuple(int(k == d and n > 1) for k, n in enumerate(x.shape))
+    need(i.dtype in INTEGERS and iota_of(x) == (0, strides))
+    need(tuple(e) == tuple(k for k in range(x.rank) if k != d))
+    need(
+        i.shape == tuple(x.shape[k] for k in e) and x.shape[d] <= np.iinfo(numpy_dtype(i.dtype)).max
+    )
+    kind = "UNSIGNED" if is_unsigned(i.dtype) else "SIGNED"
+    above = compare(i, full_like(i, 0), "GE", kind)
+    return binary("and", above, compare(i, full_like(i, x.shape[d]), "LT", kind))
+
+
+@rule(
+    lambda i, s, e, x, k, d, t: get_result(
+        arg_reduce("maximum", compare(broadcast_in_dim(i, s, e), x, "EQ", k), d, t), 1
+    ),
+    numerics=BITWISE,
+    source=HOT,
+    uses_facts=True,
+    examples=_compared_example,
+)
+def index_of_hot_row(i: Value, s: Any, e: Any, x: Value, k: Any, d: Any, t: Any) -> Value | None:
+    """argmax of one_hot(i, n) = i where 0 ≤ i < n, else 0"""
+    need(x.shape[d] > 0)
+    return convert(select(_is_counted(i, x, e, d), i, full_like(i, 0)), t)
+
+
+@rule(
+    lambda f, i, s, e, x, k, d: reduce_(f, compare(broadcast_in_dim(i, s, e), x, "EQ", k), d),
+    numerics=BITWISE,
+    source=HOT,
+    uses_facts=True,
+    examples=lambda rng: (
+        (drawn := _compared_example(rng))
+        | {"d": (drawn["d"],), "f": str(rng.choice(["or", "maximum"]))}
+    ),
+)
+def any_of_hot_row(f: Any, i: Value, s: Any, e: Any, x: Value, k: Any, d: Any) -> Value | None:
+    """Whether a row of one_hot(i, n) has its 1: 0 ≤ i < n"""
+    need(f in ("or", "maximum") and len(d) == 1)
+    return _is_counted(i, x, e, d[0])

@@ -108,6 +108,34 @@ def differ_twice(x: Value, y: Value) -> Value | None:
     return x
 
 
+@rule(lambda x, y: binary("xor", _not(x), y), numerics=BITWISE, source=BOOLEAN)
+def differ_from_complement(x: Value, y: Value) -> Value | None:
+    """¬x ⊕ y = ¬(x ⊕ y)"""
+    return _not(binary("xor", x, y))
+
+
+@rule(
+    lambda f, p, x, y: binary(f, binary("and", p, x), binary("and", _not(p), y)),
+    numerics=BITWISE,
+    source=BOOLEAN,
+)
+def recognize_boolean_choice(f: Any, p: Value, x: Value, y: Value) -> Value | None:
+    """(p ∧ x) ∨ (¬p ∧ y) = x where p, else y; ⊕ for ∨ too; all Boolean"""
+    need(f in ("or", "xor") and p.dtype == "i1")
+    return select(p, x, y)
+
+
+@rule(
+    lambda p, x, y: binary("and", binary("or", _not(p), x), binary("or", p, y)),
+    numerics=BITWISE,
+    source=BOOLEAN,
+)
+def recognize_boolean_choice_of_junctions(p: Value, x: Value, y: Value) -> Value | None:
+    """(¬p ∨ x) ∧ (p ∨ y) = x where p, else y; all Boolean"""
+    need(p.dtype == "i1")
+    return select(p, x, y)
+
+
 @rule(lambda x, c: binary("xor", x, constant(c)), numerics=BITWISE, source=BOOLEAN)
 def differ_from_all_bits(x: Value, c: Literal) -> Value | None:
     """x ⊕ ¬0 = ¬x; x ⊕ 0 = x"""

@@ -73,11 +73,11 @@ def expand_squared_deviation(x: Value, y: Value, s: Any, e: Any, d: Any) -> Valu
 
 def _distance_example(rng: np.random.Generator) -> dict[str, Any]:
     shape = tuple(int(n) for n in rng.integers(2, 5, 3))
-    d = int(rng.integers(0, 3))
-    first, second = sorted(rng.permutation([k for k in range(3) if k != d]).tolist())
-    b, e = tuple(sorted((first, d))), tuple(sorted((second, d)))
+    shared, first, second = rng.permutation(3).tolist()
+    b, e = tuple(sorted((first, shared))), tuple(sorted((second, shared)))
     x, y = (TensorType(tuple(shape[k] for k in own), "f64") for own in (b, e))
-    return {"x": x, "b": b, "y": y, "e": e, "s": shape, "d": (d,)}
+    d = tuple(sorted(rng.permutation(3)[: int(rng.integers(1, 4))].tolist()))
+    return {"x": x, "b": b, "y": y, "e": e, "s": shape, "d": d}
 
 
 @rule(
@@ -89,18 +89,27 @@ def _distance_example(rng: np.random.Generator) -> dict[str, Any]:
     examples=_distance_example,
 )
 def expand_squared_distance(x: Value, b: Any, y: Value, e: Any, s: Any, d: Any) -> Value | None:
-    """Σ(bcast x - bcast y)² = max(Σx² + Σy² - 2 x·y, 0) along what both have"""
+    """Σ(bcast x - bcast y)² = max(m·Σx² + n·Σy² - 2 x·y, 0), m terms without x and n without y"""
     need(x.dtype in REALS and accumulation_dtype(x.dtype) == x.dtype and 0 not in s)
-    need(all(k in b and k in e for k in d) and set(b) | set(e) == set(range(len(s))))
+    need(set(b) | set(e) == set(range(len(s))))
     need(x.shape == tuple(s[k] for k in b) and y.shape == tuple(s[k] for k in e))
     kept = without(range(len(s)), d)
     need(x.size < prod(s) and y.size < prod(s) and prod(s[k] for k in d) > 1)
     size: dict[Hashable, int] = dict(enumerate(s))
-    product = contract(x, y, Einsum(tuple(b), tuple(e), kept), HIGHEST, x.dtype)
+    shared = tuple(k for k in d if k in b and k in e)
+
+    def summed(z: Value, own: Dimensions) -> tuple[Value, Dimensions]:
+        """What only z has is summed over, with the dimensions that are left."""
+        left = tuple(k for k in own if k in shared or k not in d)
+        return reduce_("add", z, tuple(own.index(k) for k in own if k not in left)), left
 
     def squares(z: Value, own: Dimensions) -> Any:
-        total = reduce_("add", _square(z), tuple(own.index(k) for k in d))
-        return along(total, tuple(k for k in own if k not in d), kept, size)
+        total = reduce_("add", _square(z), tuple(own.index(k) for k in d if k in own))
+        others = full_like(total, prod(s[k] for k in d if k not in own))
+        return along(multiply(total, others), tuple(k for k in own if k not in d), kept, size)
+
+    (u, left_of_x), (v, left_of_y) = summed(x, tuple(b)), summed(y, tuple(e))
+    product = contract(u, v, Einsum(left_of_x, left_of_y, kept), HIGHEST, x.dtype)
 
     both = add(squares(x, tuple(b)), squares(y, tuple(e)))
     return _at_least_zero(subtract(both, multiply(product, full_like(product, 2))))

@@ -21,6 +21,7 @@ from saturax.graph.ops import (
     full_like,
     multiply,
     power,
+    reshape,
     slice_dimension,
     unary,
 )
@@ -212,6 +213,17 @@ def cancel_divisor(x: Value, y: Value, z: Value) -> Value | None:
     """(x / z) / (y / z) = x / y, where z is not 0; real"""
     need(x.dtype in REALS)
     return divide(x, y)
+
+
+@rule(
+    lambda x, y, z, s: divide(reshape(divide(x, z), s), reshape(divide(y, z), s)),
+    numerics=APPROXIMATE,
+    source=FIELD,
+)
+def cancel_divisor_of_reshaped(x: Value, y: Value, z: Value, s: Any) -> Value | None:
+    """reshape(x / z) / reshape(y / z) = reshape(x / y), where z is not 0; real"""
+    need(x.dtype in REALS)
+    return reshape(divide(x, y), s)
 
 
 @rule(lambda x, c, d: divide(constant(c), divide(constant(d), x)), numerics=ROUNDING, source=FIELD)
