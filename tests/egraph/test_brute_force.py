@@ -20,7 +20,7 @@ from saturax.egraph import (
 )
 from saturax.egraph import pattern as make_pattern
 from saturax.egraph.loops import shape_of
-from saturax.egraph.newness import newly
+from saturax.egraph.newness import Newness, changes
 from saturax.egraph.pattern import PatternAttribute
 from saturax.egraph.reach import Reach
 from saturax.egraph.saturate import _RuleState, _Run
@@ -217,7 +217,7 @@ def test_incremental_search_finds_every_new_match_once(
 ) -> None:
     """The rule looks at the start and after all growth; if `is_begun`, partly in between too."""
     egraph = random_egraph(terms, unions)
-    rule = TemplateRule("pattern", pattern, PatternVar("x"))
+    rule = TemplateRule("pattern", pattern, pattern)
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
     reach = Reach(egraph, egraph.live_nodes())
     run.present.update(reach.seeds)
@@ -240,7 +240,15 @@ def test_incremental_search_finds_every_new_match_once(
     new = [match for _, match in state.found] + searched(egraph, state, capacity)
     everything = state.matcher.all_matches(egraph)
     nodes = len(state.matcher.levels)
-    fresh = newly(egraph, egraph.live_nodes(), start)
+    fresh: dict[Newness, set[int]] = {
+        kind: {
+            node
+            for change, nodes in changes(egraph, egraph.live_nodes(), start).items()
+            if kind.comes_with(change)
+            for node in nodes
+        }
+        for kind in Newness
+    }
     expected = {
         match
         for match in everything

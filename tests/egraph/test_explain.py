@@ -10,7 +10,6 @@ from saturax.egraph import (
     INPUT,
     EGraph,
     Limits,
-    Matcher,
     PatternNode,
     explain,
     rules_between,
@@ -159,11 +158,13 @@ def replayed(egraph: EGraph) -> tuple[EGraph, list[int]]:
 
 def apply_at(egraph: EGraph, rule: TemplateRule, root: int) -> None:
     """Apply a rule wherever it matches at one class."""
-    matcher = Matcher(rule.pattern, egraph)
-    application = RuleApplication(rule, matcher, egraph)
+    application = RuleApplication(rule, egraph)
+    matcher = application.matcher
     # The e-node itself may have merged with a twin, so the class is what counts.
     for match in [m for m in matcher.all_matches(egraph) if egraph.find(m[0]) == egraph.find(root)]:
-        application.apply(matcher.key_of(egraph, match), match)
+        recipe = application.recipe_of(matcher.key_of(egraph, match), match)
+        if recipe is not None:
+            application.apply(recipe, match)
     egraph.rebuild()
 
 

@@ -1,4 +1,4 @@
-"""Applying a rule's right side to matches, with the memo of recipes."""
+"""A rule's right side: which recipe each match gets, and applying it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -78,28 +78,24 @@ def _paired(egraph: EGraph, node: int, operands: list[int]) -> list[tuple[int, i
 
 
 class RuleApplication:
-    """Applies one rule to matches of its pattern."""
+    """Finds matches of one rule, with a recipe each, and applies these."""
 
-    def __init__(self, rule: Rule, matcher: Matcher, egraph: EGraph) -> None:
+    def __init__(self, rule: Rule, egraph: EGraph) -> None:
         """Start without memo."""
         self.rule = rule
-        self.matcher = matcher
         self.egraph = egraph
+        self.matcher = Matcher(rule.pattern, egraph, self.recipe_of, uses_facts=rule.uses_facts)
         self.applied = 0
         self.unions = 0
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
-        self._nodes = len(matcher.levels)
+        self._nodes = len(self.matcher.levels)
 
-    def is_there(self, answer: Any, match: Match) -> bool:
+    def is_there(self, recipe: ResolvedRecipe, match: Match) -> bool:
         """Whether the e-graph, which is rebuilt, holds the right side for a match."""
-        recipe = self._answer(answer, match) if isinstance(answer, tuple) else answer
-        return recipe is not None and self.egraph.holds(recipe.steps, match)
+        return self.egraph.holds(recipe.steps, match)
 
-    def apply(self, answer: Any, match: Match) -> None:
+    def apply(self, recipe: ResolvedRecipe, match: Match) -> None:
         """Instantiate the right side for one match and union it with the left side."""
-        recipe = self._answer(answer, match) if isinstance(answer, tuple) else answer
-        if recipe is None:
-            return
         self.applied += 1
         egraph = self.egraph
         values = list(match)
@@ -111,22 +107,17 @@ class RuleApplication:
             )
             self.unions += 1
 
-    def _answer(self, key: Key, match: Match) -> ResolvedRecipe | None:
+    def recipe_of(self, key: Key, match: Match) -> ResolvedRecipe | None:
         """Find the recipe for all matches of this key; the rule runs once per distinct meaning."""
-        egraph, nodes = self.egraph, self._nodes
-        if key in self.matcher.answers:
-            found: ResolvedRecipe | None = self.matcher.answers[key]
-            return found
-        heads = [egraph.keys[node][0] for node in match[:nodes]]
+        exact, nodes = self.egraph.heads.exact, self._nodes
         meaning = (
-            tuple(egraph.heads.exact[heads[n]][p] for _, n, p in self.matcher.attributes),
+            tuple([exact[key[n]][p] for _, n, p in self.matcher.attributes]),
             key[nodes:],
-            egraph.type_id[match[0]],
+            self.egraph.type_id[match[0]],
         )
         if meaning not in self._by_meaning:
             self._by_meaning[meaning] = self._make_recipe(key, match)
-        recipe = self.matcher.answers[key] = self._by_meaning[meaning]
-        return recipe
+        return self._by_meaning[meaning]
 
     def _make_recipe(self, key: Key, match: Match) -> ResolvedRecipe | None:
         """Call the rule; raises RuleApplicationError or RuleTypeError, which name it."""
@@ -137,7 +128,6 @@ class RuleApplication:
         root_type = egraph.type_of(match[0])
         try:
             if rule.uses_facts:
-                # What was known when the match was found, as the key says: more may be by now.
                 known = map(egraph.data_named, key[self._nodes :])
                 facts = dict(zip(binding, known, strict=True))
                 recipe = rule.recipe(attributes, types, root_type, facts)

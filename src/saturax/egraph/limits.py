@@ -51,9 +51,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RuleStatistics:
-    """What one rule did in a run; `applied` counts matches for which it gave a right side.
+    """What one rule did in a run.
 
-    `matches` leaves out those of a kind for which it is known not to give one.
+    `matches` counts those for which it gave a right side, `applied` those that a limit let apply.
     """
 
     matches: int

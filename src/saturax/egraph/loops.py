@@ -14,6 +14,8 @@ from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 
 # Python nests at most 20 blocks in a function; an operation takes one or two.
 _MOST_BLOCKS = 17
+# Asking a rule takes as long as visiting so many e-nodes.
+_FUEL_OF_ANSWER = 400
 
 Factory = Callable[..., Callable[..., int]]
 
@@ -103,7 +105,7 @@ class _Source:
         self.part_indents: list[int] = []
         self.variables: dict[int, str] = {}
         self._write(
-            "def factory(groups, keys, stamp, stamps, kinds, answers, "
+            "def factory(groups, keys, stamp, stamps, kinds, answers, ask, "
             "commutative, exact, group, memos, tests):",
             0,
         )
@@ -139,6 +141,9 @@ class _Source:
         kinds = "".join(f"kinds[{name}], " for name in self.variables.values())
         self._write(f"key = ({heads}{kinds})", indent)
         self._write("answer = answer_to(key, key)", indent)
+        self._write("if answer is key:", indent)
+        self._write(f"answer = answers[key] = ask(key, ({nodes}{classes}))", indent + 1)
+        self._write(f"fuel -= {_FUEL_OF_ANSWER}", indent + 1)
         self._write("if answer is None: continue", indent)
         self._write(f"append((answer, ({nodes}{classes})))", indent)
         self._write("room -= 1", indent)

@@ -8,7 +8,7 @@ A match is a tuple: the e-nodes of the pattern's operations in pre-order, then t
 operand variables.
 
 What a rule does about matches with certain heads, and operands of certain types (of certain data,
-if it uses facts), is remembered under that key in `answers`. Where that is nothing, matches are
+if it uses facts), is asked once and remembered under that key. Where that is nothing, matches are
 dropped on the spot.
 """
 
@@ -24,8 +24,10 @@ from saturax.egraph.pattern import PatternAttribute, PatternNode
 
 Match = tuple[int, ...]
 Key = tuple[int, ...]
+Answer = Callable[[Key, Match], Any]
+"""What a rule does about the matches of a key, one of which is given; None if that is nothing."""
 Found = tuple[Any, Match]
-"""The answer to a match, or its key where the answer is not known yet; and the match."""
+"""The answer to a match, which is not None, and the match."""
 
 
 class MatchFunction(Protocol):
@@ -52,7 +54,14 @@ class Matcher:
     attribute variable the (operation, position) that binds it.
     """
 
-    def __init__(self, pattern: PatternNode, egraph: EGraph, *, uses_facts: bool = False) -> None:
+    def __init__(
+        self,
+        pattern: PatternNode,
+        egraph: EGraph,
+        answer: Answer = lambda _key, _match: True,
+        *,
+        uses_facts: bool = False,
+    ) -> None:
         """Take a pattern; with `uses_facts`, answers depend on data of classes."""
         walked = list(pattern.walk())
         nodes = [node for _, node in walked]
@@ -64,7 +73,6 @@ class Matcher:
         self.root_group = egraph.heads.group_index(
             pattern.op, len(pattern.operands), len(pattern.attributes)
         )
-        self.answers: dict[Key, Any] = {}
         self._shape = shape_of(pattern)
         self._variants: list[MatchFunction | None] = [None] * len(nodes)
         self._tables: tuple[Any, ...] = (
@@ -73,7 +81,8 @@ class Matcher:
             egraph.stamp,
             [stamps_of(egraph, newness) for newness in newness_of(pattern, uses_facts)],
             egraph.data_id if uses_facts else egraph.type_id,
-            self.answers,
+            {},
+            answer,
             egraph.heads.commutative,
             egraph.heads.exact,
             [_seed(node, egraph) for node in nodes],
@@ -89,7 +98,7 @@ class Matcher:
         return found
 
     def all_matches(self, egraph: EGraph) -> list[Match]:
-        """Return every match in a rebuilt e-graph."""
+        """Return every match that has an answer, in a rebuilt e-graph."""
         output: list[Found] = []
         roots = egraph.classes_of_group(self.root_group)
         self.variant(0)(roots, -1, output, 1 << 62, lambda: 1 << 62)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.pattern import PatternNode, PatternVar
@@ -31,6 +32,10 @@ class Newness(IntEnum):
     def is_inner(self) -> bool:
         """Whether the class of the e-node matters."""
         return self >= Newness.PLACED
+
+    def comes_with(self, change: "Change") -> bool:
+        """Whether e-nodes to which this happened are new."""
+        return change.least <= self % 3 or (self.is_inner and change.is_placed)
 
 
 def stamps_of(egraph: EGraph, newness: Newness) -> tuple[list[int], list[int]]:
@@ -56,22 +61,27 @@ def _newness(node: PatternNode, uses: Counter[str], uses_facts: bool) -> Newness
     return Newness.MADE if is_free else Newness.KEYED
 
 
-def newly(egraph: EGraph, nodes: Iterable[int], since: int) -> dict[Newness, list[int]]:
-    """The e-nodes among `nodes` that became new after `since`, in each sense."""
-    found: dict[Newness, list[int]] = {kind: [] for kind in Newness}
+class Change(NamedTuple):
+    """What happened to an e-node: the least `Newness` that is no inner one, and if it was placed.
+
+    E-nodes that were made were keyed and informed as well, and those that were keyed informed.
+    """
+
+    least: int
+    is_placed: bool
+
+
+def changes(egraph: EGraph, nodes: Iterable[int], since: int) -> dict[Change, list[int]]:
+    """The e-nodes among `nodes` that changed after `since`, each under what happened to it."""
+    found: dict[Change, list[int]] = {}
     created, keyed, informed, placed = egraph.created, egraph.keyed, egraph.informed, egraph.placed
     for node in nodes:
-        if placed[node] > since:
-            for kind in (Newness.PLACED, Newness.PLACED_OR_KEYED, Newness.PLACED_OR_INFORMED):
-                found[kind].append(node)
-        elif informed[node] > since:
-            found[Newness.PLACED_OR_INFORMED].append(node)
-            if keyed[node] > since:
-                found[Newness.PLACED_OR_KEYED].append(node)
+        least = 3
         if informed[node] > since:
-            found[Newness.INFORMED].append(node)
-            if keyed[node] > since:
-                found[Newness.KEYED].append(node)
-                if created[node] > since:
-                    found[Newness.MADE].append(node)
-    return found
+            least = 2 if keyed[node] <= since else 1 if created[node] <= since else 0
+        change = (least, placed[node] > since)
+        if change in found:
+            found[change].append(node)
+        elif change != (3, False):
+            found[Change(*change)] = [node]
+    return dict(sorted(found.items()))

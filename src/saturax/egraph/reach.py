@@ -1,6 +1,6 @@
 """From e-nodes that changed to the classes at which a match may have become possible."""
 
-from collections.abc import Callable, Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView, Sequence
 
 from saturax.egraph.egraph import EGraph
 
@@ -46,7 +46,22 @@ class Reach:
             above = [node for id in self.roots(lower) for node in parents(id)]
             level = self._levels[lower] = _Level(self._egraph, above)
         heads = level.heads.get(seed, ())
-        return level.owners(heads if fits is None else tuple(filter(fits, heads)), operands)
+        if fits is not None:
+            heads = tuple(filter(fits, heads))
+        return level.owners(seed, heads, operands)
+
+
+def roots_of_all(
+    reaches: Sequence[Reach],
+    chain: tuple[int, ...],
+    operands: Operands,
+    fits: Callable[[int], bool] | None,
+) -> list[int]:
+    """The roots that any of the reaches has, once each."""
+    found = [roots for reach in reaches if (roots := reach.roots(chain, operands, fits))]
+    if len(found) <= 1:
+        return found[0] if found else []
+    return list(dict.fromkeys([root for roots in found for root in roots]))
 
 
 class _Level:
@@ -65,44 +80,48 @@ class _Level:
                 by_seed.setdefault(seed, []).append(head)
         self.heads = {seed: tuple(heads) for seed, heads in by_seed.items()}
         self._owners: dict[tuple[Heads, Operands], list[int]] = {((), ()): []}
-        self._operands: dict[tuple[Heads, int], dict[int, list[int]]] = {}
-        self._holders: dict[tuple[Heads, int, int], set[int]] = {}
+        self._holders: dict[tuple[int, int], dict[int, set[int]]] = {}
 
-    def owners(self, heads: Heads, operands: Operands) -> list[int]:
-        """The classes of the e-nodes of some heads, for each of `operands` one that may have it."""
+    def owners(self, seed: int, heads: Heads, operands: Operands) -> list[int]:
+        """The classes of the e-nodes of some heads of a seed, for each of `operands` with an e-node
+        of the seed that may have it.
+        """
         found = self._owners.get((heads, operands))
         if found is None:
             if operands:
-                holders = [self._holding(heads, *operand) for operand in operands]
-                kept = holders[0].intersection(*holders[1:])
-                found = [owner for owner in self.owners(heads, ()) if owner in kept] if kept else []
+                found = self.owners(seed, heads, ())
+                for position, operand in operands:
+                    if found:
+                        holders = self._holders_of(seed, position).get(operand, ())
+                        found = [owner for owner in found if owner in holders]
             else:
-                nodes = (node for head in heads for node in self._by_head[head])
+                nodes = [node for head in heads for node in self._by_head[head]]
                 found = list(dict.fromkeys(map(self._egraph.find, nodes)))
             self._owners[heads, operands] = found
         return found
 
-    def _holding(self, heads: Heads, position: int, operand: int) -> set[int]:
-        """The classes of e-nodes of `heads` whose operand may be an e-node of seed `operand`."""
-        found = self._holders.get((heads, position, operand))
+    def _holders_of(self, seed: int, position: int) -> dict[int, set[int]]:
+        """The classes of e-nodes of `seed`, by the seeds of e-nodes that an operand may be."""
+        found = self._holders.get((seed, position))
         if found is None:
             groups = self._egraph.groups
-            found = set[int]()
-            for child, owners in self._by_operand(heads, position).items():
-                if operand in groups[child]:
-                    found.update(owners)
-            self._holders[heads, position, operand] = found
+            found = self._holders[seed, position] = {}
+            for child, owners in self._by_operand(seed, position).items():
+                for below in groups[child]:
+                    holding = found.get(below)
+                    if holding is None:
+                        found[below] = set(owners)
+                    else:
+                        holding.update(owners)
         return found
 
-    def _by_operand(self, heads: Heads, position: int) -> dict[int, list[int]]:
-        """The classes of the e-nodes of some heads, by the class of an operand."""
-        found = self._operands.get((heads, position))
-        if found is None:
-            keys, find = self._egraph.keys, self._egraph.find
-            found = self._operands[heads, position] = {}
-            for head in heads:
-                is_either = position <= 2 and self._egraph.heads.commutative[head]
-                for place in (1, 2) if is_either else (position,):
-                    for node in self._by_head[head]:
-                        found.setdefault(keys[node][place], []).append(find(node))
+    def _by_operand(self, seed: int, position: int) -> dict[int, list[int]]:
+        """The classes of the e-nodes of a seed, by the class of an operand."""
+        keys, find = self._egraph.keys, self._egraph.find
+        found: dict[int, list[int]] = {}
+        for head in self.heads.get(seed, ()):
+            is_either = position <= 2 and self._egraph.heads.commutative[head]
+            for place in (1, 2) if is_either else (position,):
+                for node in self._by_head[head]:
+                    found.setdefault(keys[node][place], []).append(find(node))
         return found

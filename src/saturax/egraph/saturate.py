@@ -23,8 +23,8 @@ from saturax.egraph.limits import (
     StopReason,
 )
 from saturax.egraph.matcher import Found, Matcher, root_operands, root_test, seed_chains
-from saturax.egraph.newness import Newness, newly, newness_of
-from saturax.egraph.reach import Reach
+from saturax.egraph.newness import Newness, changes, newness_of
+from saturax.egraph.reach import Reach, roots_of_all
 from saturax.egraph.recipe import Rule
 
 # E-nodes visited, and matches applied, between two looks at the clock. Measured at 100k e-nodes:
@@ -99,16 +99,24 @@ def _collector_paused() -> Iterator[None]:
 class _Segment:
     """Roots at which a rule has still to look: variant `variant`, for matches newer than `since`.
 
-    A segment whose search has begun is never merged with later ones: a match whose e-nodes became
-    new at different times is found by exactly one of them.
+    They were distinct classes when the e-graph had had `unions` unions. A segment whose search has
+    begun is never merged with later ones: a match whose e-nodes became new at different times is
+    found by exactly one of them.
     """
 
-    __slots__ = ("roots", "since", "variant")
+    __slots__ = ("_roots", "_unions", "since", "variant")
 
-    def __init__(self, variant: int, since: int, roots: list[int]) -> None:
+    def __init__(self, variant: int, since: int, roots: list[int], unions: int) -> None:
         self.variant = variant
         self.since = since
-        self.roots = roots
+        self._roots = roots
+        self._unions = unions
+
+    def roots(self, egraph: EGraph) -> list[int]:
+        """The classes that the roots are in now, once each."""
+        if self._unions == egraph.union_count:
+            return self._roots
+        return list(dict.fromkeys(map(egraph.find, self._roots)))
 
 
 class _RuleState:
@@ -127,25 +135,28 @@ class _RuleState:
         roots: list[int] = []
         if is_possible:
             roots = reach.roots(self.chains[0], self.operands, self.root_test)
-        self.segments: list[_Segment] = [_Segment(0, -1, roots)] if roots else []
+        self.segments: list[_Segment] = []
+        if roots:
+            self.segments.append(_Segment(0, -1, roots, egraph.union_count))
         # Roots by variant of what changed while the rule could not look; merged, since a search
         # of all variants from the earliest time on finds each match once.
         self.waiting: dict[int, list[int]] = {}
         self.waiting_since = 0
+        self._waiting_unions = 0
         self.found: list[Found] = []
         self.matches = 0
         self.seconds = 0.0
         self.times_banned = 0
         self.banned_until = 0
 
-    @cached_property
+    @property
     def matcher(self) -> Matcher:
-        """Compiled when it is first needed: many rules concern nothing in a program."""
-        return Matcher(self.rule.pattern, self._egraph, uses_facts=self.rule.uses_facts)
+        return self.application.matcher
 
     @cached_property
     def application(self) -> RuleApplication:
-        return RuleApplication(self.rule, self.matcher, self._egraph)
+        """Made when it is first needed: many rules concern nothing in a program."""
+        return RuleApplication(self.rule, self._egraph)
 
     @property
     def has_work(self) -> bool:
@@ -155,21 +166,25 @@ class _RuleState:
         """Note roots at which the variant may have matches newer than `since`."""
         if not self.waiting:
             self.waiting_since = since
-        self.waiting[variant] = self.waiting.get(variant, []) + roots
+            self._waiting_unions = self._egraph.union_count
+        if variant in self.waiting:
+            roots = list(dict.fromkeys(self.waiting[variant] + roots))
+        self.waiting[variant] = roots
 
     def search(self, capacity: int, refuel: Callable[[], int]) -> None:
         """Work off segments until they are finished, `capacity` is reached or fuel is denied."""
-        find = self._egraph.find
+        egraph = self._egraph
         for variant, roots in sorted(self.waiting.items()):
-            self.segments.append(_Segment(variant, self.waiting_since, roots))
+            segment = _Segment(variant, self.waiting_since, roots, self._waiting_unions)
+            self.segments.append(segment)
         self.waiting = {}
         left: list[_Segment] = []
         for position, segment in enumerate(self.segments):
-            roots = list(dict.fromkeys([find(root) for root in segment.roots]))
+            roots = segment.roots(egraph)
             match = self.matcher.variant(segment.variant)
             done = match(roots, segment.since, self.found, capacity, refuel)
             if done < len(roots):
-                rest = _Segment(segment.variant, segment.since, roots[done:])
+                rest = _Segment(segment.variant, segment.since, roots[done:], egraph.union_count)
                 left = [rest, *self.segments[position + 1 :]]
                 break
         self.segments = left
@@ -325,9 +340,14 @@ class _Run:
 
     def _schedule(self, since: int) -> None:
         """Give every rule the roots at which a match may have become possible."""
-        new = newly(self.egraph, self.egraph.take_changed(), since)
-        reaches = {kind: Reach(self.egraph, nodes) for kind, nodes in new.items()}
-        self.present.update(reaches[Newness.MADE].seeds)
+        changed = changes(self.egraph, self.egraph.take_changed(), since)
+        reaches = {change: Reach(self.egraph, nodes) for change, nodes in changed.items()}
+        reaches_by_kind = {
+            kind: [reach for change, reach in reaches.items() if kind.comes_with(change)]
+            for kind in Newness
+        }
+        for reach in reaches_by_kind[Newness.MADE]:
+            self.present.update(reach.seeds)
         for state in self.states:
             if not state.seeds <= self.present:
                 continue
@@ -335,8 +355,8 @@ class _Run:
             # finds the match is that from the root, if this is new as well.
             operands = () if state.banned_until > self.iteration + 1 else state.operands
             for variant, chain in enumerate(state.chains):
-                reach = reaches[state.newness[variant]]
-                roots = reach.roots(chain, operands, state.root_test)
+                there = reaches_by_kind[state.newness[variant]]
+                roots = roots_of_all(there, chain, operands, state.root_test)
                 if roots:
                     state.schedule(variant, since, roots)
 
