@@ -68,6 +68,22 @@ def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch):
     assert max(seen, default=0) > 1
 
 
+def test_one_row_is_asked_of_one_row_however_far_it_comes():
+    """Further than the iterations reach that one saturation has."""
+    weights = [normal(64, 64, seed=seed) for seed in range(24)]
+
+    def first_row_of_the_last(x, weights):
+        for w in weights:
+            x = jnp.tanh(x @ w) + jnp.sin(x)
+        return x[:1] * 2
+
+    program = program_of(first_row_of_the_last, normal(512, 64), weights)
+    options = dataclasses.replace(PREDICTED, effort="low")
+    found = pipeline.optimize_program(program, options).program.graph
+    rows = {node.type.shape[0] for node in found.nodes if node.op == "dot_general"}
+    assert rows == {1}
+
+
 def test_stages_appear_in_order(optimized):
     names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
     assert names[:4] == ["calibrate", "prepare", "saturate", "price"]

@@ -56,6 +56,13 @@ _LEAST_SHOWN_US = 0.05
 # Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
 # many operations, whose limit on nodes is what bounds them, and others while they have not grown.
 _SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
+# Rules of many small steps go first, as far as they get. Of constants, which many rules look at,
+# and of slices on their way to the inputs: what a classifier makes of one token it asks of the last
+# block alone, which is some forty operations away. The copies that slices make of what they pass
+# may take one part in so many of the e-nodes.
+_FOLDING = ("fold_",)
+_NARROWING = ("slice_", "drop_full_slice", "merge_slices", "pull_transpose_out_of_slice")
+_NARROWING_PART = 2
 
 
 @dataclass(frozen=True)
@@ -101,15 +108,18 @@ def search(
     rounds: list[tuple[Extracted, float]] = []
     applied: Counter[str] = Counter()
     usual: frozenset[Hashable] = frozenset()
-    folding = [rule for rule in rules if rule.name.startswith("fold_")]
+    folding, narrowing = (
+        [rule for rule in rules if rule.name.startswith(names)] for names in (_FOLDING, _NARROWING)
+    )
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
             represented = represent(graph, equalities, frozen, numerics_of(run.options))
             limits = _limits(run, graph)
-            # Many rules look at constants, and few iterations are left once those are computed.
             chain = replace(limits, iteration_limit=len(graph.nodes))
             saturate(represented.egraph, folding, chain)
+            part = replace(chain, node_limit=limits.node_limit // _NARROWING_PART)
+            saturate(represented.egraph, narrowing, part)
             saturation = saturate(represented.egraph, rules, limits)
             notes |= {
                 "nodes": saturation.nodes,
