@@ -9,7 +9,7 @@ import pytest
 from running import normal
 
 from saturax.graph.types import TensorType
-from saturax.verify import ALL_INPUTS, compare, mean_square_error, take_samples, verify
+from saturax.verify import ALL_INPUTS, Sample, compare, mean_square_error, take_samples, verify
 
 _MATRIX, _VECTOR = TensorType((12, 12), "f32"), TensorType((12,), "f32")
 
@@ -112,6 +112,14 @@ def test_larger_mean_error_is_rejected_where_the_largest_is_within_its_limit():
     assert 2 * mean.original < mean.candidate < 2.1 * mean.original
     # As good, better, and a little worse.
     assert all(verify(_in_steps(step), samples).passed for step in (1e-4, 5e-5, 1.7e-4))
+
+
+@pytest.mark.parametrize(("size", "passes"), [(1, True), (4096, False)])
+def test_mean_error_of_few_numbers_is_luck(size, passes):
+    reference = np.ones(size)
+    original, found = ((reference + error).astype(np.float32) for error in (1e-5, 2.1e-5))
+    samples = [Sample("normal", [np.zeros(1, np.float32)], [original], [reference])] * 3
+    assert verify(lambda inputs: [found], samples).passed is passes
 
 
 def test_mean_error_is_of_all_inputs_and_finite_elements():
