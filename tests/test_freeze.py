@@ -209,6 +209,25 @@ def test_closed_over_constants_are_frozen_too():
     assert "dense" not in fast.lower(_x()).as_text()
 
 
+def test_original_that_is_kept_is_the_module_that_jax_made(tmp_path):
+    @jax.jit
+    def named_part(x):
+        return jnp.tanh(x)
+
+    def apply(weights, x):
+        return named_part(x @ weights)
+
+    weights, other = normal(256, 256), normal(256, 256, seed=3)
+    fast = saturax.freeze(apply, weights, options=_ORIGINAL)
+    assert_equal([fast(_x())], [apply(weights, _x())])
+    assert "@named_part" in fast.lower(_x()).as_text()
+    assert_equal([fast.refreeze(other)(_x())], [apply(other, _x())])
+    fast.save(tmp_path / "model.safetensors")
+    loaded = saturax.load_frozen(tmp_path / "model.safetensors")
+    assert_equal([loaded(_x())], [apply(weights, _x())])
+    assert_equal([loaded.refreeze(other)(_x())], [apply(other, _x())])
+
+
 def test_transformations_see_the_original():
     fast = saturax.freeze(_fold, _weights(), options=_ORIGINAL)
     expected = jax.grad(lambda x: _fold(_weights(), x).sum())(_x())

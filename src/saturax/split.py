@@ -91,6 +91,16 @@ def split(
     return Split(prologue, cut.main(program, frontier), literals, tuple(sources), tuple(cut.frozen))
 
 
+def unsplit(program: Program, frozen: int) -> Split:
+    """A program of which nothing is computed beforehand, whose first inputs are the frozen ones.
+
+    Unlike the main program of a split it is the program itself, operation for operation.
+    """
+    numbers = tuple(range(frozen))
+    nothing = Graph(program.graph.inputs[:frozen], (), ())
+    return Split(Program(nothing, symbols=program.symbols), program, (), numbers, numbers)
+
+
 def with_constants(split: Split, prepared: Sequence[Array]) -> Program:
     """The main program with the prepared values as constants."""
     graph, count = split.main.graph, len(split.sources)
