@@ -51,8 +51,11 @@ def test_matrix_chain_gets_faster_and_stays_equal(optimized):
     assert "order_contractions" in report.rules
 
 
-def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch):
-    """With no time for measuring, prices are predictions, and cautious ones."""
+@pytest.mark.parametrize(
+    ("module", "limit", "value"), [(pricing, "_SHARE", 0.0), (search, "_PRICING_ROUNDS", 1)]
+)
+def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch, module, limit, value):
+    """With no time for measuring, or too few rounds, prices are predictions, and cautious ones."""
     seen = []
     reprice = search.Formulation.repriced
 
@@ -61,7 +64,7 @@ def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch):
         return reprice(formulation, model)
 
     monkeypatch.setattr(search.Formulation, "repriced", repriced)
-    monkeypatch.setattr(pricing, "_SHARE", 0.0)
+    monkeypatch.setattr(module, limit, value)
     options = dataclasses.replace(QUICK, time_limit_s=2)
     function, arguments = matrix_chain(320)
     saturax.optimize(function, *arguments, options=options)

@@ -37,7 +37,7 @@ _SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
 # Short runs give saturation more of their time, up to so many seconds: it begins with compiling
 # the patterns of all rules, which takes the better part of a second, once a process.
 _SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
-_PRICING_ROUNDS, _EXTRACTION_ROUNDS = 12, 4
+_PRICING_ROUNDS, _EXTRACTION_ROUNDS = 20, 4
 # Predictions are optimistic so that what could win is measured. Once the time for that is over,
 # what was never measured has to win by so much.
 _CAUTION = 2.0
@@ -273,16 +273,29 @@ def price(
             elif thoroughly or run.is_late:
                 break
             thoroughly = not is_new and not run.is_late
-        if pricing.is_out_of_time:
-            pricing.model.caution = _CAUTION
-            formulation = formulation.repriced(pricing.model)
-        if pricing.is_out_of_time or not thoroughly:
-            best = _extract_quickly(run, formulation, True)
+        is_settled = thoroughly and not is_new and not pricing.is_out_of_time
+        if not is_settled:
+            best, formulation = _extract_cautiously(run, formulation, pricing)
         original = initial if formulation is first else formulation.original()
         best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
         notes |= pricing.counts
         notes["predicted_us"] = dag_cost(formulation.problem, best)
     return formulation, original, best
+
+
+def _extract_cautiously(
+    run: Run, formulation: Formulation, pricing: Pricing
+) -> tuple[Selection, Formulation]:
+    """A good selection in which what nobody has measured wins by far, and the prices it has.
+
+    Where there is time, later rounds are free to try it.
+    """
+    usual = pricing.model.caution
+    pricing.model.caution = _CAUTION
+    formulation = formulation.repriced(pricing.model)
+    if not pricing.is_out_of_time:
+        pricing.model.caution = usual
+    return _extract_quickly(run, formulation, True), formulation
 
 
 def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Selection:
