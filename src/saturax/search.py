@@ -56,13 +56,12 @@ _LEAST_SHOWN_US = 0.05
 # Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
 # many operations, whose limit on nodes is what bounds them, and others while they have not grown.
 _SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
-# Rules of many small steps go first, as far as they get. Of constants, which many rules look at,
-# and of slices on their way to the inputs: what a classifier makes of one token it asks of the last
-# block alone, which is some forty operations away. The copies that slices make of what they pass
-# may take one part in so many of the e-nodes.
+# Rules of many small steps go first, as far as they get: those of constants, which many rules look
+# at, in every round, and those of slices on their way to the inputs in a round of their own. What a
+# classifier makes of one token it asks of the last block alone, some forty operations away; where
+# that is no gain, the copies that slices make of what they pass would be in the way.
 _FOLDING = ("fold_",)
 _NARROWING = ("slice_", "drop_full_slice", "merge_slices", "pull_transpose_out_of_slice")
-_NARROWING_PART = 2
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,7 @@ def search(
     folding, narrowing = (
         [rule for rule in rules if rule.name.startswith(names)] for names in (_FOLDING, _NARROWING)
     )
+    passes = [narrowing, *[rules] * run.options.limits.rounds]
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
@@ -118,9 +118,9 @@ def search(
             limits = _limits(run, graph)
             chain = replace(limits, iteration_limit=len(graph.nodes))
             saturate(represented.egraph, folding, chain)
-            part = replace(chain, node_limit=limits.node_limit // _NARROWING_PART)
-            saturate(represented.egraph, narrowing, part)
-            saturation = saturate(represented.egraph, rules, limits)
+            chosen = passes.pop(0)
+            limits = chain if chosen is narrowing else limits
+            saturation = saturate(represented.egraph, chosen, limits)
             notes |= {
                 "nodes": saturation.nodes,
                 "classes": saturation.classes,
@@ -135,9 +135,12 @@ def search(
             signatures = formulation.problem.signatures or ()
             usual = frozenset(signatures[node] for node in original.values())
         found = Found(formulation, best, tuple(rounds), Counter(applied), usual)
-        is_done = after > (1 - _LEAST_PROGRESS) * before or len(rounds) >= run.options.limits.rounds
-        if is_done or run.is_late:
+        is_better = after <= (1 - _LEAST_PROGRESS) * before
+        if run.is_late or not passes or not (is_better or chosen is narrowing):
             return found
+        if not is_better:
+            rounds.pop()
+            continue
         extracted = read_program(formulation, best)
         applied += rules_of(formulation, extracted)
         graph = extracted.graph
