@@ -38,8 +38,8 @@ _SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
 # the patterns of all rules, which takes the better part of a second, once a process.
 _SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
 _PRICING_ROUNDS, _EXTRACTION_ROUNDS = 20, 4
-# Predictions are optimistic so that what could win is measured. Once the time for that is over,
-# what was never measured has to win by so much.
+# Predictions are optimistic so that what could win is measured. Once the time for that is over, or
+# the rounds are, what was never measured has to win by so much.
 _CAUTION = 2.0
 # The least gain for which another round of search is begun.
 _LEAST_PROGRESS = 0.01
@@ -99,7 +99,8 @@ def search(
 ) -> Found:
     """Saturate, price and extract in rounds, each beginning with the best program so far.
 
-    A few iterations from a good program reach further than many from the original one, whose
+    In the first round slices alone move, as far as they get; it counts where that is a gain. A few
+    iterations from a good program reach further than many from the original one, whose
     e-graph would grow beyond any limit on the way. `frozen` are the numbers of the parameters
     whose values are fixed before the program runs.
     """

@@ -91,13 +91,13 @@ def split(
     return Split(prologue, cut.main(program, frontier), literals, tuple(sources), tuple(cut.frozen))
 
 
-def unsplit(program: Program, frozen: int) -> Split:
-    """A program of which nothing is computed beforehand, whose first inputs are the frozen ones.
+def unsplit(program: Program, count: int) -> Split:
+    """A program of which nothing is computed beforehand, whose first `count` inputs are frozen.
 
     Unlike the main program of a split it is the program itself, operation for operation.
     """
-    numbers = tuple(range(frozen))
-    nothing = Graph(program.graph.inputs[:frozen], (), ())
+    numbers = tuple(range(count))
+    nothing = Graph(program.graph.inputs[:count], (), ())
     return Split(Program(nothing, symbols=program.symbols), program, (), numbers, numbers)
 
 

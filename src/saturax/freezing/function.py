@@ -155,8 +155,7 @@ class Frozen:
         for warning in result.report.warnings:
             self._warn(warning)
         if result.report.outcome == "original" and self._is_whole(result.split, frozen):
-            # As JAX made it: XLA orders the same operations differently where it is written anew,
-            # which took NasRNN 5 % longer.
+            # As JAX made it: XLA orders the same operations differently where it is written anew.
             parts = unsplit(program, len(frozen))
             return FrozenProgram(parts, exported).with_frozen(frozen)
         return FrozenProgram.of(result.split, exported).with_frozen(frozen)

@@ -52,10 +52,12 @@ def _sign_mask(x: Any, c: Any) -> Any:
     return binary("shift_right_arithmetic", x, constant(c))
 
 
-def _need_sign_mask(x: Value, c: Literal) -> None:
-    """x » c must be -1 where x is negative, else 0."""
+def _absolute(x: Value, c: Literal) -> Value:
+    """|x|, if x » c is -1 where x is negative, else 0."""
     need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
     need(is_all(c, 8 * numpy_dtype(x.dtype).itemsize - 1))
+    absolute: Value = unary("abs", x)
+    return absolute
 
 
 def _sign_shifts(rng: np.random.Generator) -> dict[str, Any]:
@@ -72,8 +74,7 @@ def _sign_shifts(rng: np.random.Generator) -> dict[str, Any]:
 )
 def absolute_by_complement(x: Value, c: Literal) -> Value | None:
     """(x ⊕ s) - s = |x| with s = x » (width - 1), the sign of x in all bits"""
-    _need_sign_mask(x, c)
-    return unary("abs", x)
+    return _absolute(x, c)
 
 
 @rule(
@@ -84,8 +85,7 @@ def absolute_by_complement(x: Value, c: Literal) -> Value | None:
 )
 def absolute_by_decrement(x: Value, c: Literal) -> Value | None:
     """(x + s) ⊕ s = |x| with s = x » (width - 1), the sign of x in all bits"""
-    _need_sign_mask(x, c)
-    return unary("abs", x)
+    return _absolute(x, c)
 
 
 # ------------------------------------------------------------------ complements
