@@ -238,6 +238,11 @@ LEFT = {
         lambda x: lax.fori_loop(1, 10, lambda i, c: c.at[i].set(jnp.sin(c[i - 1]) + x[i]), x),
         X,
     ),
+    "systems that are solved": (  # LAPACK's factorisation has several results
+        lambda a, h: _scan(lambda c, v: (jnp.tanh(jnp.linalg.inv(v) @ c), c), h, a),
+        normal(5, 3, 3),
+        H,
+    ),
     "overlapping windows": (
         lambda x: lax.fori_loop(
             0, 8, lambda i, c: lax.dynamic_update_slice(c, x[:2] * i, (i, 0)), x

@@ -90,9 +90,10 @@ class _Sides:
         gate = len(self.roles.depends)  # stands for the loop, which needs all of `used`
         depends = [*self.roles.depends, tuple(used)]
         weights = {i: self._bytes(i) for i in possible} | {gate: 1}
-        return cheapest_cut(
+        cut = cheapest_cut(
             sorted((*possible, gate)), depends, weights, heavy, (gate,), prefers_first=True
         )
+        return cut | _results_of(self.roles, cut)
 
     def _after(self, heavy: frozenset[int]) -> frozenset[int]:
         """The nodes after the loop when `heavy` ones are, such that little is stacked."""
