@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_FOLDER] = Path(tempfile.mkdtemp(prefix="saturax-tests-"))
     os.environ["SATURAX_CACHE"] = "0"  # every test optimises for itself
     _start_prices(config)
+
+
+@pytest.fixture(autouse=True)
+def _no_defect_is_hidden(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Errors of ours are logged where they cost the user little; tests fail by them."""
+    yield
+    defects = [record for record in caplog.get_records("call") if record.exc_info]
+    assert not [record for record in defects if record.name == "saturax"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 
 import numpy as np
@@ -112,6 +113,7 @@ def test_a_segment_that_fails_leaves_the_others(in_segments, monkeypatch):
         raise MemoryError("too many e-nodes")
 
     monkeypatch.setattr(pipeline, "search", search)
+    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
     result = saturax.optimize(network, *inputs, options=options)
     assert searched
     assert_equal(run(result.program, inputs), [network(*inputs)], 1e-4)

@@ -25,7 +25,7 @@ from running import (
 )
 
 import saturax
-from saturax import Options, contest, pipeline, pricing, search
+from saturax import Options, contest, pipeline, pricing, proposals, search
 from saturax.cost.database import PriceDatabaseWarning
 from saturax.errors import RuleError
 from saturax.extract import solver
@@ -188,7 +188,7 @@ def test_interruption_after_the_first_race_keeps_the_best():
     [
         (search, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
         (search, "formulate", RuntimeError("a defect"), "internal error, please report it"),
-        (pipeline, "propose", TypeError("a defect"), "internal error, please report it"),
+        (search, "propose", TypeError("a defect"), "internal error, please report it"),
         (search, "extract", MemoryError("too much"), "internal error, please report it"),
     ],
 )
@@ -202,6 +202,18 @@ def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, e
     assert result.report.outcome == "original"
     assert result.report.reason
     assert any(told in warning for warning in result.report.warnings)
+
+
+def test_a_failing_proposal_costs_only_itself(monkeypatch):
+    def fail(equalities):
+        raise TypeError("a defect")
+
+    monkeypatch.setitem(proposals.PROPOSALS, "factor_sums", fail)
+    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "optimized"
+    [warning] = result.report.warnings
+    assert warning.startswith("internal error in factor_sums, please report it: TypeError")
 
 
 def _fail_after(monkeypatch, count, error):

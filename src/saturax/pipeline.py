@@ -29,7 +29,6 @@ from saturax.isolate import outside_calls
 from saturax.options import NUMERICS, Options
 from saturax.partition import Partition
 from saturax.pricing import Pricing, branches_taken
-from saturax.proposals import propose
 from saturax.reasons import is_conclusive, why_kept, why_unsuitable
 from saturax.refine import shortest_race_s
 from saturax.remember import Memory, Remembered, renamed
@@ -37,7 +36,7 @@ from saturax.report.model import FrozenReport, Report, StageReport
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
-from saturax.search import compare_kernels, extract_varied, numerics_of, propose_regions, search
+from saturax.search import compare_kernels, equalities_of, extract_varied, search
 from saturax.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.selection import (
     confirm,
@@ -267,8 +266,7 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         elif run.options.measure:
             return
         rules = active_rules(run.options)
-        equalities = propose(program.graph, numerics_of(run.options))
-        propose_regions(run, equalities, rules, pricing)
+        equalities = equalities_of(run, program.graph, rules, pricing)
         found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
         if contest is not None:
             found, extraction = extract_varied(run, found, pricing)

@@ -145,8 +145,7 @@ def search(
         extracted = read_program(formulation, best)
         applied += rules_of(formulation, extracted)
         graph = extracted.graph
-        equalities = propose(graph, numerics_of(run.options))
-        propose_regions(run, equalities, rules, pricing)
+        equalities = equalities_of(run, graph, rules, pricing)
 
 
 def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[KernelReport]:
@@ -311,6 +310,15 @@ def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Se
     return sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
 
 
+def equalities_of(run: Run, graph: Graph, rules: Sequence[Rule], pricing: Pricing) -> Equalities:
+    """What the proposals say about a program, the bodies of its loops and branches included."""
+    equalities = propose(graph, numerics_of(run.options))
+    warnings = run.report.warnings
+    warnings += [failure for failure in equalities.failures if failure not in warnings]
+    propose_regions(run, equalities, rules, pricing)
+    return equalities
+
+
 def propose_regions(
     run: Run, equalities: Equalities, rules: Sequence[Rule], pricing: Pricing
 ) -> None:
@@ -346,8 +354,7 @@ def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: P
         return known
     if len(region.nodes) < 2 or run.is_late:
         return region
-    equalities = propose(region, numerics_of(run.options))
-    propose_regions(run, equalities, rules, pricing)
+    equalities = equalities_of(run, region, rules, pricing)
     found = search(run, equalities, rules, pricing)
     pricing.model.region_us[region] = found.original_us
     pricing.bodies[region] = region

@@ -5,6 +5,7 @@ A proposal only says what is equal; whether to use it is extraction's choice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from saturax.graph.ir import Graph
@@ -28,6 +29,8 @@ from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
 from saturax.proposals.whole import apply_to_whole
 from saturax.rules.rule import ROUNDING, Numerics
+
+logger = logging.getLogger("saturax")
 
 PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "start_at_identity": start_at_identity,
@@ -61,5 +64,9 @@ def propose(graph: Graph, numerics: Numerics = ROUNDING) -> Equalities:
         return found
     for name, proposal in PROPOSALS.items():
         found.reason = name
-        proposal(found)
+        try:
+            proposal(found)
+        except Exception as error:  # costs the user no more than what this one would have found
+            logger.exception("proposal %s failed", name)
+            found.failures.append(f"internal error in {name}, please report it: {error!r}")
     return found

@@ -15,7 +15,8 @@ class Equalities:
     """A graph being extended: new nodes go into `builder`; `equate` says what they are equal to.
 
     The nodes of `graph` keep their indices, so `value(i)` is node i as an operand. `numerics` is
-    the least strict class of equalities that the user admits.
+    the least strict class of equalities that the user admits. `failures` says which proposals
+    ended with an error of ours; what they stated before holds.
     """
 
     def __init__(self, graph: Graph, numerics: Numerics = ROUNDING) -> None:
@@ -26,6 +27,7 @@ class Equalities:
         for node in graph.nodes:
             self.builder.append(node)
         self.pairs: list[tuple[int, int, str]] = []
+        self.failures: list[str] = []
         self.reason = ""
 
     @property
@@ -73,4 +75,5 @@ class Equalities:
             operands = tuple(places[operand] for operand in node.operands)
             places.append(self.builder.append(node._replace(operands=operands)).index)
         self.pairs += [(places[i], places[j], reason) for i, j, reason in other.pairs]
+        self.failures += other.failures
         return places
