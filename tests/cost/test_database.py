@@ -104,14 +104,14 @@ def test_file_of_another_schema(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 3"):
+    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 4"):
         prices = PriceDatabase(path)
     assert usable_in_memory(prices)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_prices_of_earlier_schemas_are_measured_again(path: Path, version: int) -> None:
-    """They were medians in part, then of calls and not of rows; calibrations stay."""
+    """They were of calls, or of kernels side by side; calibrations stay."""
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.executescript(

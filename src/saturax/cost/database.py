@@ -17,10 +17,11 @@ from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
-version 1 were medians in part. 3: kernels are measured in rows (`saturax.cost.repeat`), where they
-were measured one a call. Prices of earlier versions are dropped."""
+version 1 were medians in part. 3: kernels are measured several times in a module, where they were
+measured one a call. 4: one after the other (`saturax.cost.repeat`), and more often. Prices of
+earlier versions are dropped."""
 _BUSY_TIMEOUT_S = 5.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on bound variables is 999
 _SCHEMA = """
