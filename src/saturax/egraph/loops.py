@@ -175,8 +175,13 @@ class _Source:
         index = self.next_node
         self.next_node += 1
         indent = self._loop(index, indent)
-        self._attributes(shape, index, indent)
         places = [f"k{index}[{position + 1}]" for position in range(len(shape.operands))]
+        if len(places) == 1 and shape.operands[0] in self.variables:
+            # Few e-nodes have the operand, and attributes take longer to look at.
+            self._variable(shape.operands[0], places[0], indent)
+            self._attributes(shape, index, indent)
+            return indent
+        self._attributes(shape, index, indent)
         if len(places) >= 2:
             self._write(
                 f"for o in ((1, 2) if commutative[h{index}] and k{index}[1] != k{index}[2] "
@@ -225,7 +230,6 @@ class _Source:
         elif index < self.new:
             self._write(f"if not ({self._is_old(index)}): continue", indent + 1)
         self._write(f"k{index} = keys[{node}]", indent + 1)
-        self._write(f"h{index} = k{index}[0]", indent + 1)
         return indent + 1
 
     def _is_old(self, index: int) -> str:
@@ -233,6 +237,7 @@ class _Source:
         return f"{old} and placed{index}[n{index}] <= since" if index else old
 
     def _attributes(self, shape: Shape, index: int, indent: int) -> None:
+        self._write(f"h{index} = k{index}[0]", indent)
         if shape.is_tested:
             self._write(f"fits = memo{index}.get(h{index})", indent)
             self._write(

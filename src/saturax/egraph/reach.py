@@ -80,7 +80,9 @@ class _Level:
                 by_seed.setdefault(seed, []).append(head)
         self.heads = {seed: tuple(heads) for seed, heads in by_seed.items()}
         self._owners: dict[tuple[Heads, Operands], list[int]] = {((), ()): []}
-        self._holders: dict[tuple[int, int], dict[int, set[int]]] = {}
+        self._owners_by_operand: dict[tuple[int, int], dict[int, list[int]]] = {}
+        self._operands: dict[tuple[int, int], dict[int, list[int]]] = {}
+        self._holders: dict[tuple[int, int, int], set[int]] = {}
 
     def owners(self, seed: int, heads: Heads, operands: Operands) -> list[int]:
         """The classes of the e-nodes of some heads of a seed, for each of `operands` with an e-node
@@ -92,7 +94,7 @@ class _Level:
                 found = self.owners(seed, heads, ())
                 for position, operand in operands:
                     if found:
-                        holders = self._holders_of(seed, position).get(operand, ())
+                        holders = self._holders_of(seed, position, operand)
                         found = [owner for owner in found if owner in holders]
             else:
                 nodes = [node for head in heads for node in self._by_head[head]]
@@ -100,25 +102,37 @@ class _Level:
             self._owners[heads, operands] = found
         return found
 
-    def _holders_of(self, seed: int, position: int) -> dict[int, set[int]]:
-        """The classes of e-nodes of `seed`, by the seeds of e-nodes that an operand may be."""
-        found = self._holders.get((seed, position))
+    def _holders_of(self, seed: int, position: int, operand: int) -> set[int]:
+        """The classes of e-nodes of `seed` whose operand may be an e-node of the seed `operand`."""
+        found = self._holders.get((seed, position, operand))
+        if found is None:
+            owners = self._by_operand(seed, position)
+            children = self._operands_by_seed(seed, position).get(operand, ())
+            found = self._holders[seed, position, operand] = set()
+            found.update(*[owners[child] for child in children])
+        return found
+
+    def _operands_by_seed(self, seed: int, position: int) -> dict[int, list[int]]:
+        """The classes of an operand of e-nodes of `seed`, by the seeds of what is in these."""
+        found = self._operands.get((seed, position))
         if found is None:
             groups = self._egraph.groups
-            found = self._holders[seed, position] = {}
-            for child, owners in self._by_operand(seed, position).items():
+            found = self._operands[seed, position] = {}
+            for child in self._by_operand(seed, position):
                 for below in groups[child]:
-                    holding = found.get(below)
-                    if holding is None:
-                        found[below] = set(owners)
+                    if below in found:
+                        found[below].append(child)
                     else:
-                        holding.update(owners)
+                        found[below] = [child]
         return found
 
     def _by_operand(self, seed: int, position: int) -> dict[int, list[int]]:
         """The classes of the e-nodes of a seed, by the class of an operand."""
+        found = self._owners_by_operand.get((seed, position))
+        if found is not None:
+            return found
         keys, find = self._egraph.keys, self._egraph.find
-        found: dict[int, list[int]] = {}
+        found = self._owners_by_operand[seed, position] = {}
         for head in self.heads.get(seed, ()):
             is_either = position <= 2 and self._egraph.heads.commutative[head]
             for place in (1, 2) if is_either else (position,):
