@@ -307,4 +307,78 @@ ROWS = (
     Identity("equality_of_negations", lambda p, q: ~(~p ^ q), lambda p, q: p ^ q, (P, Q)),
     Identity("indicator_above_half", lambda p: p.astype(jnp.float32) > 0.5, lambda p: p, (P,)),
     Identity("floor_of_ceiling", lambda x: jnp.floor(jnp.ceil(x)), lambda x: jnp.ceil(x), (X,)),
+    Identity(
+        "blend_by_indicator",
+        lambda p, x, y: (lambda m: m * x + (1 - m) * y)(p.astype(jnp.float32)),
+        lambda p, x, y: jnp.where(p, x, y),
+        (P, X, Y),
+        numerics="finite",
+    ),
+    Identity(
+        "exclusive_masks",
+        lambda p, q, x, y, z: (
+            jnp.where(p, x, 0) + jnp.where(~p & q, y, 0) + jnp.where(~p & ~q, z, 0)
+        ),
+        lambda p, q, x, y, z: jnp.where(p, x, jnp.where(q, y, z)),
+        (P, Q, X, Y, Z),
+    ),
+    Identity(
+        "swapped_choices",
+        lambda x, y: jnp.where(x < y, x, y) + jnp.where(x < y, y, x),
+        lambda x, y: x + y,
+        (X, Y),
+    ),
+    Identity(
+        "sign_by_choices",
+        lambda x: jnp.where(x > 0, 1.0, jnp.where(x < 0, -1.0, 0.0)),
+        lambda x: jnp.sign(x),
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "hard_sigmoid_scaled_back",
+        lambda x: jax.nn.hard_sigmoid(x) * 6.0 - 3.0,
+        lambda x: jnp.clip(x, -3, 3),
+        (X,),
+    ),
+    Identity(
+        "parametric_rectifier",
+        lambda x: jax.nn.relu(x) - 0.1 * jax.nn.relu(-x),
+        lambda x: jnp.maximum(x, 0.1 * x),
+        (X,),
+    ),
+    Identity(
+        "guard_against_infinity",
+        lambda x: jnp.where(jnp.isinf(x), 0.0, jnp.exp(x)),
+        lambda x: jnp.exp(x),
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "numbers_for_nan",
+        lambda x: jnp.nan_to_num(x),
+        lambda x: x,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "gradient_of_clip",
+        lambda x: jax.grad(lambda u: jnp.sum(jnp.clip(u, -1, 1)))(x),
+        lambda x: jnp.where(
+            jnp.abs(x) < 1, 1.0, jnp.where((x == -1) | (x == 1), jnp.float32(0.5), 0.0)
+        ),
+        (X,),
+    ),
+    Identity(
+        "select_by_conditions",
+        lambda p, q, x, y: jnp.select([p, q], [x, y], 0.0),
+        lambda p, q, x, y: jnp.where(p, x, jnp.where(q, y, 0.0)),
+        (P, Q, X, Y),
+    ),
+    Identity(
+        "piecewise_function",
+        lambda x: jnp.piecewise(x, [x < 0, x >= 0], [lambda t: -t, lambda t: t * t]),
+        lambda x: jnp.where(x >= 0, x * x, jnp.where(x < 0, -x, 0.0)),
+        (X,),
+    ),
 )

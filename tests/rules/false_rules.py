@@ -25,6 +25,7 @@ from saturax.rules.rule import BITWISE, ROUNDING, need
 from . import (
     false_arithmetic,
     false_bands,
+    false_choices,
     false_evidence,
     false_facts,
     false_identities,
@@ -40,6 +41,7 @@ __all__ = [
     "FALSE_RULES",
     "false_arithmetic",
     "false_bands",
+    "false_choices",
     "false_evidence",
     "false_facts",
     "false_identities",

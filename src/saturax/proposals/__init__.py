@@ -23,6 +23,7 @@ from saturax.proposals.merge_convolutions import merge_convolutions
 from saturax.proposals.merge_solves import merge_solves
 from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
+from saturax.proposals.positions import ask_conditions
 from saturax.proposals.reductions import start_at_identity
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
@@ -35,6 +36,7 @@ logger = logging.getLogger("saturax")
 PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "start_at_identity": start_at_identity,
     "recognize_notions": recognize_notions,
+    "ask_conditions": ask_conditions,
     "merge_solves": merge_solves,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,

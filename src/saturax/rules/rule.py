@@ -14,7 +14,7 @@ does not apply.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,8 @@ class Rule:
     its value must match. `family` is the module that the rule lives in. With `asks_facts`, the
     right side asks what is known of its operands. An `expansive` rule may grow the e-graph without
     bound when it runs alone. A rule that `only_merges` adds nothing: where both sides are there, it
-    tells that they are equal. `examples(rng)` draws attribute values and operand types (or constant
+    tells that they are equal. Constants named in `special` may be NaN or infinite, whatever
+    the class. `examples(rng)` draws attribute values and operand types (or constant
     operands, as `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a
     rule whose left side is hard to meet at random.
     """
@@ -82,6 +83,7 @@ class Rule:
     expansive: bool = False
     examples: Examples | None = None
     only_merges: bool = False
+    special: frozenset[str] = frozenset()
 
     @property
     def uses_facts(self) -> bool:
@@ -98,7 +100,7 @@ class Rule:
         if self.numerics == BITWISE:
             return True
         is_fit = _is_number if self.needs_numbers else _may_be_number
-        return all(map(is_fit, arguments.values()))
+        return all(is_fit(a) for name, a in arguments.items() if name not in self.special)
 
     def apply(
         self,
@@ -290,6 +292,7 @@ def rule(
     expansive: bool = False,
     examples: Examples | None = None,
     only_merges: bool = False,
+    special: Iterable[str] = (),
 ) -> Callable[[Callable[..., Value | None]], Rule]:
     """Declare a rewrite rule; its docstring is the equation with its condition.
 
@@ -321,6 +324,7 @@ def rule(
             expansive,
             examples,
             only_merges,
+            frozenset(special),
         )
 
     return decorate

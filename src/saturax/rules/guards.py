@@ -1,0 +1,112 @@
+"""Guards against NaN and infinities, and the derivatives that JAX writes with them.
+
+The derivative of log(eˣ + eʸ) replaces an infinite x, and an infinite logarithm, by 0, so that
+their difference is a number. Behind the two guards nothing shows that it is logistic(x - y).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    add,
+    compare,
+    constant,
+    full_like,
+    maximum,
+    negate,
+    select,
+    subtract,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.conditions import REALS, is_all
+from saturax.rules.rule import FINITE, ROUNDING, need, rule
+
+NUMBERS = "no number is infinite or NaN"
+DERIVATIVE = "d log(eˣ + eʸ) / dx = eˣ / (eˣ + eʸ)"
+
+
+def _real(rng: np.random.Generator) -> TensorType:
+    return TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+
+
+def _beside_infinity(rng: np.random.Generator) -> dict[str, Any]:
+    x = _real(rng)
+    return {"x": x, "c": splat(rng.choice([-np.inf, np.inf]), x), "k": "FLOAT"}
+
+
+@rule(
+    lambda x, c, d, k: compare(x, constant(c), d, k),
+    numerics=FINITE,
+    source=NUMBERS,
+    special=("c",),
+    examples=_beside_infinity,
+)
+def compare_with_infinity(x: Value, c: Literal, d: Any, k: Any) -> Value | None:
+    """(x = ∞) = (x ≥ ∞) = false and (x < ∞) = (x ≠ ∞) = true; -∞ alike; real"""
+    need(x.dtype in REALS and c.is_splat and k == "FLOAT" and np.isinf(c.data.astype(np.float64)))
+    true_if = ("NE", "LT", "LE") if c.value > 0 else ("NE", "GT", "GE")
+    return full_like(compare(x, constant(c), d, k), d in true_if)
+
+
+@rule(lambda x: unary("is_finite", x), numerics=FINITE, source=NUMBERS)
+def assume_finite(x: Value) -> Value | None:
+    """is_finite x = true"""
+    return full_like(unary("is_finite", x), True)
+
+
+# ------------------------------------------------------------------ derivatives of log(eˣ + eʸ)
+
+
+def log_sum(x: Any, y: Any, distance: Any) -> Any:
+    """log(eˣ + eʸ) for the distance |x - y|, as `logaddexp` computes it."""
+    return add(maximum(x, y), unary("log_plus_one", unary("exponential", negate(distance))))
+
+
+def _guarded(x: Any, c: Any, z: Any, k: Any) -> Any:
+    return select(compare(x, constant(c), "EQ", k), constant(z), x)
+
+
+def derivative(x: Any, logarithm: Any, c: Any, z: Any, k: Any) -> Any:
+    """exp(x - logarithm), 0 (`z`) for what is ∞ (`c`), as JAX writes the derivative."""
+    return unary("exponential", subtract(_guarded(x, c, z, k), _guarded(logarithm, c, z, k)))
+
+
+def _guards(rng: np.random.Generator) -> dict[str, Any]:
+    x = _real(rng)
+    return {"x": x, "y": x, "c": splat(np.inf, x), "z": splat(0, x), "k": "FLOAT"}
+
+
+def _need_guards(x: Value, c: Literal, z: Literal) -> None:
+    need(x.dtype in REALS and c.is_splat and c.value == np.inf and is_all(z, 0.0))
+
+
+@rule(
+    lambda x, y, c, z, k: derivative(x, log_sum(x, y, unary("abs", subtract(x, y))), c, z, k),
+    numerics=ROUNDING,
+    source=DERIVATIVE,
+    special=("c",),
+    examples=_guards,
+)
+def derivative_of_log_sum(x: Value, y: Value, c: Literal, z: Literal, k: Any) -> Value | None:
+    """exp(x - log(eˣ + eʸ)) = logistic(x - y), each guarded against ∞; real"""
+    _need_guards(x, c, z)
+    return unary("logistic", subtract(x, y))
+
+
+@rule(
+    lambda x, c, z, k: derivative(x, log_sum(x, constant(z), unary("abs", x)), c, z, k),
+    numerics=ROUNDING,
+    source=DERIVATIVE,
+    special=("c",),
+    examples=_guards,
+)
+def derivative_of_softplus(x: Value, c: Literal, z: Literal, k: Any) -> Value | None:
+    """exp(x - log(eˣ + 1)) = logistic x, each guarded against ∞; real"""
+    _need_guards(x, c, z)
+    return unary("logistic", x)

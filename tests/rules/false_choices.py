@@ -1,0 +1,104 @@
+"""False rules on choices, bounds and guards."""
+
+from __future__ import annotations
+
+from saturax.graph.ops import (
+    add,
+    binary,
+    compare,
+    constant,
+    full_like,
+    maximum,
+    minimum,
+    multiply,
+    select,
+    unary,
+)
+from saturax.rules import choice_pairs, guards
+from saturax.rules.conditions import REALS, folded, is_all
+from saturax.rules.rule import BITWISE, ROUNDING, need
+
+from .declare import false_rule
+
+
+@false_rule(
+    lambda f, g, x, a, c, d: binary(
+        f, binary(g, binary(f, x, constant(c)), constant(a)), constant(d)
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: (
+        (drawn := choice_pairs.move_bound.examples(rng)) | {"f": "multiply", "d": drawn["c"]}
+    ),
+)
+def move_bound_through_any_factor(f, g, x, a, c, d):
+    """max(x·c, a)·d = max(x·c·d, a·d) for negative d, too"""
+    need(f == "multiply" and g in ("maximum", "minimum") and x.dtype in REALS)
+    need(a.is_splat and c.is_splat and d.is_splat)
+    return binary(g, multiply(x, constant(folded(f, c, d))), constant(folded(f, a, d)))
+
+
+@false_rule(
+    lambda f, x, c, e, d, k: compare(binary(f, x, constant(c)), constant(e), d, k),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=choice_pairs.compare_before_bound.examples,
+)
+def compare_before_equal_bound(f, x, c, e, d, k):
+    """(max(x, c) ≥ c) = (x ≥ c)"""
+    need(f == "maximum" and c.is_splat and e.is_splat and c.value <= e.value)
+    return compare(x, constant(e), d, k)
+
+
+@false_rule(
+    lambda p, q, x, w, y, c: add(select(p, x, w), select(binary("and", p, q), y, constant(c))),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=choice_pairs.join_exclusive_masks.examples,
+)
+def join_overlapping_masks(p, q, x, w, y, c):
+    """(x where p, else w) + (y where p ∧ q, else 0) = x where p, else w + (y where q, else 0)"""
+    need(is_all(c, 0.0))
+    return select(p, x, add(w, select(q, y, constant(c))))
+
+
+@false_rule(
+    lambda x, y, c: add(maximum(x, constant(c)), multiply(y, minimum(x, constant(c)))),
+    ROUNDING,
+    "values",
+    examples=choice_pairs.add_scaled_negative_part.examples,
+)
+def negative_part_as_maximum(x, y, c):
+    """max(x, 0) + y · min(x, 0) = max(x, y · x), for y > 1 too"""
+    need(x.dtype in REALS and is_all(c, 0.0))
+    return maximum(x, multiply(x, y))
+
+
+@false_rule(
+    lambda x, c, d, k: compare(x, constant(c), d, k),
+    BITWISE,
+    "bits",
+    examples=guards.compare_with_infinity.examples,
+)
+def compare_anything_with_infinity(x, c, d, k):
+    """(x = ∞) = false, for infinite x too"""
+    need(x.dtype in REALS and c.is_splat and c.value == float("inf") and d == "EQ")
+    return full_like(compare(x, constant(c), d, k), False)
+
+
+@false_rule(
+    lambda x, c, z, k: guards.derivative(
+        x, guards.log_sum(x, constant(z), unary("abs", x)), c, z, k
+    ),
+    ROUNDING,
+    "values",
+    special=("c",),
+    examples=guards.derivative_of_softplus.examples,
+)
+def derivative_of_softplus_at_mirror(x, c, z, k):
+    """exp(x - log(eˣ + 1)) = logistic(-x)"""
+    need(x.dtype in REALS and is_all(z, 0.0) and c.value == float("inf"))
+    return unary("logistic", unary("negate", x))
