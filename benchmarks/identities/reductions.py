@@ -408,4 +408,7 @@ ROWS = (
         (V, V),
         numerics="approximate",
     ),
+    Identity(
+        "any_by_count", lambda p: jnp.sum(p, 1) > 0, lambda p: jnp.any(p, 1), (booleans(N, N),)
+    ),
 )

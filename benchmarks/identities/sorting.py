@@ -121,4 +121,11 @@ ROWS = (
         lambda x: lax.cumsum(x, 1, reverse=True),
         (X,),
     ),
+    Identity(
+        "largest_of_softmax",
+        lambda x: lax.top_k(jax.nn.softmax(x), 4)[1],
+        lambda x: lax.top_k(x, 4)[1],
+        (normal(64, N),),
+        numerics="finite",
+    ),
 )

@@ -431,4 +431,24 @@ ROWS = (
         (X, Y),
         numerics="approximate",
     ),
+    Identity(
+        "difference_of_logarithms",
+        lambda x, y: jnp.log(x) - jnp.log(y),
+        lambda x, y: jnp.log(x / y),
+        (positive(N, N), positive(N, N)),
+        numerics="approximate",
+    ),
+    Identity(
+        "quotient_of_roots",
+        lambda x, y: jnp.sqrt(x) / jnp.sqrt(y),
+        lambda x, y: jnp.sqrt(x / y),
+        (positive(N, N), positive(N, N)),
+        numerics="approximate",
+    ),
+    Identity(
+        "gradient_of_softplus",
+        lambda x: jax.grad(lambda u: jnp.sum(jax.nn.softplus(u)))(x),
+        lambda x: jax.nn.sigmoid(x),
+        (normal(N, N),),
+    ),
 )

@@ -5,18 +5,24 @@ from __future__ import annotations
 from saturax.graph.ops import (
     add,
     binary,
+    broadcast_in_dim,
     compare,
     constant,
+    convert,
     full_like,
+    get_result,
     maximum,
     minimum,
     multiply,
+    reduce_,
     select,
+    top_k,
     unary,
 )
-from saturax.rules import choice_pairs, guards
+from saturax.graph.types import TensorType
+from saturax.rules import choice_pairs, counts, extrema, guards
 from saturax.rules.conditions import REALS, folded, is_all
-from saturax.rules.rule import BITWISE, ROUNDING, need
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
 from .declare import false_rule
 
@@ -102,3 +108,33 @@ def derivative_of_softplus_at_mirror(x, c, z, k):
     """exp(x - log(eˣ + 1)) = logistic(-x)"""
     need(x.dtype in REALS and is_all(z, 0.0) and c.value == float("inf"))
     return unary("logistic", unary("negate", x))
+
+
+@false_rule(
+    lambda p, t, d, c, o, k: compare(reduce_("add", convert(p, t), d), constant(c), o, k),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=counts.ask_instead_of_counting.examples,
+)
+def any_by_count_of_all(p, t, d, c, o, k):
+    """(Σ 1ₚ = n) = any p"""
+    need(p.dtype == "i1" and p.size > 0 and not is_all(c, 0.0) and o == "EQ")
+    return reduce_("or", p, d)
+
+
+@false_rule(
+    lambda g, x, y, r, e, k, i: get_result(top_k(binary(g, x, broadcast_in_dim(y, r, e)), k), i),
+    FINITE,
+    "values",
+    "integers",
+    examples=lambda rng: (
+        (drawn := extrema.top_k_beside_repeated.examples(rng))
+        | {"g": "multiply", "y": TensorType(drawn["r"][:1], drawn["x"].dtype)}
+    ),
+)
+def top_k_beside_any_factor(g, x, y, r, e, k, i):
+    """top_k(x · bcast y) = top_k(x) · bcast y for negative y, too"""
+    need(g == "multiply" and x.dtype in REALS and x.rank - 1 not in e)
+    found = get_result(top_k(x, k), i)
+    return binary(g, found, broadcast_in_dim(y, (*r[:-1], k), e)) if i == 0 else found

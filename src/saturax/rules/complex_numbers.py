@@ -190,6 +190,18 @@ def scale_complex_constant(c: Literal, x: Value, t: Any) -> Value | None:
     return binary("complex", multiply(x, real), multiply(x, imaginary))
 
 
+def _widened(rng: np.random.Generator) -> dict[str, Any]:
+    found = _scaled(rng)
+    return {"x": found["x"], "t": found["t"]}
+
+
+@rule(lambda x, t: convert(x, t), numerics=BITWISE, source="ℂ as ℝ²", examples=_widened)
+def real_as_complex(x: Value, t: Any) -> Value | None:
+    """A real x converted to a complex number is x + 0i"""
+    need(is_complex(t) and x.dtype in REALS and x.dtype == t[8:-1])
+    return binary("complex", x, full_like(x, 0))
+
+
 def _turned(rng: np.random.Generator) -> dict[str, Any]:
     found = _scaled(rng)
     c = found["c"]

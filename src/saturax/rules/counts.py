@@ -1,4 +1,4 @@
-"""Counts compared with a bound and added up: how many there are below it."""
+"""Counts: how many are below a bound; whether there is one at all, or whether it is all of them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import numpy as np
 
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     broadcast_in_dim,
     compare,
+    constant,
     convert,
     full_like,
     iota,
     reduce_,
     subtract,
     ternary,
+    unary,
 )
 from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
 from saturax.rules.arithmetic import COUNTED_EXACTLY
-from saturax.rules.conditions import INTEGERS
+from saturax.rules.conditions import INTEGERS, REALS, is_all
 from saturax.rules.facts import iota_of
 from saturax.rules.permutations import without
 from saturax.rules.rule import BITWISE, Rule, need, rule
@@ -94,3 +97,37 @@ def _rule(*, is_bound_first: bool) -> Rule:
 
 count_below = _rule(is_bound_first=False)
 count_below_turned = _rule(is_bound_first=True)
+
+
+def _count_example(rng: np.random.Generator) -> dict[str, Any]:
+    """A number of true elements, compared with 0 or with the number of all."""
+    s, t = (3, 4), str(rng.choice(["i32", "ui8", "f32"]))
+    d = ((0,), (1,), (0, 1))[rng.integers(3)]
+    rest = TensorType(without(s, d), t)
+    count = math.prod(s[i] for i in d)
+    c, o = ((0, "GT"), (0, "NE"), (0, "EQ"), (0, "LE"), (count, "EQ"), (count, "LT"))[
+        rng.integers(6)
+    ]
+    k = "FLOAT" if t == "f32" else "UNSIGNED" if t == "ui8" else "SIGNED"
+    return {"p": TensorType(s, "i1"), "t": t, "d": d, "c": splat(c, rest), "o": o, "k": k}
+
+
+@rule(
+    lambda p, t, d, c, o, k: compare(reduce_("add", convert(p, t), d), constant(c), o, k),
+    numerics=BITWISE,
+    source="counting",
+    examples=_count_example,
+)
+def ask_instead_of_counting(p: Value, t: Any, d: Any, c: Literal, o: Any, k: Any) -> Value | None:
+    """(Σ 1ₚ > 0) = any p, (Σ 1ₚ = 0) = ¬ any p, (Σ 1ₚ = n) = all p, (Σ 1ₚ < n) = ¬ all p"""
+    count = math.prod(p.shape[i] for i in d)
+    need(p.dtype == "i1" and count > 0 and k != "TOTALORDER")
+    need(t in REALS or (t in INTEGERS and count <= np.iinfo(numpy_dtype(t)).max))
+    if is_all(c, 0.0):
+        need(o in ("GT", "NE", "EQ", "LE"))
+        found = reduce_("or", p, d)
+        return found if o in ("GT", "NE") else unary("not", found)
+    need(is_all(c, count) and o in ("EQ", "GE", "LT", "NE"))
+    need(t in INTEGERS or count <= COUNTED_EXACTLY.get(t, 0))
+    found = reduce_("and", p, d)
+    return found if o in ("EQ", "GE") else unary("not", found)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from saturax.graph.build import Value
+from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     GatherDimensions,
@@ -45,6 +45,7 @@ from saturax.rules.conditions import (
     for_integers,
 )
 from saturax.rules.conversion import holds_every_value
+from saturax.rules.facts import is_positive
 from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
@@ -101,6 +102,55 @@ def top_index(x: Value, k: Any) -> Value | None:
 
 
 top_index_exactly = for_integers(top_index)
+
+
+def _increasing(rng: np.random.Generator) -> dict[str, Any]:
+    n = int(rng.integers(2, 6))
+    x = TensorType((2, n), str(rng.choice(["f32", "f64"])))
+    k, i = int(rng.integers(1, n + 1)), int(rng.integers(2))
+    return {"g": str(rng.choice(sorted(STRICTLY_INCREASING))), "x": x, "k": k, "i": i}
+
+
+@rule(
+    lambda g, x, k, i: get_result(top_k(unary(g, x), k), i),
+    numerics=FINITE,
+    source=MONOTONE,
+    examples=_increasing,
+)
+def top_k_before_increasing(g: Any, x: Value, k: Any, i: Any) -> Value | None:
+    """top_k(g(x)) = g(top_k x) for strictly increasing g, and their indices agree; finite"""
+    need(g in STRICTLY_INCREASING and x.dtype in REALS)
+    found = get_result(top_k(x, k), i)
+    return unary(g, found) if i == 0 else found
+
+
+def _with_rows(rng: np.random.Generator) -> dict[str, Any]:
+    """A number for each row, positive for products."""
+    drawn = _increasing(rng)
+    x: TensorType = drawn["x"]
+    builder = GraphBuilder((TensorType(x.shape[:1], x.dtype),))
+    with building(builder):
+        y = builder.finish([unary("exponential", builder.parameters[0])])
+    g = str(rng.choice(["add", "subtract", "multiply", "divide"]))
+    return {**drawn, "g": g, "y": y, "r": x.shape, "e": (0,)}
+
+
+@rule(
+    lambda g, x, y, r, e, k, i: get_result(top_k(binary(g, x, broadcast_in_dim(y, r, e)), k), i),
+    numerics=FINITE,
+    source=MONOTONE,
+    uses_facts=True,
+    examples=_with_rows,
+)
+def top_k_beside_repeated(
+    g: Any, x: Value, y: Value, r: Any, e: Any, k: Any, i: Any
+) -> Value | None:
+    """top_k(x ± bcast y) = top_k(x) ± bcast y, y repeated along rows; · and / by y > 0; finite"""
+    last = x.rank - 1
+    need(x.dtype in REALS and (last not in e or y.shape[e.index(last)] == 1))
+    need(g in ("add", "subtract") or (g in ("multiply", "divide") and is_positive(y)))
+    found = get_result(top_k(x, k), i)
+    return binary(g, found, broadcast_in_dim(y, (*r[:-1], k), e)) if i == 0 else found
 
 
 @rule(

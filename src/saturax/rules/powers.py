@@ -14,6 +14,7 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
+    binary,
     broadcast_in_dim,
     concatenate,
     constant,
@@ -168,6 +169,46 @@ def power_of_constant(x: Value, c: Literal) -> Value | None:
     exponent = np.log(c.data.astype(np.float64))
     need(exponent != 0)
     return unary("exponential", multiply(x, full_like(x, float(exponent))))
+
+
+# ------------------------------------------------------------------ of positive operands
+
+_JOINED = {
+    ("log", "add"): "multiply",
+    ("log", "subtract"): "divide",
+    ("sqrt", "multiply"): "multiply",
+    ("sqrt", "divide"): "divide",
+}
+"""h with g(f(x), f(y)) = f(h(x, y)), by f and g."""
+
+
+def _joined_functions(rng: np.random.Generator) -> dict[str, Any]:
+    f, g = list(_JOINED)[rng.integers(len(_JOINED))]
+    x = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+    return {"f": f, "g": g, "x": x, "y": x}
+
+
+@rule(
+    lambda f, g, x, y: binary(g, unary(f, x), unary(f, y)),
+    numerics=APPROXIMATE,
+    source="logarithms and roots of products",
+    examples=_joined_functions,
+)
+def join_positive(f: Any, g: Any, x: Value, y: Value) -> Value | None:
+    """log x ± log y = log(x · y), log(x / y); √x · √y = √(x · y), √x / √y = √(x / y); x, y > 0"""
+    need(x.dtype in REALS and (f, g) in _JOINED)
+    return unary(f, binary(_JOINED[f, g], x, y))
+
+
+@rule(
+    lambda g, x, y, z: binary(g, power(x, y), power(x, z)),
+    numerics=APPROXIMATE,
+    source="laws of powers",
+)
+def join_powers_of_positive(g: Any, x: Value, y: Value, z: Value) -> Value | None:
+    """xʸ · xᶻ = x^(y + z) and xʸ / xᶻ = x^(y - z), where x > 0; real"""
+    need(x.dtype in REALS and g in ("multiply", "divide"))
+    return power(x, binary("add" if g == "multiply" else "subtract", y, z))
 
 
 # ------------------------------------------------------------------ quotients that cancel

@@ -107,6 +107,9 @@ def reduce_(goal: Goal) -> Proposal | None:
     if f is None:
         return None
     if x is None:
+        if dimensions is not FREE and result is not None:
+            if max(dimensions, default=-1) >= len(result) + len(dimensions):
+                return None
         x, dimensions = _reduced_operand(draw, result, dimensions)
     if dimensions is FREE:
         count = len(x) - len(result) if result is not None else None
