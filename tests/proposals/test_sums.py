@@ -130,6 +130,43 @@ def test_products_of_sums_whose_terms_cancel(function, counts):
 
 
 @pytest.mark.parametrize(
+    ("function", "multiplications"),
+    [
+        (lambda x, y: (y * jnp.sin(x)) ** 2 + (y * jnp.cos(x)) ** 2, 1),
+        (lambda x, y: 3 * jnp.sin(x) ** 2 + y + 3 * jnp.cos(x) ** 2, 0),
+        (lambda x, y: y * jnp.cosh(x) ** 2 - y * jnp.sinh(x) ** 2, 0),
+        (
+            lambda x, y: (
+                (x * jnp.cos(y) - y * jnp.sin(y)) ** 2 + (x * jnp.sin(y) + y * jnp.cos(y)) ** 2
+            ),
+            2,
+        ),
+    ],
+)
+def test_sines_and_cosines_on_a_circle(function, multiplications):
+    found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
+    operations = _operations(found)
+    assert operations["multiply"] == multiplications
+    assert not {"sine", "cosine", "chlo.sinh", "chlo.cosh"} & set(operations)
+    assert_sides_agree(found, [A, B])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: jnp.sin(x) ** 2 + jnp.cos(y) ** 2,
+        lambda x, y: y * jnp.sin(x) ** 2 - y * jnp.cos(x) ** 2,
+        lambda x, y: x * jnp.sin(x) ** 2 + y * jnp.cos(x) ** 2,
+        lambda x, y: jnp.cosh(x) ** 2 + jnp.sinh(x) ** 2,
+    ],
+)
+def test_what_is_no_circle_keeps_its_functions(function):
+    found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
+    assert_sides_agree(found, [A, B])
+    assert not found.pairs or len(set(_operations(found)) & {"sine", "cosine"}) == 2
+
+
+@pytest.mark.parametrize(
     "function",
     [
         lambda x, y: x * x + 4 * x * y + 4 * y * y,

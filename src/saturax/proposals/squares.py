@@ -1,12 +1,16 @@
-"""Perfect squares among the terms of a polynomial: 3x² - 6x·y + 3y² = 3·(x - y)²."""
+"""Squares among the terms of a polynomial that go together.
+
+3x² - 6x·y + 3y² = 3·(x - y)²        r·sin²x + r·cos²x = r        r·cosh²x - r·sinh²x = r
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations
-from typing import NamedTuple
+from itertools import combinations, permutations
+from typing import Any, NamedTuple
 
+from saturax.graph.ir import Graph
 from saturax.proposals.polynomials import Factor, Term
 
 _MOST_SQUARES = 8
@@ -48,3 +52,53 @@ def _root(factors: tuple[Factor, ...]) -> tuple[Factor, ...] | None:
     if any(count % 2 for count in counts.values()):
         return None
     return tuple(sorted(factor for factor, count in counts.items() for _ in range(count // 2)))
+
+
+_CIRCLES = {("sine", "cosine"): 1, ("chlo.cosh", "chlo.sinh"): -1}
+"""c with f²(x) + c·g²(x) = 1, by f and g."""
+
+_ON_CIRCLES = frozenset(name for pair in _CIRCLES for name in pair)
+
+
+def without_circles(graph: Graph, terms: Sequence[Term]) -> list[Term]:
+    """The terms, where c·t·sin²x and c·t·cos²x became c·t, and hyperbolic ones likewise.
+
+    That leaves sin x out, which has to be a number.
+    """
+    found = list(terms)
+    while (pair := _circle(graph, found)) is not None:
+        first, second, rest = pair
+        found = [term for term in found if term not in (first, second)]
+        found.append(Term(first.coefficient, rest))
+    return found
+
+
+def _circle(graph: Graph, terms: Sequence[Term]) -> tuple[Term, Term, tuple[Factor, ...]] | None:
+    """Two terms that are a circle's, and the factors that they share."""
+    squares = [
+        (term, factor, _function(graph, factor), _divided(term.factors, factor))
+        for term in terms
+        for factor in dict.fromkeys(term.factors)
+        if term.factors.count(factor) > 1 and factor.exponent == 1
+        if _function(graph, factor)[0] in _ON_CIRCLES
+    ]
+    for (first, _, (f, x), rest), (second, _, (g, y), other) in permutations(squares, 2):
+        sign = _CIRCLES.get((f, g))
+        is_circle = sign is not None and x == y and rest == other
+        if is_circle and second.coefficient == sign * first.coefficient:
+            return first, second, rest
+    return None
+
+
+def _function(graph: Graph, factor: Factor) -> tuple[str, int]:
+    """The function whose result a factor is, and its operand."""
+    node: Any = graph.nodes[factor.node]
+    return (node.attributes[0], node.operands[0]) if node.op == "unary" else ("", factor.node)
+
+
+def _divided(factors: tuple[Factor, ...], factor: Factor) -> tuple[Factor, ...]:
+    """The factors without the square of one of them."""
+    rest = list(factors)
+    rest.remove(factor)
+    rest.remove(factor)
+    return tuple(rest)

@@ -7,6 +7,7 @@ written; a polynomial is factored greedily, the factor of most terms first, perf
 that. Products of sums are multiplied out as well, since terms may cancel or add up to a square:
 
     (x + y)² + (x - y)² = 2(x² + y²)        x² - 2x·y + y² = (x - y)²
+    (x·cos t - y·sin t)² + (x·sin t + y·cos t)² = x² + y²
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from saturax.proposals.polynomials import (
     polynomials,
     read_polynomial,
 )
-from saturax.proposals.squares import PerfectSquare, perfect_square
+from saturax.proposals.squares import PerfectSquare, perfect_square, without_circles
 from saturax.rules.conditions import is_ordinary
 
 
@@ -91,6 +92,10 @@ def _collected(
     for term in terms:
         total[term.factors] = total.get(term.factors, 0) + term.coefficient
     found = [Term(coefficient, factors) for factors, coefficient in total.items()]
+    if all(equalities.cancels(factor.node) for term in found for factor in term.factors):
+        rounded = without_circles(equalities.graph, found)
+        if len(rounded) < len(found):
+            return _collected(equalities, rounded, type)
     cancelled = [term for term in found if term.coefficient == 0]
     if cancelled:
         if not all(equalities.cancels(f.node) for term in cancelled for f in term.factors):
