@@ -362,11 +362,9 @@ ROWS = (
         numerics="finite",
     ),
     Identity(
-        "gradient_of_clip",
-        lambda x: jax.grad(lambda u: jnp.sum(jnp.clip(u, -1, 1)))(x),
-        lambda x: jnp.where(
-            jnp.abs(x) < 1, 1.0, jnp.where((x == -1) | (x == 1), jnp.float32(0.5), 0.0)
-        ),
+        "gradient_of_maximum",
+        lambda x: jax.grad(lambda u: jnp.sum(jnp.maximum(u, 1.0)))(x),
+        lambda x: jnp.where(x > 1, 1.0, jnp.where(x == 1, jnp.float32(0.5), 0.0)),
         (X,),
     ),
     Identity(

@@ -45,7 +45,7 @@ from saturax.rules.conditions import (
     for_integers,
 )
 from saturax.rules.conversion import holds_every_value
-from saturax.rules.facts import is_positive
+from saturax.rules.facts import is_nonnegative, is_positive
 from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
@@ -148,7 +148,8 @@ def top_k_beside_repeated(
     """top_k(x ± bcast y) = top_k(x) ± bcast y, y repeated along rows; · and / by y > 0; finite"""
     last = x.rank - 1
     need(x.dtype in REALS and (last not in e or y.shape[e.index(last)] == 1))
-    need(g in ("add", "subtract") or (g in ("multiply", "divide") and is_positive(y)))
+    is_scale = (g == "multiply" and is_positive(y)) or (g == "divide" and is_nonnegative(y))
+    need(g in ("add", "subtract") or is_scale)
     found = get_result(top_k(x, k), i)
     return binary(g, found, broadcast_in_dim(y, (*r[:-1], k), e)) if i == 0 else found
 

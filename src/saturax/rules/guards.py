@@ -25,7 +25,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules.conditions import REALS, is_all
-from saturax.rules.rule import FINITE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 NUMBERS = "no number is infinite or NaN"
 DERIVATIVE = "d log(eˣ + eʸ) / dx = eˣ / (eˣ + eʸ)"
@@ -60,12 +60,30 @@ def assume_finite(x: Value) -> Value | None:
     return full_like(unary("is_finite", x), True)
 
 
+@rule(
+    lambda x, y, z, k: select(compare(x, x, "NE", k), x, add(maximum(x, y), z)),
+    numerics=BITWISE,
+    source="IEEE 754-2019, maximum",
+)
+def drop_guard_against_nan(x: Value, y: Value, z: Value, k: Any) -> Value | None:
+    """x where x is NaN, else max(x, y) + z = max(x, y) + z, which is NaN where x is; real"""
+    need(x.dtype in REALS and k == "FLOAT")
+    return add(maximum(x, y), z)
+
+
 # ------------------------------------------------------------------ derivatives of log(eˣ + eʸ)
 
 
 def log_sum(x: Any, y: Any, distance: Any) -> Any:
     """log(eˣ + eʸ) for the distance |x - y|, as `logaddexp` computes it."""
     return add(maximum(x, y), unary("log_plus_one", unary("exponential", negate(distance))))
+
+
+def _checked_log_sum(x: Any, y: Any) -> Any:
+    """log(eˣ + eʸ) as `logaddexp` computes it: x + y where x - y is NaN, as for two infinities."""
+    difference = subtract(x, y)
+    found = log_sum(x, y, unary("abs", difference))
+    return select(compare(difference, difference, "NE", "FLOAT"), add(x, y), found)
 
 
 def _guarded(x: Any, c: Any, z: Any, k: Any) -> Any:
@@ -87,7 +105,7 @@ def _need_guards(x: Value, c: Literal, z: Literal) -> None:
 
 
 @rule(
-    lambda x, y, c, z, k: derivative(x, log_sum(x, y, unary("abs", subtract(x, y))), c, z, k),
+    lambda x, y, c, z, k: derivative(x, _checked_log_sum(x, y), c, z, k),
     numerics=ROUNDING,
     source=DERIVATIVE,
     special=("c",),
