@@ -84,8 +84,9 @@ def _circle(graph: Graph, terms: Sequence[Term]) -> tuple[Term, Term, tuple[Fact
     ]
     for (first, _, (f, x), rest), (second, _, (g, y), other) in permutations(squares, 2):
         sign = _CIRCLES.get((f, g))
-        is_circle = sign is not None and x == y and rest == other
-        if is_circle and second.coefficient == sign * first.coefficient:
+        if sign is None or x != y or rest != other:
+            continue
+        if second.coefficient == sign * first.coefficient:
             return first, second, rest
     return None
 
