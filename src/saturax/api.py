@@ -41,13 +41,14 @@ def optimize(
     # Unused arguments stay, so that the program's inputs are the arguments, one by one.
     jitted: Any = function if hasattr(function, "lower") else jax.jit(function, keep_unused=True)
     lowered = jitted.lower(*args, **kwargs)
-    program = import_module(lowered.compiler_ir("stablehlo"))
+    module = lowered.compiler_ir("stablehlo")
+    program = import_module(module)
     name = getattr(function, "__name__", "function")
     examples = examples_of(lowered, jitted, args, kwargs)
     program = dataclasses.replace(program, module_name=name)
     devices = devices_of(lowered)
     return optimize_program(
-        program, with_rules(options, rules), examples, on_progress, devices=devices
+        program, with_rules(options, rules), examples, on_progress, devices=devices, source=module
     )
 
 
@@ -71,4 +72,6 @@ def optimize_module(
     program = import_module(source)
     if examples is not None:
         examples = check_examples(examples, program.graph.inputs)  # type: ignore[arg-type]
-    return optimize_program(program, with_rules(options, rules), examples, on_progress)
+    return optimize_program(
+        program, with_rules(options, rules), examples, on_progress, source=source
+    )

@@ -23,7 +23,13 @@ from saturax.graph.types import TensorType
 from saturax.holding import hold_products
 from saturax.inputs import Array, draw
 from saturax.isolate import isolate
-from saturax.jaxlib_compat import Executable, ModuleSource, compile_module, without_donation
+from saturax.jaxlib_compat import (
+    Executable,
+    ModuleSource,
+    compile_module,
+    parse_module,
+    without_donation,
+)
 from saturax.precompute import precompute
 from saturax.report.model import CandidateReport
 from saturax.select import RaceEntry, RaceResult, race
@@ -64,7 +70,9 @@ class Contest:
     `on_compiled` is told how long XLA compiled: the time limit does not include it; `on_ran` how
     long programs ran, to check or to time them.
     Candidates that need more memory than `memory_limit_bytes` do not take part.
-    `sampling_limit_s` bounds the search for inputs to compare programs on.
+    `sampling_limit_s` bounds the search for inputs to compare programs on. `source` is the module
+    that the program was read from: XLA orders the same operations differently where they are
+    written anew, and candidates have to beat what would run without them.
     """
 
     program: Program
@@ -78,6 +86,7 @@ class Contest:
     sampling_limit_s: float = math.inf
     compiler_options: Mapping[str, Any] = field(default_factory=dict)
     memory_limit_bytes: int | None = None
+    source: ModuleSource | None = None
     candidates: list[Candidate] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -87,7 +96,7 @@ class Contest:
         if self.examples is not None:  # nobody knows what effects will return
             unknown = len(self._types) - len(self.examples)
             self.examples = (*self.examples, *(None,) * unknown)
-        self.original = self._compile(isolated)
+        self.original = self._compile_original(isolated)
         if self.verifies:
             wide = widen(isolated)
             reference = self._compile(wide, _QUICKLY)
@@ -109,6 +118,12 @@ class Contest:
     def _unchecked_inputs(self) -> list[Array]:
         kind = "normal" if self.examples is None else "given"
         return draw(kind, self._types, self.examples, 1.0, self.seed)
+
+    def _compile_original(self, isolated: Program) -> Executable:
+        if self.source is None or isolated is not self.program:
+            return self._compile(isolated)
+        module = without_donation(parse_module(self.source))
+        return self._compile_module(module, self.devices)
 
     def _compile(self, program: Program, more: Mapping[str, Any] = _AS_ASKED) -> Executable:
         module = without_donation(emit_module(isolate(program)))
@@ -171,6 +186,10 @@ class Contest:
     def best_form(self, champion: Candidate) -> Candidate:
         """The fastest of the forms that the program can be had in: there is one."""
         return champion
+
+    def last_race(self, champion: Candidate, time_limit_s: float) -> RaceResult:
+        """Time a candidate against the original as it would run."""
+        return self.race([champion], time_limit_s)
 
     def _enter(self, report: CandidateReport, build: Callable[[], tuple[Candidate, Run]]) -> None:
         try:

@@ -15,6 +15,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.jaxlib_compat import Executable
 from saturax.report.model import CandidateReport
+from saturax.select import RaceEntry, RaceResult
 from saturax.split import Split, split, with_constants
 from saturax.verify import Run, verify
 from saturax.work import Work
@@ -22,16 +23,18 @@ from saturax.work import Work
 # A race between two forms of one program: weights as arguments or as constants.
 _FORM_RACE_S = 2.0
 # Constants cost memory, time to start and a compilation for new values, but who freezes a function
-# wants speed: more than this would be given away where XLA likes constants better.
-_LEAST_GAIN = 1.02
+# wants speed: more than this would be given away where XLA likes constants better. Where the race
+# is sure that they are faster, a smaller gain counts.
+_LEAST_GAIN, _LEAST_SURE_GAIN = 1.02, 1.005
 
 
 @dataclass
 class FrozenContest(Contest):
     """Candidates are split into a prologue and a main program, and only the latter is timed.
 
-    XLA may like weights better as constants or as arguments: the original takes part in the faster
-    of the two forms, which is `original_split`, and so does the best candidate in the end.
+    XLA may like weights better as constants or as arguments. Candidates are compiled with arguments
+    and race the original in that form; the best of them then takes the faster of its two forms, and
+    meets the original in the faster of its own, which is `original_split`.
     `largest_bytes` bounds the values that a candidate holds ready.
     """
 
@@ -43,12 +46,10 @@ class FrozenContest(Contest):
         arrays = self.samples[0].inputs if self.samples else [np.asarray(x) for x in self._arrays]
         self._inputs: list[Array] = arrays
         self.original_split = split(self.program, self.frozen)
-        self._base: Candidate = self._fastest_form(
-            Candidate(
-                self.program, self.original, CandidateReport("original", 0.0, 0), self._arrays
-            ),
-            self.original_split,
+        self._with_arguments = Candidate(
+            self.program, self.original, CandidateReport("original", 0.0, 0), self._arrays
         )
+        self._base: Candidate = self._fastest_form(self._with_arguments, self.original_split)
         if self._base.split is not None:
             self.original_split = self._base.split
 
@@ -78,8 +79,7 @@ class FrozenContest(Contest):
             replace(parts, constants=True),
         )
         result = self.race([other], _FORM_RACE_S, against=candidate)
-        # Both forms are the same program: no certainty is needed that one is faster.
-        if (result.entries[0].ratio or 0.0) < _LEAST_GAIN:
+        if not _is_gain(result.entries[0]):
             return candidate
         candidate.report.name += ", with constants"
         return other
@@ -129,7 +129,11 @@ class FrozenContest(Contest):
         return run
 
     def _timed_original(self) -> Callable[[], object]:
-        return self._timed(self._base)
+        return self._timed(self._with_arguments)
+
+    def last_race(self, champion: Candidate, time_limit_s: float) -> RaceResult:
+        """Time a candidate against the original in the faster of its forms."""
+        return self.race([champion], time_limit_s, against=self._base)
 
     def original_footprint(self) -> Footprint:
         """The memory that the original needs in the form that takes part."""
@@ -137,6 +141,14 @@ class FrozenContest(Contest):
 
     def _original_work(self) -> Work | None:
         return self._work(self._base.executable)
+
+
+def _is_gain(entry: RaceEntry) -> bool:
+    """Whether the form with constants is worth its price: both forms are the same program."""
+    if entry.ratio is None or entry.interval is None:
+        return False
+    is_sure = entry.interval[0] > 1
+    return entry.ratio >= (_LEAST_SURE_GAIN if is_sure else _LEAST_GAIN)
 
 
 def prepared_values(

@@ -167,7 +167,7 @@ class Jitted:
             memory = self._memory(lowered, module, original)
             report = self._recall(module, memory)
             if report is None:
-                report = self._optimize(lowered, module, memory, args, kwargs)
+                report = self._optimize(lowered, module, original, memory, args, kwargs)
             if report.outcome == "optimized":
                 lowered.compile()  # JAX keeps what this makes for the calls
         except Exception as error:  # the promise: whatever happens, the original runs
@@ -209,6 +209,7 @@ class Jitted:
         self,
         lowered: jax.stages.Lowered,
         module: Any,
+        original: bytes,
         memory: ModuleMemory | None,
         args: Any,
         kwargs: dict[str, Any],
@@ -223,6 +224,7 @@ class Jitted:
             self._on_progress,
             devices=devices_of(lowered),
             compiler_options=self._compiler_options,
+            source=original,
         )
         bytecode = None
         if result.report.outcome == "optimized":

@@ -26,6 +26,7 @@ from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.isolate import outside_calls
+from saturax.jaxlib_compat import ModuleSource
 from saturax.options import NUMERICS, Options
 from saturax.partition import Partition
 from saturax.pricing import Pricing, branches_taken
@@ -88,6 +89,7 @@ def optimize_program(
     frozen: Sequence[int] | None = None,
     devices: Sequence[jax.Device] = (),
     compiler_options: Mapping[str, Any] | None = None,
+    source: ModuleSource | None = None,
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
@@ -95,14 +97,17 @@ def optimize_program(
     are the numbers of inputs whose values are fixed: what depends on them alone (and on constants)
     is computed beforehand. `devices` are those that it is partitioned for, or the one that it runs
     on; by default the first ones of the default backend. It will be compiled with the
-    `compiler_options`, as are its candidates. Never raises for what a stage could not do: the
-    report then says why the original was kept.
+    `compiler_options`, as are its candidates. `source` is the module that the program was read
+    from: races time it as the original. Never raises for what a stage could not do: the report then
+    says why the original was kept.
     """
     is_here = bool(devices) and devices[0].process_index == jax.process_index()
     where = jax.default_device(devices[0]) if is_here else nullcontext()
     with where:  # single operations are measured on the default device
         settings = dict(compiler_options or {})
-        return _optimized(program, options, examples, on_progress, frozen, devices, settings)
+        return _optimized(
+            program, options, examples, on_progress, frozen, devices, settings, source
+        )
 
 
 def _optimized(
@@ -113,6 +118,7 @@ def _optimized(
     frozen: Sequence[int] | None,
     devices: Sequence[jax.Device],
     compiler_options: dict[str, Any],
+    source: ModuleSource | None,
 ) -> Optimized:
     """`optimize_program`, where the default device is the first of `devices`."""
     options = Options() if options is None else options
@@ -120,7 +126,7 @@ def _optimized(
         program.module_name or program.name, versions=versions(), options=_plain_options(options)
     )
     run = Run(options, report, on_progress, devices=tuple(devices) or _devices(program))
-    run.compiler_options = compiler_options
+    run.compiler_options, run.source = compiler_options, source
     if frozen is not None:
         run.frozen = tuple(frozen)
         run.split = split(program, run.frozen)

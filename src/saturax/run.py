@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from saturax.graph.ir import Program
+from saturax.jaxlib_compat import ModuleSource
 from saturax.options import Options
 from saturax.remember import Remembered
 from saturax.report.model import Report, StageReport
@@ -31,7 +32,7 @@ class Run:
     """State of one optimisation: its clock, its report and its prices.
 
     Programs run on `devices`; none means the default device. XLA compiles them with
-    `compiler_options`.
+    `compiler_options`. `source` is the module that the original was read from, if it is known.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
     found with other versions; `is_complete` once all stages have run, `is_interrupted` once the
     user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs;
@@ -46,6 +47,7 @@ class Run:
     granted_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
     compiler_options: dict[str, Any] = field(default_factory=dict)
+    source: ModuleSource | None = None
     xla_s: float = 0.0
     best: Program | None = None
     frozen: tuple[int, ...] | None = None

@@ -210,6 +210,7 @@ def contest_of(run: Run, program: Program, examples: Sequence[Array] | None) -> 
         "on_ran": run.count_running,
         "sampling_limit_s": _SAMPLING_SHARE * options.time_limit_s,
         "memory_limit_bytes": options.memory_limit_bytes,
+        "source": run.source,
     }
     if run.frozen is None:
         contest = Contest(**common)
@@ -245,7 +246,7 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     """A last race between the champion and the original decides."""
     with run.stage("confirm"):
         champion = contest.best_form(champion)
-        result = contest.race([champion], _confirmation_s(run, champion.report))
+        result = contest.last_race(champion, _confirmation_s(run, champion.report))
     entry, report = result.entries[0], champion.report
     report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
     run.report.original_us = result.original_us

@@ -91,14 +91,15 @@ def split(
     return Split(prologue, cut.main(program, frontier), literals, tuple(sources), tuple(cut.frozen))
 
 
-def unsplit(program: Program, count: int) -> Split:
+def unsplit(program: Program, count: int, constants: bool) -> Split:
     """A program of which nothing is computed beforehand, whose first `count` inputs are frozen.
 
     Unlike the main program of a split it is the program itself, operation for operation.
     """
     numbers = tuple(range(count))
     nothing = Graph(program.graph.inputs[:count], (), ())
-    return Split(Program(nothing, symbols=program.symbols), program, (), numbers, numbers)
+    prologue = Program(nothing, symbols=program.symbols)
+    return Split(prologue, program, (), numbers, numbers, constants)
 
 
 def with_constants(split: Split, prepared: Sequence[Array]) -> Program:

@@ -31,7 +31,7 @@ from saturax.pipeline import optimize_program
 from saturax.report.model import Report
 from saturax.report.text import summary
 from saturax.run import OnProgress
-from saturax.split import Split, unsplit
+from saturax.split import unsplit
 from saturax.stablehlo import import_module
 
 logger = logging.getLogger("saturax")
@@ -146,7 +146,12 @@ class Frozen:
         is_abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in given)
         examples = None if is_abstract else [_as_array(leaf, type) for leaf, type in pairs]
         result = optimize_program(
-            program, self._options, examples, self._on_progress, range(len(frozen))
+            program,
+            self._options,
+            examples,
+            self._on_progress,
+            range(len(frozen)),
+            source=exported.mlir_module_serialized,
         )
         assert result.split is not None
         result.report.program = self._name
@@ -154,16 +159,14 @@ class Frozen:
         logger.info(summary(result.report))
         for warning in result.report.warnings:
             self._warn(warning)
-        if result.report.outcome == "original" and self._is_whole(result.split, frozen):
-            # As JAX made it: XLA orders the same operations differently where it is written anew.
-            parts = unsplit(program, len(frozen))
-            return FrozenProgram(parts, exported).with_frozen(frozen)
+        is_data = all(map(operator.is_, frozen, self._arguments.arrays))  # and none of them a key
+        if result.report.outcome == "original" and is_data:
+            # As JAX makes it: XLA orders the same operations differently where they are written
+            # anew or called.
+            parts = unsplit(program, len(frozen), result.split.constants)
+            whole = FrozenProgram(parts, exported, function=self._arguments.call)
+            return whole.with_frozen(frozen)
         return FrozenProgram.of(result.split, exported).with_frozen(frozen)
-
-    def _is_whole(self, parts: Split, frozen: list[jax.Array]) -> bool:
-        """Whether the main program only takes the frozen arrays as they are."""
-        takes_more = parts.constants or parts.literals or parts.prologue.graph.outputs
-        return not takes_more and all(map(operator.is_, frozen, self._arguments.arrays))
 
     def _warn(self, text: str) -> None:
         logger.info(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,7 +50,9 @@ def _leaf_type(leaf: Any) -> Hashable:
 class FrozenProgram:
     """A main program with the values that it was prepared with, held on the device.
 
-    `exported` is the main program as a function of (prepared values, args, kwargs).
+    `exported` is the main program as a function of (prepared values, args, kwargs). `function` is
+    the same for JAX to compile, where the program is the original; otherwise that is `exported`'s
+    module, written with the prepared values in it where they are constants.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class FrozenProgram:
         prologue: Executable | None = None,
         call: Any = None,
         prepared: Sequence[jax.Array] = (),
+        function: Callable[..., Any] | None = None,
     ) -> None:
         self.parts = parts
         self.exported = exported
         self.prepared = list(prepared)
         self._prologue = prologue
-        self._call = jax.jit(exported.call) if call is None else call
+        self._function = function
+        self._call = jax.jit(function or exported.call) if call is None else call
 
     @classmethod
     def of(cls, parts: Split, whole: jax.export.Exported) -> FrozenProgram:
@@ -98,12 +102,19 @@ class FrozenProgram:
         self, prepared: Sequence[jax.Array], prologue: Executable | None = None
     ) -> FrozenProgram:
         """The program with values that its prologue has computed."""
-        call = self._call
-        if self.parts.constants:
-            module = emit_module(program_with_constants(self.parts, prepared))
-            inner = _with_first_argument(self.exported, (), to_portable_artifact(module))
-            call = jax.jit(inner.call)
-        return FrozenProgram(self.parts, self.exported, prologue, call, prepared)
+        call = jax.jit(self._closed_over(prepared)) if self.parts.constants else self._call
+        return FrozenProgram(
+            self.parts, self.exported, prologue, call, prepared, function=self._function
+        )
+
+    def _closed_over(self, prepared: Sequence[jax.Array]) -> Callable[..., Any]:
+        """The main program with the prepared values as its constants."""
+        function = self._function
+        if function is not None:
+            return lambda first, args, kwargs: function(prepared, args, kwargs)
+        module = emit_module(program_with_constants(self.parts, prepared))
+        inner = _with_first_argument(self.exported, (), to_portable_artifact(module))
+        return inner.call
 
     def _first(self) -> list[jax.Array]:
         return [] if self.parts.constants else self.prepared
