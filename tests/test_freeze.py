@@ -14,6 +14,7 @@ from running import assert_equal, normal
 
 import saturax
 from saturax import FrozenError, Options, SaturaxWarning, freezing
+from saturax.freezing.program import FrozenProgram
 
 _ORIGINAL = Options(time_limit_s=0)
 _QUICK = Options(time_limit_s=8.0)
@@ -237,6 +238,25 @@ def test_original_that_is_kept_is_the_module_that_jax_made(tmp_path, monkeypatch
     loaded = saturax.load_frozen(tmp_path / "model.safetensors")
     assert_equal([loaded(x)], [apply(weights, x)])
     assert_equal([loaded.refreeze(other)(x)], [apply(other, x)])
+
+
+@pytest.mark.parametrize("form", ["arguments", "constants"])
+def test_later_calls_run_no_python(monkeypatch, form):
+    monkeypatch.setattr("saturax.frozen_contest._is_gain", lambda entry: form == "constants")
+    asked = []
+    held = FrozenProgram.held
+    monkeypatch.setattr(FrozenProgram, "held", lambda self: (asked.append(1), held(self))[1])
+    weights, others = _weights(), {name: 2 * value for name, value in _weights().items()}
+    fast = saturax.freeze(_fold, weights, options=_QUICK)
+    assert_equal([fast(_x())], [_fold(weights, _x())])
+    other = fast.refreeze(others)
+    assert_equal([other(_x())], [_fold(others, _x())])
+    assert len(asked) == 2
+    for _ in range(2):
+        assert_equal([fast(_x()), other(_x())], [_fold(weights, _x()), _fold(others, _x())])
+    assert len(asked) == 2
+    jax.clear_caches()
+    assert_equal([fast(_x())], [_fold(weights, _x())])
 
 
 def _body(lowered):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -76,25 +76,65 @@ def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:
     needs asks `on_miss` at every call, which is slower and else the same.
     """
     try:
-        from jax._src import pjit
-        from jax._src.interpreters import pxla
-        from jax._src.lib import _jax  # type: ignore[attr-defined]
-
-        # JAX's own cache, so that jax.clear_caches empties it; the key keeps our entries apart.
-        fast: Callable[..., Any] = _jax.pjit(
-            getattr(jitted, "__name__", "function"),
-            jitted._fun,
+        return _compiled_calls(
+            jitted,
             functools.partial(on_miss, lambda chosen, *args, **kw: chosen._cache_miss(*args, **kw)),
-            jitted._jit_info.static_argnums,
-            jitted._jit_info.static_argnames,
-            "saturax",
-            jax_tree_util.dispatch_registry,
-            pxla.cc_shard_arg,
-            pjit._get_cpp_global_cache(True),
         )
-        return fast
     except (ImportError, AttributeError, TypeError):
         return functools.partial(on_miss, lambda chosen, *args, **kw: chosen(*args, **kw))
+
+
+def fast_calls_after(
+    function: Callable[..., Any], choose: Callable[[Any, Any], tuple[Any, Sequence[Any]] | None]
+) -> Callable[..., Any]:
+    """Calls that run a `jax.jit` function of (values, args, kwargs), with values that are held.
+
+    For new argument types, and always inside a transformation, `choose(args, kwargs)` returns that
+    function and the values, or None where `function(*args, **kwargs)` is to be called. Later calls
+    take JAX's compiled fast path, to which the values are constants that it passes as arguments.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        chosen = choose(args, kwargs)
+        return function(*args, **kwargs) if chosen is None else chosen[0](chosen[1], args, kwargs)
+
+    def miss(*args: Any, **kwargs: Any) -> Any:
+        chosen = choose(args, kwargs)
+        if chosen is None:
+            return function(*args, **kwargs), None, False
+        jitted, held = chosen
+        if any(jnp.issubdtype(value.dtype, jax.dtypes.extended) for value in held):
+            return jitted(held, args, kwargs), None, False
+        results, data, is_stale = jitted._cache_miss(held, args, kwargs)
+        if data is not None:
+            data = data._replace(const_args=[*data.const_args, *held])
+        return results, data, is_stale
+
+    try:
+        return _compiled_calls(jax.jit(lambda *args, **kwargs: function(*args, **kwargs)), miss)
+    except (ImportError, AttributeError, TypeError):
+        return call
+
+
+def _compiled_calls(jitted: Any, miss: Callable[..., Any]) -> Callable[..., Any]:
+    """JAX's compiled dispatch with another way to serve argument types that it has not seen."""
+    from jax._src import pjit
+    from jax._src.interpreters import pxla
+    from jax._src.lib import _jax  # type: ignore[attr-defined]
+
+    # JAX's own cache, so that jax.clear_caches empties it; the key keeps our entries apart.
+    fast: Callable[..., Any] = _jax.pjit(
+        getattr(jitted, "__name__", "function"),
+        jitted._fun,
+        miss,
+        jitted._jit_info.static_argnums,
+        jitted._jit_info.static_argnames,
+        "saturax",
+        jax_tree_util.dispatch_registry,
+        pxla.cc_shard_arg,
+        pjit._get_cpp_global_cache(True),
+    )
+    return fast
 
 
 def clear_calls(calls: Callable[..., Any]) -> None:

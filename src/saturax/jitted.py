@@ -249,7 +249,7 @@ class Jitted:
 
     def _warn(self, text: str) -> None:
         logger.info(text)
-        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=_depth_of_caller())
+        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=depth_of_caller())
 
 
 def _is_found_by_name(jitted: Jitted) -> bool:
@@ -279,7 +279,7 @@ def _trace(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function.trace(*args, **kwargs)
 
 
-def _depth_of_caller() -> int:
+def depth_of_caller() -> int:
     """How many frames up, seen from who asks, the code stands that called into saturax or JAX."""
     frame, depth = sys._getframe(1), 1
     while frame.f_back is not None:

@@ -11,7 +11,7 @@ import functools
 import logging
 import operator
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from saturax.errors import SaturaxError
 from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
 from saturax.freezing.program import FrozenProgram, signature_of
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.jax_internals import is_tracing
+from saturax.jax_internals import fast_calls_after, is_tracing
 from saturax.jaxlib_compat import default_device
-from saturax.jitted import SaturaxWarning
+from saturax.jitted import SaturaxWarning, depth_of_caller
 from saturax.options import Options, is_disabled
 from saturax.pipeline import optimize_program
 from saturax.report.model import Report
@@ -56,16 +56,21 @@ class Frozen:
         # Where there is no optimised program: the weights are arguments, as under jax.jit.
         self._plain: Any = jax.jit(arguments.call)
         self._name = str(getattr(arguments.function, "__name__", type(arguments.function).__name__))
+        self._fast = fast_calls_after(self._original, self._choose)
         functools.update_wrapper(self, arguments.function, updated=())
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the optimised program."""
+    # A call is a descriptor's work, so that no frame of Python stands before JAX's fast path.
+    __call__ = property(operator.attrgetter("_fast"), doc="Call the optimised program.")
+
+    def _original(self, *args: Any, **kwargs: Any) -> Any:
+        return self._arguments.call(self._arguments.arrays, args, kwargs)
+
+    def _choose(self, args: Any, kwargs: Any) -> tuple[Any, Sequence[Any]] | None:
+        """The jitted function that serves such arguments, and the values that it takes first."""
         if is_tracing() or getattr(jax.config, "jax_disable_jit", False):
-            return self._arguments.call(self._arguments.arrays, args, kwargs)
+            return None
         program = self._program(args, kwargs)
-        if program is None:
-            return self._plain(self._arguments.arrays, args, kwargs)
-        return program(args, kwargs)
+        return (self._plain, self._arguments.arrays) if program is None else program.held()
 
     @property
     def report(self) -> Report | None:
@@ -170,7 +175,7 @@ class Frozen:
 
     def _warn(self, text: str) -> None:
         logger.info(text)
-        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=4)
+        warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=depth_of_caller())
 
 
 def freeze(

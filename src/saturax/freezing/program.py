@@ -79,11 +79,17 @@ class FrozenProgram:
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         """Run the main program."""
-        return self._call(self._first(), args, kwargs)
+        function, values = self.held()
+        return function(values, args, kwargs)
+
+    def held(self) -> tuple[Any, list[jax.Array]]:
+        """The jitted function of (values, args, kwargs), and the values that it is called with."""
+        return self._call, [] if self.parts.constants else self.prepared
 
     def lower(self, args: Any, kwargs: Any) -> jax.stages.Lowered:
         """Lower the main program for arguments."""
-        lowered: jax.stages.Lowered = self._call.lower(self._first(), args, kwargs)
+        function, values = self.held()
+        lowered: jax.stages.Lowered = function.lower(values, args, kwargs)
         return lowered
 
     def with_frozen(self, frozen: Sequence[jax.Array]) -> FrozenProgram:
@@ -115,9 +121,6 @@ class FrozenProgram:
         module = emit_module(program_with_constants(self.parts, prepared))
         inner = _with_first_argument(self.exported, (), to_portable_artifact(module))
         return inner.call
-
-    def _first(self) -> list[jax.Array]:
-        return [] if self.parts.constants else self.prepared
 
 
 def _abstract_arguments(exported: jax.export.Exported) -> Any:
