@@ -15,6 +15,7 @@ from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.extract import dag_cost, dag_greedy, is_valid, tree_greedy
 from saturax.graph.ir import Program
+from saturax.graph.types import TensorType
 from saturax.precompute import precompute
 from saturax.proposals import propose
 from saturax.represent import represent
@@ -174,6 +175,17 @@ def test_a_product_takes_its_matrix_in_where_a_copy_costs_more(copy_us, expected
     formulation = _formulation(program, model)
     graph = read_program(formulation, dag_greedy(formulation.problem)).graph
     assert expected in {node.op for node in graph.nodes}
+
+
+def test_a_product_in_blocks_waits_for_a_distant_matrix_like_any_other():
+    """All weights of a program are read between two uses of one."""
+    matrices = [normal(512, 512) for _ in range(4)]
+    program = program_of(lambda x, *ws: [w @ x for w in ws], normal(512), *matrices)
+    kernels = _formulation(program, iterations=1).kernels.values()
+    shapes = (512, 512), (512,)
+    operands = tuple(TensorType(shape, "f32") for shape in shapes)
+    found = {k.levels for k in kernels if k.op == "blocked_dot" and k.operands == operands}
+    assert found == {(1, 0)}
 
 
 def test_constants_only_is_frozen():

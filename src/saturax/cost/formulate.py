@@ -42,7 +42,7 @@ _LARGEST_FROZEN_BYTES = 256 << 20
 # Up to so many times an operand of a product may be computed again.
 _FEW_READS = 4
 # They wait for their operands: how far those are is part of their price.
-_DISTANT_OPERANDS = ("dot_general", "convolution", "slice", "dynamic_slice")
+_DISTANT_OPERANDS = ("dot_general", "blocked_dot", "convolution", "slice", "dynamic_slice")
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
@@ -64,7 +64,8 @@ class Heavy:
         """Its cost in the extraction problem."""
         price = model.kernel_us(self.kernel)
         if self.form == _TAKES_IN:  # it does not read its operands itself
-            own = price - sum(map(model.read_us, self.kernel.operands))
+            levels = self.kernel.levels or (0,) * len(self.kernel.operands)
+            own = price - sum(map(model.read_us, self.kernel.operands, levels))
             return max(own, 0.5 * price, _TIE_BREAK_US)
         if self.form == _INSIDE:
             return max(price - model.write_us(self.kernel.type), model.inline_us(self.kernel))
