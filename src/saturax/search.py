@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from saturax.collector import collector_paused
 from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
@@ -90,6 +91,7 @@ class Found:
         return dag_cost(self.formulation.problem, self.best)
 
 
+@collector_paused()
 def search(
     run: Run,
     equalities: Equalities,
@@ -173,6 +175,7 @@ def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[Kerne
     return sorted(reports, key=lambda k: -k.price_us * (abs(k.before - k.after) + 1e-3 * k.before))
 
 
+@collector_paused()
 def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:
     """The best program by a thorough search, and others to measure beside it.
 

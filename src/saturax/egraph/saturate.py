@@ -3,7 +3,6 @@
 Each iteration matches only where something changed, and each run ends with a stated reason.
 """
 
-import gc
 import signal
 import threading
 import time
@@ -12,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from types import FrameType
 
-from saturax.collector import no_garbage_collection
+from saturax.collector import collector_paused
 from saturax.egraph.application import RuleApplication
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.limits import (
@@ -54,7 +53,7 @@ def saturate(
         shared = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"rule names must be unique, but these occur twice: {', '.join(shared)}")
     run = _Run(egraph, rules, limits, clock, on_iteration)
-    with _interrupts_to(run), _collector_paused():
+    with _interrupts_to(run), collector_paused():
         reason = run.execute()
     return run.report(reason)
 
@@ -78,22 +77,6 @@ def _interrupts_to(run: "_Run") -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Pause Python's cycle collector: an e-graph has no cycles, and at 300k e-nodes the collector
-    stopped everything for up to 0.75 s, far beyond what a deadline may be overrun by.
-
-    Freezing and unfreezing makes what was built old, so that the pause is not paid right after.
-    """
-    with no_garbage_collection():
-        try:
-            yield
-        finally:
-            if gc.get_freeze_count() == 0:
-                gc.freeze()
-                gc.unfreeze()
 
 
 class _Segment:
