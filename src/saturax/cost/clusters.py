@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from saturax.cost.kernel import kernel_at
 from saturax.cost.library import library_kernels
@@ -40,6 +41,7 @@ _MOVEMENT = frozenset(
 )
 # Longer dimensions are reduced in steps.
 _LONGEST_REDUCED = 32
+_FOUND: WeakKeyDictionary[Graph, tuple[Cluster, ...]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,18 @@ class Cluster:
     graph: Graph
 
 
-def clusters_of(graph: Graph) -> list[Cluster]:
+def clusters_of(graph: Graph) -> tuple[Cluster, ...]:
     """The kernels that XLA:CPU would run for a program, in program order.
 
-    Views of their operands, parameters and what follows from constants alone are no kernels.
+    Views of their operands, parameters and what follows from constants alone are no kernels. What
+    was found is known while the graph lives: it is priced by its kernels, and planned in memory.
     """
-    fusion = _Fusion(graph)
-    return [fusion.cluster(index) for index in range(len(graph.nodes)) if fusion.is_root[index]]
+    found = _FOUND.get(graph)
+    if found is None:
+        fusion = _Fusion(graph)
+        roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
+        found = _FOUND[graph] = tuple(map(fusion.cluster, roots))
+    return found
 
 
 class _Fusion:

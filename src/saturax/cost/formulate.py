@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from saturax.cost.distance import held_bytes
 from saturax.cost.kernel import Kernel, byte_size
 from saturax.cost.model import EXPENSIVE, PriceModel
-from saturax.cost.places import Places, is_fused, kernel_of
+from saturax.cost.places import Kernels, Places, is_fused
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection
 from saturax.graph.build import GraphBuilder
@@ -94,8 +94,12 @@ class Formulation:
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""
         costs = list(self.problem.cost_us)
+        price_us: dict[tuple[str, str], float] = {}
         for node, heavy in self.heavy.items():
-            costs[node] = heavy.us(model)
+            kind = heavy.kernel.key, heavy.form
+            if kind not in price_us:
+                price_us[kind] = heavy.us(model)
+            costs[node] = price_us[kind]
         return replace(self, problem=self.problem.with_costs(costs))
 
     def original(self) -> Selection:
@@ -150,11 +154,11 @@ class _Rows:
 def formulate(represented: Represented, model: PriceModel) -> Formulation:
     """State the choice of the cheapest program in the e-graph as an extraction problem."""
     egraph = represented.egraph
-    classes = list(egraph.classes())
-    number = {class_id: index for index, class_id in enumerate(classes)}
+    kernels = Kernels(egraph)
+    number = {class_id: index for index, class_id in enumerate(kernels.nodes)}
     rows = _Rows()
-    places = Places.of(egraph, classes, held_bytes(represented.graph))
-    for class_id in classes:
+    places = Places.of(kernels, held_bytes(represented.graph))
+    for class_id, nodes in kernels.nodes.items():
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
         if isinstance(type, TensorType):
@@ -168,11 +172,11 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
             rows.add(inline, 0.0, (computed,), CHANGE_OF_MODE, "fuse")
             rows.add(memory, written_us, (computed,), CHANGE_OF_MODE, f"write {type}")
         is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
-        for enode in egraph.nodes(class_id):
-            children = tuple(_MODES * number[egraph.find(child)] for child in enode.children)
-            kernel = kernel_of(egraph, class_id, enode)
+        for enode in nodes:
+            children = tuple(_MODES * number[child] for child in enode.children)
+            kernel = kernels.of(class_id, enode)
             if kernel.op in _DISTANT_OPERANDS:
-                kernel = replace(kernel, levels=places.levels(egraph, enode, kernel))
+                kernel = kernels.of(class_id, enode, places.levels(enode, kernel))
             _add_enode(
                 rows,
                 model,
@@ -183,7 +187,7 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
                 is_frozen,
             )
     roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
-    problem = Problem.build(_MODES * len(classes), rows.rows, roots, rows.signatures)
+    problem = Problem.build(_MODES * len(number), rows.rows, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
     enodes = tuple(rows.enodes)
     return Formulation(represented, problem, enodes, operands, number, rows.kernels, rows.heavy)

@@ -56,7 +56,7 @@ class Kernel:
         levels = "@" + "".join(map(str, self.levels)) if any(self.levels) else ""
         return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{levels}"
 
-    @property
+    @cached_property
     def is_measurable(self) -> bool:
         """Whether its price should be measured: a kernel of its own that can run by itself."""
         results = result_types(self.type)
@@ -84,7 +84,7 @@ class Kernel:
         """The attributes of a generic operation; None for an operation of the table."""
         return generic_of(Node(self.op, self.attributes, (), self.type))
 
-    @property
+    @cached_property
     def is_bitcast(self) -> bool:
         """Whether the result has the elements of the operand in the same order in memory."""
         if self.op == "reshape":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from saturax.cost.distance import MOST_KEPT_BYTES, level_of
@@ -17,6 +18,32 @@ from saturax.egraph import EGraph
 from saturax.graph.operation import TABLE
 
 _MOVEMENT = frozenset({"broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"})
+
+
+class Kernels:
+    """The kernels that the e-nodes of an e-graph stand for, equal ones as one object."""
+
+    def __init__(self, egraph: EGraph) -> None:
+        self.egraph = egraph
+        self._known: dict[tuple[Any, ...], Kernel] = {}
+
+    @cached_property
+    def nodes(self) -> dict[int, list[Any]]:
+        """All e-classes, ascending, with their e-nodes."""
+        return {class_id: self.egraph.nodes(class_id) for class_id in self.egraph.classes()}
+
+    def of(self, class_id: int, enode: Any, levels: tuple[int, ...] = ()) -> Kernel:
+        """The kernel of an e-node whose operands are as far away as `levels` say."""
+        egraph = self.egraph
+        types = map(egraph.type_id.__getitem__, enode.children)
+        key = (egraph.keys[enode.id][0], levels, *types)
+        kernel = self._known.get(key)
+        if kernel is None:
+            operands = tuple(map(egraph.type_of, enode.children))
+            type = egraph.type_of(class_id)
+            kernel = Kernel(enode.op, enode.attributes, operands, type, levels)
+            self._known[key] = kernel
+        return kernel
 
 
 @dataclass(frozen=True)
@@ -35,21 +62,21 @@ class Places:
     bytes_held: int
 
     @staticmethod
-    def of(egraph: EGraph, classes: Sequence[int], bytes_held: int) -> Places:
-        """The places of these classes of an e-graph."""
-        held = {c for c in classes if egraph.data(c).is_frozen}
-        held |= {c for c in classes if any(n.op == "parameter" for n in egraph.nodes(c))}
+    def of(kernels: Kernels, bytes_held: int) -> Places:
+        """The places of the classes of an e-graph."""
+        nodes, data = kernels.nodes, kernels.egraph.data
+        held = {c for c in nodes if data(c).is_frozen}
+        held |= {c for c, some in nodes.items() if any(n.op == "parameter" for n in some)}
         # The same elements in another shape are the same memory.
-        views = list(_views(egraph, classes))
+        views = list(_views(kernels))
         held = _closed(held, views)
-        parts = _closed({part for part, of in _slices(egraph, classes) if of in held}, views)
-        is_much = bytes_held > MOST_KEPT_BYTES
-        prepared = _prepared(egraph, classes, held) if is_much else set()
+        parts = _closed({part for part, of in _slices(kernels) if of in held}, views)
+        prepared = _prepared(kernels, held) if bytes_held > MOST_KEPT_BYTES else set()
         return Places(frozenset(held), frozenset(parts - held), frozenset(prepared), bytes_held)
 
-    def levels(self, egraph: EGraph, enode: Any, kernel: Kernel) -> tuple[int, ...]:
+    def levels(self, enode: Any, kernel: Kernel) -> tuple[int, ...]:
         """How far the operands of a kernel are."""
-        pairs = zip(map(egraph.find, enode.children), map(byte_size, kernel.operands), strict=True)
+        pairs = zip(enode.children, map(byte_size, kernel.operands), strict=True)
         return tuple(self._level(n) if self._is_distant(child) else 0 for child, n in pairs)
 
     def level(self, class_id: int, size: int) -> int:
@@ -64,31 +91,25 @@ class Places:
         return level_of(self.bytes_held - size, size)
 
 
-def kernel_of(egraph: EGraph, class_id: int, enode: Any) -> Kernel:
-    """The kernel that an e-node stands for."""
-    operands = tuple(egraph.type_of(child) for child in enode.children)
-    return Kernel(enode.op, enode.attributes, operands, egraph.type_of(class_id))
-
-
 def is_fused(op: str) -> bool:
     """Whether an operation is computed inside the kernels that use it."""
     return op in _MOVEMENT or (op in TABLE and TABLE[op].kind == "elementwise")
 
 
-def _views(egraph: EGraph, classes: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _views(kernels: Kernels) -> Iterator[tuple[int, int]]:
     """Classes with those that they are views of."""
-    for class_id in classes:
-        for enode in egraph.nodes(class_id):
-            if enode.op in BITCASTS and kernel_of(egraph, class_id, enode).is_bitcast:
-                yield class_id, egraph.find(enode.children[0])
+    for class_id, nodes in kernels.nodes.items():
+        for enode in nodes:
+            if enode.op in BITCASTS and kernels.of(class_id, enode).is_bitcast:
+                yield class_id, enode.children[0]
 
 
-def _slices(egraph: EGraph, classes: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _slices(kernels: Kernels) -> Iterator[tuple[int, int]]:
     """Classes with those that they are slices of."""
-    for class_id in classes:
-        for enode in egraph.nodes(class_id):
+    for class_id, nodes in kernels.nodes.items():
+        for enode in nodes:
             if enode.op in ("slice", "dynamic_slice"):
-                yield class_id, egraph.find(enode.children[0])
+                yield class_id, enode.children[0]
 
 
 def _closed(found: set[int], views: Sequence[tuple[int, int]]) -> set[int]:
@@ -98,13 +119,13 @@ def _closed(found: set[int], views: Sequence[tuple[int, int]]) -> set[int]:
     return found
 
 
-def _prepared(egraph: EGraph, classes: Sequence[int], held: set[int]) -> set[int]:
+def _prepared(kernels: Kernels, held: set[int]) -> set[int]:
     """Classes that loops make of what is held alone."""
     made = [
-        (class_id, tuple(map(egraph.find, enode.children)))
-        for class_id in classes
+        (class_id, enode.children)
+        for class_id, nodes in kernels.nodes.items()
         if class_id not in held
-        for enode in egraph.nodes(class_id)
+        for enode in nodes
         if enode.children and (enode.op == "reshape" or is_fused(enode.op))
     ]
     found: set[int] = set()
