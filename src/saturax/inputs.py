@@ -24,6 +24,9 @@ _MANY = 1 << 16
 _VARIED_BYTES = 32 << 20
 _ALIGNMENT = 64  # bytes: what XLA asks of its buffers
 _CLOSE, _PERTURBED = 1e-3, 0.1  # relative changes
+# So many factors are drawn for an example and used again for what it has beyond: a prime number, so
+# that no two of its rows get the same ones in the same places.
+_FACTORS = 1_000_003
 _INDEX_LIMIT = 8  # integers without an example stay below this: they may be used as indices
 
 
@@ -164,13 +167,24 @@ def _near(
         keep = np.asarray(generator.random(shape, np.float32)) >= (0.0 if is_positive else 0.1)
         return np.where(keep, example, kind.type(0))
     # Factors of single precision are drawn in half the time, and as good for any type.
+    count = min(example.size, _FACTORS)
     if distribution == "wide":
-        exponents = 2 * np.asarray(generator.random(shape, np.float32)) - 1
+        exponents = 2 * np.asarray(generator.random(count, np.float32)) - 1
         factors = np.exp(np.float32(np.log(3)) * exponents)
     else:
         spread = np.float32(_CLOSE if distribution == "close" else _PERTURBED)
-        factors = 1 + spread * np.asarray(generator.standard_normal(shape, np.float32))
-    return np.asarray(example * factors.astype(kind))
+        factors = 1 + spread * np.asarray(generator.standard_normal(count, np.float32))
+    return _scaled(example, factors.astype(kind))
+
+
+def _scaled(example: Array, factors: Array) -> Array:
+    """An example times factors that repeat themselves along its elements."""
+    elements = np.ascontiguousarray(example).reshape(-1)
+    scaled = np.empty(elements.size, np.result_type(example, factors))
+    for start in range(0, elements.size, max(1, factors.size)):
+        part = elements[start : start + factors.size]
+        np.multiply(part, factors[: part.size], out=scaled[start : start + part.size])
+    return scaled.reshape(example.shape)
 
 
 def _aligned(values: Array, kind: np.dtype[Any]) -> Array:

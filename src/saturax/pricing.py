@@ -21,7 +21,7 @@ from saturax.cost.model import PriceModel
 from saturax.cost.program import ClusterKernel
 from saturax.cost.repeat import most_times, repeated
 from saturax.cost.target import Target
-from saturax.extract import dag_cost
+from saturax.extract import selected_us
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
@@ -111,7 +111,7 @@ class Pricing:
         """Predicted time of a graph as it is; `frozen` inputs have fixed values."""
         self.price_regions(graph.nodes)
         formulation = formulate(represent(graph, frozen=frozen), self.model)
-        return dag_cost(formulation.problem, formulation.original())
+        return selected_us(formulation.problem, formulation.original())
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
         self.run.tell("price", f"measuring {len(kernels)} operations")

@@ -16,9 +16,9 @@ from saturax.egraph import Limits, rules_between, saturate
 from saturax.extract import (
     Extraction,
     Selection,
-    dag_cost,
     dag_greedy,
     extract,
+    selected_us,
     sharing_greedy,
     tree_greedy,
 )
@@ -88,7 +88,7 @@ class Found:
     @property
     def best_us(self) -> float:
         """Predicted time of the best program."""
-        return dag_cost(self.formulation.problem, self.best)
+        return selected_us(self.formulation.problem, self.best)
 
 
 @collector_paused()
@@ -132,7 +132,7 @@ def search(
         formulation, original, best = price(run, represented, pricing)
         # Alone: in an e-graph its values may be one with cheaper ones, as in exp(log x) = x.
         before = pricing.predict_us(graph, frozen)
-        after = dag_cost(formulation.problem, best)
+        after = selected_us(formulation.problem, best)
         rounds.append((read_program(formulation, original), before))
         if not usual:
             signatures = formulation.problem.signatures or ()
@@ -189,7 +189,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     selections: tuple[Selection, ...] = ()
     with run.stage("extract") as notes:
         for again in reversed(range(_EXTRACTION_ROUNDS)):
-            started, begun_us = time.monotonic(), dag_cost(found.formulation.problem, found.best)
+            started, begun_us = time.monotonic(), selected_us(found.formulation.problem, found.best)
             extraction = extract(
                 found.formulation.problem,
                 time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
@@ -209,7 +209,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             ):
                 break
             problem = found.formulation.problem
-            begun = min(found.best, selections[0], key=partial(dag_cost, problem))
+            begun = min(found.best, selections[0], key=partial(selected_us, problem))
             found = replace(found, best=begun)
         notes |= {
             "predicted_us": extraction.cost_us,
@@ -283,9 +283,9 @@ def price(
         if not is_settled:
             best, formulation = _extract_cautiously(run, formulation, pricing)
         original = initial if formulation is first else formulation.original()
-        best = min(best, original, key=lambda s: dag_cost(formulation.problem, s))
+        best = min(best, original, key=lambda s: selected_us(formulation.problem, s))
         notes |= pricing.counts
-        notes["predicted_us"] = dag_cost(formulation.problem, best)
+        notes["predicted_us"] = selected_us(formulation.problem, best)
     return formulation, original, best
 
 

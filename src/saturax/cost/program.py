@@ -18,7 +18,7 @@ from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
 from saturax.cost.model import PriceModel
 from saturax.cost.schedule import Step, breadth_first
-from saturax.extract import dag_cost
+from saturax.extract import selected_us
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
@@ -78,7 +78,7 @@ def unmeasured(
 def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
     """A kernel that was not measured: the sum of its operations, as far as they do not fuse."""
     formulation = formulate(represent(kernel.graph), model)
-    return dag_cost(formulation.problem, formulation.original())
+    return selected_us(formulation.problem, formulation.original())
 
 
 def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], int]:

@@ -11,6 +11,7 @@ from saturax.extract.problem import (
     is_valid,
     needed_classes,
     restrict,
+    selected_us,
 )
 from saturax.extract.reduce import Reduced, reduce_problem
 from saturax.extract.sharing import sharing_greedy
@@ -30,6 +31,7 @@ __all__ = [
     "needed_classes",
     "reduce_problem",
     "restrict",
+    "selected_us",
     "sharing_greedy",
     "tree_greedy",
 ]

@@ -20,8 +20,8 @@ from saturax.extract.problem import (
     InfeasibleProblemError,
     Problem,
     Selection,
-    dag_cost,
     restrict,
+    selected_us,
 )
 from saturax.extract.reduce import Reduced, reduce_problem
 from saturax.extract.search import neighbourhood_search
@@ -168,10 +168,10 @@ class _Run:
         self.stages: list[StageNote] = []
 
     def objective(self, selection: Selection) -> float:
-        """True cost of a selection of the original problem."""
+        """True cost of a selection of the original problem, which has nothing superfluous."""
         if self.evaluate is not None:
             return self.evaluate(selection)
-        return dag_cost(self.problem, selection)
+        return selected_us(self.problem, selection)
 
     def offer(self, selection: Selection) -> float:
         """Take the selection as incumbent if it is better; remember it if it is different."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -72,15 +73,17 @@ class Problem:
                 number of signatures other than the number of nodes.
         """
         rows = list(nodes)
-        node_class = tuple(int(row[0]) for row in rows)
-        cost_us = tuple(float(row[1]) for row in rows)
-        children = tuple(tuple(dict.fromkeys(row[2])) for row in rows)
+        node_class = tuple([int(row[0]) for row in rows])
+        cost_us = tuple([float(row[1]) for row in rows])
+        children = tuple([_distinct(row[2]) for row in rows])
         roots = tuple(dict.fromkeys(roots))
         _require_ids("a node's class", node_class, class_count)
         _require_ids("a root", roots, class_count)
-        _require_ids("a child", [c for some in children for c in some], class_count)
-        for index, cost in enumerate(cost_us):
-            if not cost >= 0:
+        _require_ids("a child", list(chain.from_iterable(children)), class_count)
+        if not all(map((0.0).__le__, cost_us)):
+            for index, cost in enumerate(cost_us):
+                if cost >= 0:
+                    continue
                 raise ValueError(
                     f"node {index}: expected a cost >= 0 (infinite forbids the node), got {cost}; "
                     "price it in microseconds"
@@ -255,6 +258,11 @@ def _cycle_error(
         + " → ".join(map(str, reversed(cycle)))
         + "; choose another node for one of them"
     )
+
+
+def _distinct(ids: Sequence[int]) -> tuple[int, ...]:
+    """The distinct ones, in order; mostly there are few, and all are."""
+    return tuple(ids) if len(ids) < 2 or len(set(ids)) == len(ids) else tuple(dict.fromkeys(ids))
 
 
 def _require_ids(what: str, ids: Sequence[int], class_count: int) -> None:
