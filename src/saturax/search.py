@@ -101,10 +101,10 @@ def search(
 ) -> Found:
     """Saturate, price and extract in rounds, each beginning with the best program so far.
 
-    In the first round slices alone move, as far as they get; it counts where that is a gain. A few
-    iterations from a good program reach further than many from the original one, whose
-    e-graph would grow beyond any limit on the way. `frozen` are the numbers of the parameters
-    whose values are fixed before the program runs.
+    In the first round slices alone move, as far as they get; it counts where that is a gain, and
+    is never the last one. A few iterations from a good program reach further than many from the
+    original one, whose e-graph would grow beyond any limit on the way. `frozen` are the numbers
+    of the parameters whose values are fixed before the program runs.
     """
     graph = equalities.graph
     rounds: list[tuple[Extracted, float]] = []
@@ -122,8 +122,13 @@ def search(
             chain = replace(limits, iteration_limit=len(graph.nodes))
             saturate(represented.egraph, folding, chain)
             chosen = passes.pop(0)
-            limits = chain if chosen is narrowing else limits
-            saturation = saturate(represented.egraph, chosen, limits)
+            saturation = saturate(
+                represented.egraph, chosen, chain if chosen is narrowing else limits
+            )
+            is_narrowed = any(each.unions for each in saturation.rules.values())
+            if chosen is narrowing and not is_narrowed:
+                chosen = passes.pop(0)
+                saturation = saturate(represented.egraph, chosen, limits)
             notes |= {
                 "nodes": saturation.nodes,
                 "classes": saturation.classes,
@@ -139,7 +144,8 @@ def search(
             usual = frozenset(signatures[node] for node in original.values())
         found = Found(formulation, best, tuple(rounds), Counter(applied), usual)
         is_better = after <= (1 - _LEAST_PROGRESS) * before
-        if run.is_late or not passes or not (is_better or chosen is narrowing):
+        is_last = chosen is not narrowing and (run.is_late or not is_better)
+        if is_last or not passes:
             return found
         if not is_better:
             rounds.pop()

@@ -27,6 +27,7 @@ from saturax.graph.ops import (
     pad,
     reduce_,
     reduce_window,
+    reshape,
     reverse,
     slice_,
     transpose,
@@ -225,6 +226,23 @@ def forget_groups(x, k, w, d, g, p, t):
     """x ∗ k in groups = x ∗ k"""
     need(tuple(g) != (1, 1))
     return convolution(x, k, w, d, Groups(), p, t)
+
+
+@false_rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), ROUNDING, "values", "integers"
+)
+def batch_groups_as_feature_groups_unmoved(x, k, w, d, g, p, t):
+    """x ∗ k in batch groups = x′ ∗ k in feature groups, groups the faster of the new features"""
+    need(g.batch > 1 and g.feature == 1 and 0 not in x.shape)
+    at, batch = d.input_batch, x.shape[d.input_batch] // g.batch
+    grouped = reshape(x, (*x.shape[:at], g.batch, batch, *x.shape[at + 1 :]))
+    feature = d.input_feature + (d.input_feature > at)
+    order = [i for i in range(grouped.rank) if i != at]
+    order.insert(order.index(feature) + 1, at)
+    moved = transpose(grouped, order)
+    shape = list(x.shape)
+    shape[at], shape[d.input_feature] = batch, g.batch * x.shape[d.input_feature]
+    return convolution(reshape(moved, shape), k, w, d, Groups(g.batch, 1), p, t)
 
 
 @false_rule(

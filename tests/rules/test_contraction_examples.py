@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     compare,
     concatenate,
+    concatenate_all,
     constant,
     convert,
     convolution,
@@ -380,6 +382,41 @@ def test_depthwise_convolution_is_a_sum_of_products() -> None:
         return add(term(0), term(1))
 
     assert proves(lambda x, k: conv(x, k, PLAIN, groups=6), goal, IMAGE, tensor(2, 1, 1, 6))
+
+
+def _gradient_of_kernel(groups: int) -> Any:
+    """A convolution in batch groups, as JAX differentiates one in feature groups by its kernel."""
+    # Of input and output's gradient, both NHWC, batch and features change their roles.
+    d = ConvDimensions(3, 0, (1, 2), 0, 3, (1, 2), 2, 3, (0, 1))
+    window = Window((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), (False, False))
+    return lambda x, k: convolution(x, k, window, d, Groups(1, groups), Precision(), "f32")
+
+
+def test_gradient_of_a_grouped_kernel_is_a_grouped_convolution() -> None:
+    def goal(x: Any, k: Any) -> Any:
+        split = transpose(reshape(x, (2, 5, 5, 3, 4)), (4, 1, 2, 3, 0))
+        d = ConvDimensions(0, 3, (1, 2), 0, 3, (1, 2), 2, 3, (0, 1))
+        window = Window((1, 1), ((1, 1), (1, 1)), (1, 1), (1, 1), (False, False))
+        seen = reshape(split, (4, 5, 5, 6))
+        return convolution(seen, k, window, d, Groups(3, 1), Precision(), "f32")
+
+    given = _gradient_of_kernel(3)
+    image = tensor(2, 5, 5, 12)
+    assert proves(given, goal, image, image)
+
+
+def test_gradient_of_a_depthwise_kernel_is_a_sum_at_each_place() -> None:
+    def goal(x: Any, k: Any) -> Any:
+        padded = pad(x, full(0, TensorType((), "f32")), (0, 1, 1, 0), (0, 1, 1, 0), (0,) * 4)
+        sums = []
+        for i, j in product(range(3), repeat=2):
+            seen = slice_(padded, (0, i, j, 0), (2, i + 2, j + 5, 6), (1,) * 4)
+            sums.append(reshape(reduce_("add", multiply(seen, k), (0, 1, 2)), (1, 6, 1, 1)))
+        return reshape(concatenate_all(sums, 0), (3, 3, 1, 6))
+
+    given = _gradient_of_kernel(6)
+    image = tensor(2, 2, 5, 6)
+    assert proves(given, goal, image, image)
 
 
 def test_kernel_of_rank_one_is_two_thin_ones() -> None:

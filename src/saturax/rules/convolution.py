@@ -60,8 +60,6 @@ MAX_DENSE_WINDOW = 9
 """Places in a window that im2col copies out; 3×3 was measured to gain, larger only cost memory."""
 MAX_IM2COL_POSITIONS = 1024
 """Output positions up to which im2col was measured to gain on CPU (1.5× at 49, 0.76× at 784)."""
-MAX_SPLIT_GROUPS = 8
-"""Groups that are written as separate convolutions: 4 gained 2.3×, 32 only 1.07×."""
 MAX_UNROLLED_DEPTH = 5
 """Depth of a window that is written as a sum of convolutions of one dimension less."""
 
@@ -186,44 +184,6 @@ def _repeated(x: Value, d: ConvDimensions, k: Value) -> Any:
     shape = (*x.shape[: feature + 1], times, *x.shape[feature + 1 :])
     repeated = broadcast_in_dim(x, shape, [i + (i > feature) for i in range(x.rank)])
     return reshape(repeated, replaced(x.shape, feature, x.shape[feature] * times))
-
-
-@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
-def split_feature_groups(
-    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
-) -> Any:
-    """x ∗ k = concatenation of xᵢ ∗ kᵢ over 2 to 8 feature groups i"""
-    need(2 <= g.feature <= MAX_SPLIT_GROUPS and g.batch == 1)
-    width = x.shape[d.input_feature] // g.feature
-    out = k.shape[d.kernel_output_feature] // g.feature
-    parts = [
-        convolution(
-            slice_dimension(x, d.input_feature, i * width, (i + 1) * width),
-            slice_dimension(k, d.kernel_output_feature, i * out, (i + 1) * out),
-            w, d, Groups(), p, t,
-        )
-        for i in range(g.feature)
-    ]  # fmt: skip
-    return concatenate_all(parts, d.output_feature)
-
-
-@rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
-def split_batch_groups(
-    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
-) -> Any:
-    """x ∗ k = concatenation of xᵢ ∗ kᵢ over 2 to 8 batch groups i (gradients of grouped layers)"""
-    need(2 <= g.batch <= MAX_SPLIT_GROUPS and g.feature == 1)
-    width = x.shape[d.input_batch] // g.batch
-    out = k.shape[d.kernel_output_feature] // g.batch
-    parts = [
-        convolution(
-            slice_dimension(x, d.input_batch, i * width, (i + 1) * width),
-            slice_dimension(k, d.kernel_output_feature, i * out, (i + 1) * out),
-            w, d, Groups(), p, t,
-        )
-        for i in range(g.batch)
-    ]  # fmt: skip
-    return concatenate_all(parts, d.output_feature)
 
 
 @rule(
