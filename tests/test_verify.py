@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 from running import normal
 
+from saturax.accuracy import ALL_INPUTS, compare, mean_square_error
 from saturax.graph.types import TensorType
-from saturax.verify import ALL_INPUTS, Sample, compare, mean_square_error, take_samples, verify
+from saturax.inputs import nudged
+from saturax.samples import Sample, take_samples
+from saturax.verify import verify
 
 _MATRIX, _VECTOR = TensorType((12, 12), "f32"), TensorType((12,), "f32")
 
@@ -91,7 +96,7 @@ def test_wrong_candidates_are_rejected(candidate, output):
     verdict = verify(run, _samples(_original, _TYPES))
     assert not verdict.passed
     assert verdict.reason.startswith(f"output {output} on ")
-    assert verdict.errors[-1].severity() > 1
+    assert verdict.worst.severity() > 1
 
 
 def _in_steps(step):
@@ -120,6 +125,43 @@ def test_mean_error_of_few_numbers_is_luck(size, passes):
     original, found = ((reference + error).astype(np.float32) for error in (1e-5, 2.1e-5))
     samples = [Sample("normal", [np.zeros(1, np.float32)], [original], [reference])] * 3
     assert verify(lambda inputs: [found], samples).passed is passes
+
+
+def _signs(order, digits=24):
+    """What Adam's first step makes of gradients that are almost zero, summed in some order."""
+
+    def run(inputs):
+        kind, (x,) = inputs[0].dtype, inputs
+        terms = x[:, order] if digits == 24 else np.round(x[:, order] * 2**digits) / 2**digits
+        sums = np.add.accumulate(terms, axis=1, dtype=kind)[:, -1]
+        return [sums / (np.abs(sums) + kind.type(1e-4))]
+
+    return run
+
+
+def test_errors_that_are_luck_are_those_of_several_inputs():
+    half = normal(3, 64).astype(np.float32)
+    example = np.concatenate([half, *nudged([-half], 0)], axis=1)
+    first, *orders = [np.random.default_rng(seed).permutation(128) for seed in (22, *range(12))]
+    samples = _samples(_signs(first), (TensorType((3, 128), "f32"),), [example])
+    alone = [replace(sample, programs=None) for sample in samples]
+    by_luck = {n for n, order in enumerate(orders) if not verify(_signs(order), alone).passed}
+    still = {n for n, order in enumerate(orders) if not verify(_signs(order), samples).passed}
+    assert len(by_luck) >= 6
+    assert still < by_luck
+    assert len(still) <= len(by_luck) / 2
+    coarse = verify(_signs(orders[0], digits=16), samples)
+    assert not coarse.passed
+    assert "given and nearby inputs" in coarse.reason
+
+
+def test_nearby_inputs_differ_by_a_rounding():
+    x = np.array([1, -2, 0, np.inf, 3], np.float32)
+    near, counts, wide = nudged([x, np.arange(3), np.ones(2, np.complex128)], 0)
+    assert (np.abs(near[[0, 1, 4]] / x[[0, 1, 4]] - 1) <= 2**-22).all()
+    assert (near != x).sum() == 3
+    assert (counts == np.arange(3)).all()
+    assert (wide != 1).all()
 
 
 def test_mean_error_is_of_all_inputs_and_finite_elements():
@@ -241,7 +283,7 @@ def _slow_away_from(example, clock, slow_s):
 )
 def test_inputs_that_make_a_program_slow_are_given_up(monkeypatch, slow_s, limit_s, expected):
     example, clock = normal(12, 12), [0.0]
-    monkeypatch.setattr("saturax.verify.time.monotonic", lambda: clock[-1])
+    monkeypatch.setattr("saturax.samples.time.monotonic", lambda: clock[-1])
     run = _slow_away_from(example, clock, slow_s)
     samples = take_samples(
         *(run, _wide(run), (_MATRIX,), [example]), with_special_values=False, time_limit_s=limit_s

@@ -32,10 +32,11 @@ from saturax.jaxlib_compat import (
 )
 from saturax.precompute import precompute
 from saturax.report.model import CandidateReport
+from saturax.samples import EndlessError, Run, Sample, take_samples
 from saturax.select import RaceEntry, RaceResult, race
 from saturax.split import Split
 from saturax.stablehlo import emit_module, widen
-from saturax.verify import EndlessError, Run, Sample, Verdict, take_samples, verify
+from saturax.verify import Verdict, verify
 from saturax.work import Work, is_less, work_of
 
 # A tie: the least median of original over candidate, and the least ends of its interval. Where it

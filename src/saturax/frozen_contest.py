@@ -15,9 +15,10 @@ from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
 from saturax.jaxlib_compat import Executable
 from saturax.report.model import CandidateReport
+from saturax.samples import Run
 from saturax.select import RaceEntry, RaceResult
 from saturax.split import Split, split, with_constants
-from saturax.verify import Run, verify
+from saturax.verify import verify
 from saturax.work import Work
 
 # A race between two forms of one program: weights as arguments or as constants.

@@ -66,6 +66,25 @@ def draw(
     return arrays
 
 
+def nudged(inputs: Sequence[Array], seed: int) -> list[Array]:
+    """Inputs that differ from the given ones by about a rounding, where they are not too large.
+
+    Zeros, infinities, integers and booleans are the same.
+    """
+    generator = np.random.default_rng((seed, len(DISTRIBUTIONS)))
+    kept = too_large_to_vary(inputs)
+    arrays = []
+    for index, array in enumerate(inputs):
+        if index in kept or not jnp.issubdtype(array.dtype, np.inexact):
+            arrays.append(array)
+            continue
+        signs = 2 * np.asarray(generator.integers(0, 2, array.shape, np.int8)) - 1
+        change = signs.astype(array.dtype) * array.dtype.type(jnp.finfo(array.dtype).eps)
+        with np.errstate(over="ignore", invalid="ignore"):  # what lies near the largest numbers
+            arrays.append(_aligned(np.asarray(array + change * array), array.dtype))
+    return arrays
+
+
 def _is_kept(distribution: str, type: TensorType) -> bool:
     """Whether an example is an input as it is."""
     is_varied = is_float(type.dtype) or is_complex(type.dtype)
