@@ -24,6 +24,9 @@ from saturax.select import WARM_UPS, calls_in_a_row, least_pairs
 _WORTHWHILE_SHARE = 0.01
 # What the champion uses is made cheaper, so that a variation changes little else.
 _LOYALTY = 0.7
+# What the original does not run has to be so many times as fast to be taken, where the best
+# prediction is unfit: a few bold changes often hold most of the gain, and fewer roundings.
+_RELUCTANCE = (1.5, 4.0)
 # A race takes so many seconds a program, and as many as so many rounds take: in fewer, one that is
 # warmed up is hardly told from others.
 _SHORTEST_RACE_S, _LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
@@ -140,10 +143,12 @@ class MeasuredSearch:
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried.
 
-        Where no program was fit to race, what makes the best prediction unfit is sought: kernels
-        are forbidden one after the other, until a program is fit.
+        Where no program was fit to race, what makes the best prediction unfit is sought: small
+        changes are left out, then kernels are forbidden one after the other, until a program is
+        fit.
         """
-        tried = failures = 0
+        tried = self._change_less()
+        failures = 0
         base = self._to_vary()
         banned: set[Hashable] = set()
         suspects = [] if base is None else self._suspects(base)
@@ -165,6 +170,20 @@ class MeasuredSearch:
                 base = variation
                 banned.add(suspect)
                 suspects = [each for each in self._suspects(base) if each not in banned]
+        return tried
+
+    def _change_less(self) -> int:
+        """Where no program was fit, enter some that differ less from the original; return how many.
+
+        Until one of them is fit.
+        """
+        base, tried = self._to_vary(), 0
+        while base is not None and not self.entries and tried < len(_RELUCTANCE):
+            variation = self._reluctantly(base, _RELUCTANCE[tried])
+            tried += 1
+            self.enter(f"variation {tried}: bold changes alone", variation)
+        if tried:
+            self.race()
         return tried
 
     def _deciding_s(self) -> float:
@@ -203,6 +222,16 @@ class MeasuredSearch:
                 cost[signatures[node]] += problem.cost_us[node]  # type: ignore[assignment]
         least_us = _WORTHWHILE_SHARE * total if self.entries else 0.0
         return [s for s, us in cost.most_common() if us >= least_us]
+
+    def _reluctantly(self, base: Selection, reluctance: float) -> Selection:
+        """A selection close to a given one that keeps to what the original runs where it can."""
+        problem = self.formulation.problem
+        factors = [reluctance] * len(problem.cost_us)
+        for node in base.values():
+            factors[node] *= _LOYALTY
+        rows = zip(problem.signatures or (), problem.cost_us, factors, strict=True)
+        costs = [us * (1.0 if name in self.usual else factor) for name, us, factor in rows]
+        return dag_greedy(problem.with_costs(costs))
 
     def _without(self, selection: Selection, banned: set[Hashable]) -> Selection | None:
         """The cheapest selection close to a given one that has none of the banned kernels."""
