@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import signal
@@ -260,6 +261,7 @@ def test_a_module_seen_before_is_not_even_read(tmp_path, monkeypatch):
 def test_names_do_not_count_but_the_program_does(tmp_path, monkeypatch):
     saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_options(tmp_path))
     monkeypatch.setattr(pipeline, "_optimize", _must_not_search)
+    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
 
     def named(one, two, three):
         return (one @ two) @ three

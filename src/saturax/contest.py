@@ -51,6 +51,16 @@ _AS_ASKED: Mapping[str, Any] = {}
 _QUICKLY: Mapping[str, Any] = {"xla_backend_optimization_level": 1}
 
 
+@contextmanager
+def running(on_ran: Callable[[float], None]) -> Iterator[None]:
+    """A block in which programs run; `on_ran` is told for how many seconds."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        on_ran(time.monotonic() - start)
+
+
 @dataclass
 class Candidate:
     """A program in the contest, with what is known of it and the `arrays` it is timed on."""
@@ -149,7 +159,7 @@ class Contest:
     def evaluate_on_examples(self, graph: Graph) -> list[Array]:
         """Run a graph of the program's inputs on those that candidates are timed on."""
         executable = self._compile_part(graph)
-        with self._running():
+        with running(self.on_ran):
             return [np.asarray(out) for out in executable(self._arrays)]
 
     def _compile_part(self, graph: Graph) -> Executable:
@@ -263,20 +273,16 @@ class Contest:
         return checked
 
     def _runner(self, executable: Executable) -> Run:
+        """Runs an executable on arrays. It does not hold the contest, whose samples hold it: the
+        user's buffers, which samples hold as well, have to be free to be donated at once.
+        """
+        on_ran = self.on_ran
+
         def run(inputs: Sequence[Array]) -> list[Array]:
-            with self._running():
+            with running(on_ran):
                 return [np.asarray(out) for out in executable(executable.put(inputs))]
 
         return run
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """A block in which programs run."""
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.on_ran(time.monotonic() - start)
 
     def wins_tie(self, candidate: Candidate, entry: RaceEntry) -> bool:
         """Whether a candidate that a race did not tell from the original is the better program.
@@ -313,7 +319,7 @@ class Contest:
     def call_s(self) -> float:
         """Seconds that a call of the original takes: the shorter of two."""
         times = []
-        with self._running():
+        with running(self.on_ran):
             for _ in range(2):
                 start = time.monotonic()
                 self._timed_original()()
@@ -330,7 +336,7 @@ class Contest:
 
         Against the original, what was measured goes into the candidates' reports.
         """
-        with self._running():
+        with running(self.on_ran):
             return race(
                 self._timed_original() if against is None else self._timed(against),
                 [self._timed(candidate) for candidate in candidates],

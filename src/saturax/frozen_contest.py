@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from saturax.contest import Candidate, Contest
+from saturax.contest import Candidate, Contest, running
 from saturax.footprint import Footprint
 from saturax.graph.ir import Graph, Program
 from saturax.inputs import Array
@@ -123,7 +123,7 @@ class FrozenContest(Contest):
         self, prepare: Callable[[Sequence[Array]], list[jax.Array]], executable: Executable
     ) -> Run:
         def run(inputs: Sequence[Array]) -> list[Array]:
-            with self._running():
+            with running(self.on_ran):
                 arguments = [*prepare(inputs), *self.original.put(self._others(inputs))]
                 return [np.asarray(out) for out in executable(arguments)]
 

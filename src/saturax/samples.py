@@ -28,13 +28,14 @@ _LARGEST_ORIGINAL_ERROR, _TYPICAL_ROUNDINGS = 0.02, 16.0
 _SPECIAL_DRAWS = 4
 _LEAST_SAMPLES = 2
 # Away from the examples a program may run many times as long (particles that are thrown about
-# have remainders of huge numbers): such a draw is given up where there is no time for it, if it took
-# more than what interrupts any program.
+# have remainders of huge numbers): such a draw is given up where there is no time for it, if it
+# took more than what interrupts any program.
 _SLOW, _SLOW_S = 4.0, 0.1
 _GAINS = (1.0, 0.3, 3.0, 0.05)
-# So many inputs near those of a sample, as time and memory allow; fewer tell nothing.
+# So many inputs near those of a sample, as time and memory (of one sample's) allow; fewer tell
+# nothing.
 _MOST_NEARBY, _LEAST_NEARBY = 16, 4
-_NEARBY_S, _NEARBY_BYTES = 4.0, 512 << 20
+_NEARBY_S, _NEARBY_BYTES = 4.0, 128 << 20
 
 
 class EndlessError(SaturaxError):
