@@ -79,6 +79,25 @@ def test_an_unfit_best_program_is_varied_until_one_is_fit():
     assert search.champion.candidate in search.contest.candidates
 
 
+def test_bold_changes_alone_are_tried_first_where_nothing_is_fit():
+    search = _search(lambda graph: not search.rejected)  # the first program is unfit
+    best = dag_greedy(search.formulation.problem)
+    assert search.enter("best predicted", best) is None
+    assert search._change_less() == 1
+    assert [report.name for report in search.reports][1:] == ["variation 1: bold changes alone"]
+    signatures = search.formulation.problem.signatures
+    kept = search._reluctantly(best, 1e9)
+    assert {signatures[node] for node in kept.values()} <= search.usual
+    assert not {signatures[node] for node in best.values()} <= search.usual
+
+
+def test_no_program_is_varied_after_the_time():
+    search = _search(lambda graph: True, remaining_s=0.5)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    assert search.refine() == 0
+    assert len(search.reports) == 1
+
+
 @pytest.mark.parametrize(("ratio", "is_champion"), [(2.0, True), (0.5, False)])
 def test_a_first_fit_variation_leads_though_its_race_ran_out_of_time(ratio, is_champion):
     search = _search(lambda graph: False)

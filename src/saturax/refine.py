@@ -152,9 +152,7 @@ class MeasuredSearch:
         base = self._to_vary()
         banned: set[Hashable] = set()
         suspects = [] if base is None else self._suspects(base)
-        while base is not None and suspects and failures < self.patience:
-            if self.remaining_s() <= max(2 * _SHORTEST_RACE_S, self._deciding_s()):
-                break
+        while base is not None and suspects and failures < self.patience and self._has_time():
             suspect = suspects.pop(0)
             variation = self._without(base, banned | {suspect})
             if variation is None:
@@ -179,12 +177,18 @@ class MeasuredSearch:
         """
         base, tried = self._to_vary(), 0
         while base is not None and not self.entries and tried < len(_RELUCTANCE):
+            if not self._has_time():
+                break
             variation = self._reluctantly(base, _RELUCTANCE[tried])
             tried += 1
             self.enter(f"variation {tried}: bold changes alone", variation)
         if tried:
             self.race()
         return tried
+
+    def _has_time(self) -> bool:
+        """Whether there is time for another program and its race."""
+        return self.remaining_s() > max(2 * _SHORTEST_RACE_S, self._deciding_s())
 
     def _deciding_s(self) -> float:
         """Seconds in which a race of two programs can have a winner."""
