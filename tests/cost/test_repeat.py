@@ -46,6 +46,8 @@ def product(*shapes: tuple[int, ...]) -> Graph:
         (graph_of(lambda a, b: solve_triangular(a, b), (64, 64), (64, 4)), (), 4),
         (graph_of(lambda x: x.T + 1, MATRIX), (0,), 1),  # fused, one element would be computed
         (graph_of(lambda: jnp.zeros(3)), (), 1),
+        (product((0, 4), (4, 3)), (), 1),
+        (product((3, 0), (0, 4)), (1, 1), 1),
     ],
 )
 def test_most_times(graph: Graph, levels: Sequence[int], times: int) -> None:

@@ -58,6 +58,8 @@ def most_times(graph: Graph, levels: Sequence[int]) -> int:
         return 1
     if any(node.op not in _NEVER_FUSED for node in results):
         return 1
+    if not all(map(byte_size, (*graph.inputs, *(node.type for node in results)))):
+        return 1  # without an element there is nothing to wait for
     most = _MOST_TIMES if all(node.op in _SHARED for node in results) else _MOST_TIMES_APART
     near_bytes = sum(byte_size(node.type) for node in results)
     if _linked(graph, levels) is None:

@@ -23,7 +23,6 @@ from saturax.graph.ops import (
     convolution,
     multiply,
     reshape,
-    reverse,
     slice_dimension,
 )
 from saturax.rules.arithmetic import accumulation_dtype, converts_exactly, is_uniform
@@ -46,6 +45,7 @@ from saturax.rules.windows import (
     padded_input,
     positions,
     shifted_input,
+    unreversed,
     window_shape,
     without_spatial,
 )
@@ -140,12 +140,9 @@ def whole_window_convolution_as_dot(
     need(g == (1, 1) and is_undilated(w) and not any(map(any, w.padding)))
     need(window_shape(k, d) == tuple(x.shape[i] for i in d.input_spatial))
     need(0 not in window_shape(k, d))
-    flipped = [
-        i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed
-    ]
     result = tuple(i for i in output_labels(d) if i not in d.input_spatial)
     labels = Einsum(tuple(range(x.rank)), kernel_labels(d), result)
-    product = contract(x, reverse(k, flipped), labels, p, t)
+    product = contract(x, unreversed(k, w, d), labels, p, t)
     return reshape(product, _output_shape(x, k, w, d))
 
 
@@ -208,13 +205,10 @@ def small_convolution_as_dot(
         [shifted_input(padded, w, d, position, sizes) for position in positions(k, d)],
         d.input_feature,
     )
-    flipped = [
-        i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed
-    ]
     order = (*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)
     rows = places * k.shape[d.kernel_input_feature]
     matrix = reshape(
-        transposed(reverse(k, flipped), order), (rows, k.shape[d.kernel_output_feature])
+        transposed(unreversed(k, w, d), order), (rows, k.shape[d.kernel_output_feature])
     )
     labels = Einsum(tuple(range(x.rank)), (d.input_feature, OUTPUT_FEATURE), output_labels(d))
     return contract(patches, matrix, labels, p, t)

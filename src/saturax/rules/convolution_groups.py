@@ -25,7 +25,6 @@ from saturax.graph.ops import (
     multiply,
     reduce_,
     reshape,
-    reverse,
     slice_,
     slice_dimension,
 )
@@ -39,6 +38,7 @@ from saturax.rules.windows import (
     kernel_labels,
     output_sizes,
     padded_input,
+    unreversed,
     window_shape,
 )
 
@@ -56,17 +56,7 @@ def split_feature_groups(
 ) -> Any:
     """x ∗ k = concatenation of xᵢ ∗ kᵢ over 2 to 8 feature groups i"""
     need(2 <= g.feature <= MAX_SPLIT_GROUPS and g.batch == 1)
-    width = x.shape[d.input_feature] // g.feature
-    out = k.shape[d.kernel_output_feature] // g.feature
-    parts = [
-        convolution(
-            slice_dimension(x, d.input_feature, i * width, (i + 1) * width),
-            slice_dimension(k, d.kernel_output_feature, i * out, (i + 1) * out),
-            w, d, Groups(), p, t,
-        )
-        for i in range(g.feature)
-    ]  # fmt: skip
-    return concatenate_all(parts, d.output_feature)
+    return _split(x, d.input_feature, g.feature, (k, w, d, p, t))
 
 
 @rule(lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t), numerics=ROUNDING, source=SPEC)
@@ -75,16 +65,23 @@ def split_batch_groups(
 ) -> Any:
     """x ∗ k = concatenation of xᵢ ∗ kᵢ over 2 to 8 batch groups i (gradients of grouped layers)"""
     need(2 <= g.batch <= MAX_SPLIT_GROUPS and g.feature == 1)
-    width = x.shape[d.input_batch] // g.batch
-    out = k.shape[d.kernel_output_feature] // g.batch
-    parts = [
-        convolution(
-            slice_dimension(x, d.input_batch, i * width, (i + 1) * width),
-            slice_dimension(k, d.kernel_output_feature, i * out, (i + 1) * out),
-            w, d, Groups(), p, t,
-        )
-        for i in range(g.batch)
-    ]  # fmt: skip
+    return _split(x, d.input_batch, g.batch, (k, w, d, p, t))
+
+
+def _split(
+    x: Value,
+    dimension: int,
+    groups: int,
+    rest: tuple[Value, Window, ConvDimensions, Precision, str],
+) -> Any:
+    """A convolution for each group of a dimension of the input and of the kernel's features."""
+    k, w, d, p, t = rest
+    width, out = x.shape[dimension] // groups, k.shape[d.kernel_output_feature] // groups
+    parts = []
+    for i in range(groups):
+        seen = slice_dimension(x, dimension, i * width, (i + 1) * width)
+        kernel = slice_dimension(k, d.kernel_output_feature, i * out, (i + 1) * out)
+        parts.append(convolution(seen, kernel, w, d, Groups(), p, t))
     return concatenate_all(parts, d.output_feature)
 
 
@@ -123,10 +120,7 @@ def batch_groups_as_products(
     wide = accumulation_dtype(t)
     need(converts_exactly(x.dtype, wide) and converts_exactly(k.dtype, wide))
     padded = padded_input(convert(x, wide), w, d)
-    flipped = [
-        i for i, is_reversed in zip(d.kernel_spatial, w.reversal, strict=True) if is_reversed
-    ]
-    kernel = reverse(convert(k, wide), flipped)
+    kernel = unreversed(convert(k, wide), w, d)
     batch = x.shape[d.input_batch] // g.batch
     features = k.shape[d.kernel_output_feature]
     products = []

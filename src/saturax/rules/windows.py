@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from saturax.graph.build import Value
-from saturax.graph.ops import ConvDimensions, Window, full, pad, reshape, slice_
+from saturax.graph.ops import ConvDimensions, Window, full, pad, reshape, reverse, slice_
 from saturax.graph.ops.contraction import window_size
 from saturax.graph.types import TensorType
 from saturax.rules.permutations import Permutation
@@ -207,6 +207,12 @@ def kernel_slice(k: Value, w: Window, d: ConvDimensions, position: Sequence[int]
         start[dimension] = size - 1 - position[i] if w.reversal[i] else position[i]
         limit[dimension] = start[dimension] + 1
     return kernel_matrix(slice_(k, start, limit, [1] * k.rank), d)
+
+
+def unreversed(k: Value, w: Window, d: ConvDimensions) -> Any:
+    """The kernel as a window that is not reversed applies it."""
+    pairs = zip(d.kernel_spatial, w.reversal, strict=True)
+    return reverse(k, [dimension for dimension, is_reversed in pairs if is_reversed])
 
 
 def kernel_matrix(k: Value, d: ConvDimensions) -> Any:
