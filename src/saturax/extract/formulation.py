@@ -26,18 +26,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saturax.extract.components import linked_components
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, needed_classes
 from saturax.extract.reduce import required_sets
 from saturax.extract.required import RequiredSets
 from saturax.extract.solver import Program
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 # Cuts of a cycle are added for all its classes if it is short, for one of them otherwise.
 _SHORT_CYCLE = 4
@@ -108,12 +105,16 @@ class _Rows:
         for columns, value in ((smaller, 1.0), (larger, -1.0)):
             self.put(np.full(len(columns), first), np.asarray(columns, dtype=np.int64), value)
 
-    def matrix(self, column_count: int) -> csr_array:
-        """All rows (entries that meet are added)."""
-        from scipy.sparse import csr_array
-
-        places = (np.concatenate(self.row), np.concatenate(self.column))
-        return csr_array((np.concatenate(self.value), places), shape=(self.count, column_count))
+    def matrix(
+        self, column_count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+        """Where each row starts, the columns and the values: entries that meet are added."""
+        row, column = np.concatenate(self.row), np.concatenate(self.column)
+        places, entry = np.unique(row * column_count + column, return_inverse=True)
+        value = np.bincount(entry, np.concatenate(self.value), len(places))
+        rows, columns = np.divmod(places, column_count)
+        start = np.searchsorted(rows, np.arange(self.count + 1))
+        return start.astype(np.int32), columns.astype(np.int32), value
 
 
 def formulate(
@@ -156,7 +157,7 @@ def formulate(
     cost[:nodes] = np.where(usable, arrays.cost_us, 0.0)
     lower = np.zeros(len(cost))
     lower[[nodes + root for root in problem.roots]] = 1.0
-    matrix = rows.matrix(len(cost))
+    row_start, column, value = rows.matrix(len(cost))
     program = Program(
         cost=cost,
         lower=lower,
@@ -164,9 +165,9 @@ def formulate(
         integer=np.arange(len(cost)) < nodes,
         row_lower=np.concatenate(rows.lower),
         row_upper=np.concatenate(rows.upper),
-        row_start=matrix.indptr.astype(np.int32),
-        column=matrix.indices.astype(np.int32),
-        value=matrix.data,
+        row_start=row_start,
+        column=column,
+        value=value,
     )
     return Formulation(problem, program, order_variables, group_column, labels)
 
@@ -217,14 +218,7 @@ def short_cycles(problem: Problem) -> list[Cycle]:
 
 def mutual_groups(problem: Problem) -> list[int]:
     """Labels of classes: linked by mutual direct need means the same group."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = np.asarray(short_cycles(problem), dtype=np.int64).reshape(-1, 2)
-    shape = (problem.class_count, problem.class_count)
-    graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
-    labels: list[int] = connected_components(graph, directed=False)[1].tolist()
-    return labels
+    return linked_components(problem.class_count, short_cycles(problem))
 
 
 def _add_group_rows(

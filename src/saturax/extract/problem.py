@@ -17,6 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from saturax.extract.components import strong_components
+
 Selection: TypeAlias = dict[int, int]
 """Class id → index of the node chosen for it."""
 
@@ -132,16 +134,10 @@ class Problem:
     @cached_property
     def component(self) -> tuple[int, ...]:
         """Label of the strongly connected component of every class (cycles stay inside one)."""
-        # SciPy takes 0.2 s to import: programs found in the cache do without it.
-        from scipy.sparse import csr_array
-        from scipy.sparse.csgraph import connected_components
-
-        source = self.arrays.node_class[self.arrays.edge_node]
-        target = self.arrays.edge_child
-        shape = (self.class_count, self.class_count)
-        graph = csr_array((np.ones(len(source), dtype=np.int8), (source, target)), shape=shape)
-        labels = connected_components(graph, directed=True, connection="strong")[1]
-        return tuple(labels.tolist())
+        successors: list[set[int]] = [set() for _ in range(self.class_count)]
+        for owner, some in zip(self.node_class, self.children, strict=True):
+            successors[owner].update(some)
+        return tuple(strong_components(successors))
 
     @cached_property
     def cyclic_classes(self) -> frozenset[int]:

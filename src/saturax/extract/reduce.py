@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from saturax.extract.components import strong_components
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
 from saturax.extract.required import RequiredSets, find_required
 
@@ -254,10 +255,11 @@ class _Work:
             for node in self.members[owner]:
                 self.cost[node] -= cheapest
 
-    def _components(self) -> dict[int, int]:
-        rows = [(owner, 0.0, self.children[n]) for owner, ns in self.members.items() for n in ns]
-        labels = Problem.build(self.original.class_count, rows, ()).component
-        return {owner: labels[owner] for owner in self.members}
+    def _components(self) -> list[int]:
+        successors: list[set[int]] = [set() for _ in range(self.original.class_count)]
+        for owner, nodes in self.members.items():
+            successors[owner].update(*[self.children[node] for node in nodes])
+        return strong_components(successors)
 
     def push_costs_up(self) -> None:
         """Move a class's cheapest price to its parents when they all sit in one class.
