@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from saturax.extract.greedy import derive, tree_choices
 from saturax.extract.problem import Problem, Selection, restrict, selected_us
@@ -37,25 +38,73 @@ def sharing_greedy(
     """
     until = clock() + time_limit_s
     trees = _Trees(problem)
-    present = derive(problem, {}, trees.choice)  # what `trees` alone would select
-    best = present if initial is None else restrict(problem, initial)
-    best_cost = selected_us(problem, best)
+    present = _Present(problem, derive(problem, {}, trees.choice))  # what trees alone would select
+    best = present.selection if initial is None else restrict(problem, initial)
+    best_us = selected_us(problem, best)
     in_vain = 0
-    for owner in _promising(problem, trees, _WORTHWHILE_SHARE * best_cost):
+    for owner in _promising(problem, trees, _WORTHWHILE_SHARE * best_us):
         if clock() >= until or in_vain >= _PATIENCE:
             break
         in_vain += 1
         changed = trees.if_paid(owner)
         switched = {c: node for c, (_, node) in changed.items() if node != trees.choice[c]}
-        if not any(c in present for c in switched):
+        if present.us_after(switched, trees.choice) >= best_us:
             continue
         selection = derive(problem, trees.choice | switched, {})
-        cost = selected_us(problem, selection)
-        if cost < best_cost:
-            best, best_cost, present = selection, cost, selection
+        cost_us = selected_us(problem, selection)
+        if cost_us < best_us:
+            best, best_us, present = selection, cost_us, _Present(problem, selection)
             trees.accept(changed)
             in_vain = 0
     return best
+
+
+class _Present:
+    """A selection with the number of users of each class, so that few switches are quickly priced.
+
+    `users` counts the roots, too.
+    """
+
+    def __init__(self, problem: Problem, selection: Selection) -> None:
+        self.problem, self.selection = problem, selection
+        self.us = selected_us(problem, selection)
+        self.users = Counter(problem.roots)
+        for node in selection.values():
+            self.users.update(problem.children[node])
+
+    def us_after(self, switched: Mapping[int, int], others: Mapping[int, int]) -> float:
+        """The cost if some classes took other nodes, and `others` said what else is needed then.
+
+        Were that cyclic, it would be what all classes cost that are needed then.
+        """
+        problem, selection = self.problem, self.selection
+        cost, children, users = problem.cost_us, problem.children, self.users
+        places = [owner for owner in switched if owner in selection]
+        change_us = 0.0
+        more: dict[int, int] = {}
+        stack = []
+        for owner in places:
+            change_us += cost[switched[owner]] - cost[selection[owner]]
+            stack += children[switched[owner]]
+        while stack:
+            owner = stack.pop()
+            more[owner] = more.get(owner, 0) + 1
+            if more[owner] == 1 and owner not in selection:
+                node = switched[owner] if owner in switched else others[owner]
+                change_us += cost[node]
+                stack += children[node]
+        for owner in places:
+            stack += children[selection[owner]]
+        while stack:
+            owner = stack.pop()
+            left = more[owner] = more.get(owner, 0) - 1
+            if users[owner] + left == 0:
+                node = switched[owner] if owner in switched else selection.get(owner, -1)
+                if node < 0:
+                    node = others[owner]
+                change_us -= cost[node]
+                stack += children[node]
+        return self.us + change_us
 
 
 class _Trees:
@@ -78,22 +127,25 @@ class _Trees:
 
         Dijkstra's algorithm from that class upwards: it visits what changes, and its users.
         """
-        problem, total_us = self.problem, self.total_us
+        node_class, parents = self.problem.node_class, self.problem.parents
+        cost_us, children = self.problem.cost_us, self.problem.children
         changed: dict[int, tuple[float, int]] = {}
+        now_us = list(self.total_us)
         heap = [(0.0, self.base[owner], owner)]
         while heap:
             cost, node, here = heapq.heappop(heap)
             if here in changed:
                 continue
             changed[here] = (cost, node)
-            for user in problem.parents[here]:
-                above = problem.node_class[user]
+            now_us[here] = cost
+            for user in parents[here]:
+                above = node_class[user]
                 if above in changed:
                     continue
-                cost = problem.cost_us[user]
-                for child in problem.children[user]:
-                    cost += changed[child][0] if child in changed else total_us[child]
-                if cost < total_us[above]:
+                cost = cost_us[user]
+                for child in children[user]:
+                    cost += now_us[child]
+                if cost < now_us[above]:
                     heapq.heappush(heap, (cost, user, above))
         return changed
 
