@@ -40,14 +40,15 @@ _BOUND_SHARE, _BOUND_NODES = 0.15, 5_000
 # branching close no gap that the relaxation left wide open.
 _EXACT_FIRST_NODES, _EXACT_NODES = 2_000, 4_000
 _FEW_NODES, _SOLVABLE_GAP = 1_000, 0.25
-# Rounds without improvement after which the search has hardly anything left to find, and more of
-# them per node: a round visits only a part of a large problem. Nine in ten improvements came within
-# three rounds of the one before, the longest wait was ten (`benchmarks/extraction.py`, NasRNN).
-_PATIENCE, _PATIENCE_PER_NODE = 8, 0.002
+# Rounds without progress after which the search has hardly anything left to find, and more of them
+# per node: a round visits only a part of a large problem. Where there was something to find (up to
+# 14,000 nodes), the first rounds found some of it and the longest wait was two rounds; thirty more
+# rounds found less than a hundred thousandth of the cost.
+_PATIENCE, _PATIENCE_PER_NODE = 3, 0.0002
 # Varied selections: attempts per wanted one, price spreads, time per attempt set aside.
 _DRAWS_PER_SELECTION = 4
 _SPREADS = (0.1, 0.2, 0.4)
-_VARIETY_SHARE, _VARIETY_S = 0.25, 0.2
+_VARIETY_SHARE, _VARIETY_S = 0.15, 0.2
 _CLOSED = 1e-5
 
 
@@ -235,7 +236,7 @@ class _Run:
         until = self.deadline - (reserve_s if count > 1 else 0.0)
         stop_reason = self.improve(reduced, pool, solver, until, iterations, seed)
         if count > 1:
-            self.vary(count, seed)
+            self.vary(count, seed, min(self.deadline, time.monotonic() + reserve_s))
         return stop_reason
 
     def improve_incumbent(self) -> None:
@@ -354,26 +355,21 @@ class _Run:
         self.note("exact", exact.status)
         return self.is_closed()
 
-    def vary(self, count: int, seed: int) -> None:
+    def vary(self, count: int, seed: int, deadline: float) -> None:
         """Other good selections: optimal-looking ones at randomly changed kernel prices.
 
         Every draw starts from the incumbent and from greedy, both improved by switches at the
         drawn prices. Nothing superfluous is removed before: it may be cheap at other prices.
         """
-        draw = random.Random(seed)
-        reduced = reduce_problem(self.problem, keep_alternatives=True, deadline=self.deadline)
-        problem = reduced.problem
-        best = None if self.best is None else reduced.project(self.best)
+        draw, problem = random.Random(seed), self.problem
         drawn, known = 0, len(self.varied)
         for index in range(_DRAWS_PER_SELECTION * count):
-            if len(self.varied) >= known + count or time.monotonic() > self.deadline:
+            if len(self.varied) >= known + count or time.monotonic() > deadline:
                 break
             drawn += 1
             priced = problem.with_costs(draw_prices(problem, draw, _SPREADS[index % len(_SPREADS)]))
-            starts = [dag_greedy(priced)] + ([] if best is None else [best])
-            found = [switch_search(priced, start, deadline=self.deadline) for start in starts]
-            for one in found:
-                self.offer(reduced.expand(one.selection))
+            for start in [dag_greedy(priced)] + ([] if self.best is None else [self.best]):
+                self.offer(switch_search(priced, start, deadline=deadline).selection)
         self.note("variety", f"{drawn} draws, {len(self.varied)} distinct")
 
     def result(self, stop_reason: str, bound_us: float | None, count: int) -> Extraction:

@@ -43,6 +43,8 @@ _NODE_LIMIT = 40
 _SOLVE_LIMIT_S = 0.5
 # Spread of the random price factors (standard deviation of their logarithm).
 _PRICE_SPREAD = 0.3
+# Gains below this share of the cost are no reason to go on: prices are far less accurate.
+_PROGRESS = 1e-4
 # As in `switches`: kicks that the prices see lose more are not shown to the arbiter.
 _WORTH_ASKING = 0.02
 # Kicks per exact solve; nodes whose prices change, and how much (as _PRICE_SPREAD).
@@ -252,7 +254,7 @@ def neighbourhood_search(
     pool: Pool | None = None,
     on_improvement: Callable[[Selection, float], None] | None = None,
 ) -> SearchResult:
-    """Improve the incumbent until time or `iterations` run out, or for `patience` without effect.
+    """Improve the incumbent until time or `iterations` run out, or `patience` rounds bring nothing.
 
     An iteration is a round of kicks and one exact solve; without a working solver only kicks are
     left. Deterministic for a seed when `deadline` does not cut it off.
@@ -267,7 +269,7 @@ def neighbourhood_search(
         elif iterations is not None and done >= iterations:
             reason = "iteration limit"
         elif patience is not None and search.idle >= patience:
-            reason = f"no improvement in {patience} rounds"
+            reason = f"no progress in {patience} rounds"
         else:
             done += 1
             search.idle += 1
@@ -301,6 +303,7 @@ class _Search:
         self.pool.add(self.best, self.best_us)
         self.size = float(_FIRST_SIZE)
         self.idle = 0
+        self.noted_us = self.best_us  # when there was progress last
         self.solves = 0
         self.groups = mutual_groups(problem)
 
@@ -317,10 +320,10 @@ class _Search:
         is_better = cost_us < self.best_us * (1 - IMPROVEMENT)
         if cost_us <= self.best_us:
             self.best, self.best_us = selection, cost_us
-        if is_better:
-            self.idle = 0
-            if self.on_improvement is not None:
-                self.on_improvement(selection, cost_us)
+        if cost_us < self.noted_us * (1 - _PROGRESS):
+            self.idle, self.noted_us = 0, cost_us
+        if is_better and self.on_improvement is not None:
+            self.on_improvement(selection, cost_us)
 
     def kick(self, deadline: float) -> None:
         """A round of kicks, each kept if it is no loss."""
