@@ -43,15 +43,15 @@ def without_frozen(extracted: Extracted) -> Graph:
 
 def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[ClusterKernel]]:
     """The kernels by which programs differ: those that all of them run as often tell nothing."""
-    counts = [Counter(kernel.key for kernel in kernels) for kernels in programs]
+    counts = [Counter(kernels) for kernels in programs]
     common = reduce(and_, counts, counts[0] if counts else Counter())
     found: list[list[ClusterKernel]] = []
     for kernels in programs:
         left = Counter(common)
         own: list[ClusterKernel] = []
         for kernel in kernels:
-            if left[kernel.key] > 0:
-                left[kernel.key] -= 1
+            if left[kernel] > 0:
+                left[kernel] -= 1
             else:
                 own.append(kernel)
         found.append(own)

@@ -24,16 +24,15 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from saturax.cost.kernel import kernel_at
+from saturax.cost.kernel import BITCASTS, kernel_at
 from saturax.cost.library import library_kernels
 from saturax.cost.model import EXPENSIVE
 from saturax.cost.operands import order_wanted
-from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
 from saturax.graph.operation import TABLE
 from saturax.graph.ops.elementwise import function_name
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, TupleType
 
 _MOVEMENT = frozenset(
     {"broadcast_in_dim", "reshape", "transpose", "slice", "pad", "reverse", "dynamic_slice"}
@@ -84,7 +83,7 @@ class _Fusion:
         self.is_constant = [a or b for a, b in zip(self.is_uniform, is_folded, strict=True)]
         # A view is read as its operand is, and is written only as that.
         self.is_view = [
-            bool(node.operands) and kernel_at(graph, node).is_bitcast for node in graph.nodes
+            node.op in BITCASTS and kernel_at(graph, node).is_bitcast for node in graph.nodes
         ]
         self.is_loop = [is_loop(graph, node) for node in graph.nodes]
         self.is_root = [False] * len(graph.nodes)
@@ -246,21 +245,21 @@ class _Fusion:
 
 
 def _graph(nodes: Sequence[Node], inside: Sequence[int], inputs: Sequence[int], root: int) -> Graph:
-    builder = GraphBuilder(tuple(nodes[i].type for i in inputs), exact=True)
-    values = {index: builder.parameters[i].index for i, index in enumerate(inputs)}
+    types = tuple([nodes[i].type for i in inputs])
+    found = [Node("parameter", (i,), (), type) for i, type in enumerate(types)]
+    place = {index: i for i, index in enumerate(inputs)}
     for index in inside:
-        node = nodes[index]
-        operands = tuple(values[operand] for operand in node.operands)
-        values[index] = builder.append(node._replace(operands=operands)).index
-    results = [values[root]]
-    type = nodes[root].type
-    for number in range(len(getattr(type, "elements", ()))):
-        element = type.elements[number]  # type: ignore[union-attr]
-        results.append(
-            builder.append(Node("get_result", (number,), (values[root],), element)).index
-        )
-    outputs = tuple(results[1:] or results)
-    return Graph(tuple(builder.inputs), tuple(builder.nodes), outputs)
+        op, attributes, operands, type = nodes[index]
+        place[index] = len(found)
+        found.append(Node(op, attributes, tuple([place[i] for i in operands]), type))
+    written, type = place[root], nodes[root].type
+    outputs: tuple[int, ...] = (written,)
+    if isinstance(type, TupleType) and type.elements:
+        outputs = tuple(range(len(found), len(found) + len(type.elements)))
+        found += [
+            Node("get_result", (i,), (written,), each) for i, each in enumerate(type.elements)
+        ]
+    return Graph(types, tuple(found), outputs)
 
 
 def _follows(

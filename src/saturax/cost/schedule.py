@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saturax.cost.clusters import Cluster, clusters_of, is_loop, is_zero
-from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.kernel import BITCASTS, byte_size, kernel_at
 from saturax.cost.operands import PRODUCTS, order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
@@ -83,7 +83,7 @@ class Schedule:
 
     def _is_view(self, index: int) -> bool:
         node = self.graph.nodes[index]
-        return bool(node.operands) and kernel_at(self.graph, node).is_bitcast
+        return node.op in BITCASTS and kernel_at(self.graph, node).is_bitcast
 
     def _steps(self, cluster: Cluster) -> Iterator[Step]:
         """The kernel of a cluster, after the copies that it needs of its inputs."""

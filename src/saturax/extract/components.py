@@ -51,7 +51,7 @@ def strong_components(successors: Sequence[Iterable[int]]) -> list[int]:
     return label
 
 
-def linked_components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+def linked_components(count: int, pairs: Iterable[Sequence[int]]) -> list[int]:
     """The label of each of `count` vertices, in the order of their least members: those that pairs
     link have the same.
 

@@ -111,10 +111,11 @@ class _Rows:
         """Where each row starts, the columns and the values: entries that meet are added."""
         row, column = np.concatenate(self.row), np.concatenate(self.column)
         places, entry = np.unique(row * column_count + column, return_inverse=True)
-        value = np.bincount(entry, np.concatenate(self.value), len(places))
+        value = np.zeros(len(places))
+        np.add.at(value, entry, np.concatenate(self.value))
         rows, columns = np.divmod(places, column_count)
-        start = np.searchsorted(rows, np.arange(self.count + 1))
-        return start.astype(np.int32), columns.astype(np.int32), value
+        start: NDArray[np.int32] = np.searchsorted(rows, np.arange(self.count + 1)).astype(np.int32)
+        return start, columns.astype(np.int32), value
 
 
 def formulate(

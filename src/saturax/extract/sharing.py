@@ -82,7 +82,7 @@ class _Present:
         places = [owner for owner in switched if owner in selection]
         change_us = 0.0
         more: dict[int, int] = {}
-        stack = []
+        stack: list[int] = []
         for owner in places:
             change_us += cost[switched[owner]] - cost[selection[owner]]
             stack += children[switched[owner]]
