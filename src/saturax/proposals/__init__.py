@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from saturax.graph.ir import Graph
 from saturax.proposals.batch import batch_contractions
+from saturax.proposals.bits import move_bits
+from saturax.proposals.cases import work_out_cases
 from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import (
@@ -37,6 +39,8 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "start_at_identity": start_at_identity,
     "recognize_notions": recognize_notions,
     "ask_conditions": ask_conditions,
+    "work_out_cases": work_out_cases,
+    "move_bits": move_bits,
     "merge_solves": merge_solves,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,

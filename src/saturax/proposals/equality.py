@@ -41,7 +41,8 @@ class Equalities:
         return is_exact or self.numerics >= ROUNDING
 
     @cached_property
-    def _facts(self) -> list[Facts]:
+    def facts(self) -> list[Facts]:
+        """What is known of each node of the graph."""
         return facts_of_nodes(self.graph.nodes, self.numerics)
 
     def cancels(self, index: int) -> bool:
@@ -49,7 +50,7 @@ class Equalities:
         type: TensorType = self.graph.nodes[index].type  # type: ignore[assignment]
         if is_integer(type.dtype):
             return True
-        return self.numerics >= FINITE and self._facts[index].assumed_finite
+        return self.numerics >= FINITE and self.facts[index].assumed_finite
 
     def value(self, index: int) -> Value:
         """Node `index` as an operand of new nodes."""

@@ -12,17 +12,28 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import GatherDimensions
 from saturax.graph.reference import UnsupportedError, evaluate
 from saturax.graph.types import TensorType, is_complex, is_float
+from saturax.rules.constants import holds_numbers
 
 _LARGEST, _MOST_NODES = 1 << 16, 40
 
 
 def splat_of_node(graph: Graph, index: int) -> Literal | None:
-    """The constant with equal elements that node `index` is, perhaps by broadcasting; or None."""
+    """The constant with equal elements that node `index` is, perhaps by broadcasting or by a
+    conversion that changes no value; or None.
+    """
     node = graph.nodes[index]
     while node.op in ("broadcast_in_dim", "reshape", "transpose"):
         node = graph.nodes[node.operands[0]]
     type = graph.nodes[index].type
-    if node.op != "constant" or not isinstance(type, TensorType):
+    if not isinstance(type, TensorType):
+        return None
+    if node.op == "unary" and node.attributes[0][0] == "convert":  # type: ignore[index]
+        inner = splat_of_node(graph, node.operands[0])
+        if inner is None or any(is_complex(t) for t in (inner.type.dtype, type.dtype)):
+            return None
+        result = splat(inner.value, type)
+        return result if holds_numbers(inner, result) else None
+    if node.op != "constant":
         return None
     literal: Literal = node.attributes[0]  # type: ignore[assignment]
     return splat(literal.value, type) if literal.is_splat else None

@@ -182,12 +182,17 @@ def fold_rounded_unary(c: Literal, f: Any) -> Value | None:
 @rule(lambda c, t: convert(constant(c), t), numerics=BITWISE, source="StableHLO spec, `convert`")
 def fold_convert(c: Literal, t: Any) -> Value | None:
     """A converted constant is a constant, where the conversion changes no value"""
-    source = c.type.dtype
-    need(is_small(c) and not is_complex(source) and not is_complex(t))
+    need(is_small(c) and not is_complex(c.type.dtype) and not is_complex(t))
     result = folded(("convert", t), c)
-    back = folded(("convert", source), result)
-    need(holds_every_value(source, t) or _same_numbers(back.data, c.data))
+    need(holds_numbers(c, result))
     return constant(result)
+
+
+def holds_numbers(c: Literal, result: Literal) -> bool:
+    """Whether the conversion of c to the type of `result` changes no value; not complex."""
+    source = c.type.dtype
+    back = folded(("convert", source), result)
+    return holds_every_value(source, result.type.dtype) or _same_numbers(back.data, c.data)
 
 
 def _same_numbers(a: Any, b: Any) -> bool:
