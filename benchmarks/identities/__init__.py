@@ -19,6 +19,7 @@ FAMILIES = (
     "transcendental",
     "arithmetic",
     "selection",
+    "conditions",
     "integers",
     "layout",
     "indexing",

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .row import Identity, N, integers
 
 X = Y = integers(N, N)
 U = integers(N, N, low=0, below=1 << 20, dtype="uint32")
 P = integers(N, N, low=1, below=100)
+BYTES = integers(N, N, low=0, below=256, dtype="uint8")
+
+
+def _rotated(x: jax.Array, by: int) -> jax.Array:
+    return (x << np.uint32(by)) | (x >> np.uint32(32 - by))
+
+
+def _without_gray_code(x: jax.Array) -> jax.Array:
+    for by in (1, 2, 4, 8):
+        x = x ^ (x >> np.uint32(by))
+    return x
+
 
 ROWS = (
     Identity("sum_of_multiples", lambda x: 3 * x + 5 * x, lambda x: 8 * x, (X,)),
@@ -76,4 +90,35 @@ ROWS = (
         "absolute_by_sign_mask", lambda x: (x ^ (x >> 31)) - (x >> 31), lambda x: jnp.abs(x), (X,)
     ),
     Identity("zero_as_float", lambda x: x.astype(jnp.float32) == 0, lambda x: x == 0, (X,)),
+    Identity("rotated_back", lambda x: _rotated(_rotated(x, 13), 19), lambda x: x, (U,)),
+    Identity(
+        "rotated_differences",
+        lambda x, y: _rotated(x, 5) ^ _rotated(y, 5),
+        lambda x, y: _rotated(x ^ y, 5),
+        (U, U),
+    ),
+    Identity(
+        "packed_bytes",
+        lambda a, b: ((a.astype(jnp.uint32) << 8) | b.astype(jnp.uint32)) >> 8,
+        lambda a, b: a.astype(jnp.uint32),
+        (BYTES, BYTES),
+    ),
+    Identity(
+        "gray_code_undone",
+        lambda x: _without_gray_code((x & 0xFFFF) ^ ((x & 0xFFFF) >> np.uint32(1))),
+        lambda x: x & 0xFFFF,
+        (U,),
+    ),
+    Identity(
+        "minimum_by_masks",
+        lambda x, y: y ^ ((x ^ y) & -(x < y).astype(jnp.int32)),
+        lambda x, y: jnp.minimum(x, y),
+        (X, Y),
+    ),
+    Identity(
+        "comparison_of_scaled_bytes",
+        lambda x: (x.astype(jnp.int32) * 3) < 30,
+        lambda x: x < 10,
+        (BYTES,),
+    ),
 )

@@ -25,6 +25,7 @@ from saturax.rules.rule import BITWISE, ROUNDING, need
 from . import (
     false_arithmetic,
     false_bands,
+    false_bounds,
     false_choices,
     false_evidence,
     false_facts,
@@ -41,6 +42,7 @@ __all__ = [
     "FALSE_RULES",
     "false_arithmetic",
     "false_bands",
+    "false_bounds",
     "false_choices",
     "false_evidence",
     "false_facts",

@@ -50,11 +50,12 @@ class _Cones:
         self.atoms: list[frozenset[int]] = []
         self.interior: list[frozenset[int]] = []
         self.is_pure: list[bool] = []
+        self.counts: list[bool] = []
         for index in range(len(self.graph.nodes)):
             self._visit(index)
 
     def candidates(self) -> Iterator[int]:
-        """Nodes that ask about one thing twice, only count conditions, or choose by equality."""
+        """Nodes that ask about one thing twice, count with conditions, or choose by equality."""
         for index, node in enumerate(self.graph.nodes):
             if not self.interior[index]:
                 continue
@@ -64,7 +65,7 @@ class _Cones:
             ]
             is_repeated = len(set().union(*about)) < sum(map(len, about))
             equalities = any(map(self.conditions.is_equality, self.atoms[index]))
-            if is_repeated or self.is_pure[index] or equalities:
+            if is_repeated or self.is_pure[index] or self.counts[index] or equalities:
                 yield index
 
     def _visit(self, index: int) -> None:
@@ -72,6 +73,7 @@ class _Cones:
         self.atoms.append(frozenset())
         self.interior.append(frozenset())
         self.is_pure.append(splat_of_node(self.graph, index) is not None)
+        self.counts.append(False)
         if self.is_pure[index] or not isinstance(node.type, TensorType):
             return
         if node.op in ("unary", "binary", "ternary"):
@@ -92,6 +94,12 @@ class _Cones:
         if 0 < len(atoms) <= _MOST_CONDITIONS and len(interior) <= _MOST_NODES:
             self.atoms[index], self.interior[index] = atoms, interior
             self.is_pure[index] = is_pure
+            is_indicator = type.dtype != "i1" and self._is_boolean(node.operands[0])
+            is_indicator &= node.op == "unary"
+            self.counts[index] = is_indicator or any(self.counts[o] for o in node.operands)
+
+    def _is_boolean(self, index: int) -> bool:
+        return self.graph.nodes[index].type.dtype == "i1"  # type: ignore[union-attr]
 
 
 @dataclass

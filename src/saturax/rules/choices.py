@@ -211,6 +211,39 @@ def select_scaled(x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | N
     return maximum(x, multiply(x, constant(c)))
 
 
+def _either_sign(p: Any, x: Any) -> Any:
+    return select(p, x, negate(x))
+
+
+@rule(
+    lambda p, x: multiply(_either_sign(p, x), _either_sign(p, x)),
+    numerics=BITWISE,
+    source="(-x)² = x²",
+)
+def square_of_either_sign(p: Value, x: Value) -> Value | None:
+    """(x where p, else -x)² = x², not complex"""
+    need(x.dtype in REALS or x.dtype in INTEGERS)
+    return multiply(x, x)
+
+
+@rule(lambda f, p, x: unary(f, _either_sign(p, x)), numerics=BITWISE, source="even functions")
+def even_of_either_sign(f: Any, p: Value, x: Value) -> Value | None:
+    """f(x where p, else -x) = f(x) for even f: absolute value, cos, cosh; x real"""
+    need(f in ("abs", "cosine", "chlo.cosh") and x.dtype in REALS)
+    return unary(f, x)
+
+
+@rule(
+    lambda p, q, x, y: select(p, select(q, x, y), select(q, y, x)),
+    numerics=BITWISE,
+    source=SELECT,
+)
+def select_by_difference(p: Value, q: Value, x: Value, y: Value) -> Value | None:
+    """(x where q, else y) where p, else (y where q, else x) = y where p ⊕ q, else x"""
+    need(p.type == q.type)
+    return select(binary("xor", p, q), y, x)
+
+
 # ------------------------------------------------------------------ masks
 
 

@@ -31,6 +31,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
+from saturax.rules.facts import constant_of
 from saturax.rules.rule import BITWISE, ROUNDING, Numerics, Rule, need, rule
 
 SLICE = "StableHLO spec, `dynamic_slice`"
@@ -41,7 +42,11 @@ RANKS = (1, 2, 3, 4)
 
 
 def _of_ranks(
-    left: Callable[..., Any], names: str, source: str, numerics: Numerics = BITWISE
+    left: Callable[..., Any],
+    names: str,
+    source: str,
+    numerics: Numerics = BITWISE,
+    uses_facts: bool = False,
 ) -> Callable[[Callable[..., Value | None]], tuple[Rule, ...]]:
     """Make one rule for each of `RANKS` of an equation with a start index for each dimension.
 
@@ -52,7 +57,10 @@ def _of_ranks(
 
     def decorate(right: Callable[..., Value | None]) -> tuple[Rule, ...]:
         every = [[f"i{k}" for k in range(rank)] for rank in RANKS]
-        return tuple(_of_rank(left, right, indices, others, source, numerics) for indices in every)
+        return tuple(
+            _of_rank(left, right, indices, others, source, numerics, uses_facts)
+            for indices in every
+        )
 
     return decorate
 
@@ -64,6 +72,7 @@ def _of_rank(
     others: list[str],
     source: str,
     numerics: Numerics,
+    uses_facts: bool,
 ) -> Rule:
     names = [*indices, *others]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -80,7 +89,7 @@ def _of_rank(
     apply.__name__ = f"{right.__name__.lstrip('_')}_{len(indices)}d"
     apply.__doc__ = right.__doc__
     apply.__module__ = right.__module__
-    return rule(pattern, numerics=numerics, source=source)(apply)
+    return rule(pattern, numerics=numerics, source=source, uses_facts=uses_facts)(apply)
 
 
 def _constants(indices: Sequence[Any]) -> list[Any]:
@@ -104,6 +113,19 @@ def _slice_at_constants(i: list[Literal], x: Value, n: Any) -> Value | None:
     start = _clamped(i, n, x.tensor)
     limit = [a + size for a, size in zip(start, n, strict=True)]
     return slice_(x, start, limit, [1] * x.rank)
+
+
+@_of_ranks(lambda i, x, n: dynamic_slice(x, i, n), "x n", SLICE, uses_facts=True)
+def _slice_constant_dimensions_first(i: list[Value], x: Value, n: Any) -> Value | None:
+    """x[i, 3:5] = x[:, 3:5][i, 0:2]: dimensions that are read at constant indices come first"""
+    start, limit = [0] * x.rank, list(x.shape)
+    for d, known in enumerate(map(constant_of, i)):
+        if known is not None:
+            start[d] = max(0, min(int(known.value), x.shape[d] - n[d]))
+            limit[d] = start[d] + n[d]
+    smaller = [limit[d] - start[d] < x.shape[d] for d in range(x.rank)]
+    need(any(smaller) and any(constant_of(index) is None for index in i))
+    return dynamic_slice(slice_(x, start, limit, [1] * x.rank), i, n)
 
 
 @_of_ranks(lambda i, x, u: dynamic_update_slice(x, u, _constants(i)), "x u", UPDATE)
@@ -309,3 +331,9 @@ update_twice_1d, update_twice_2d, update_twice_3d, update_twice_4d = _update_twi
     slice_dynamically_before_reduce_3d,
     slice_dynamically_before_reduce_4d,
 ) = _slice_dynamically_before_reduce
+# With one dimension there is none beside the constant one.
+(
+    slice_constant_dimensions_first_2d,
+    slice_constant_dimensions_first_3d,
+    slice_constant_dimensions_first_4d,
+) = _slice_constant_dimensions_first[1:]

@@ -55,7 +55,7 @@ def _is_discrete(dtype: str) -> bool:
 # ------------------------------------------------------------------ only one value is possible
 
 
-def _bounded(type: TensorType, low: int, high: int) -> Graph:
+def bounded(type: TensorType, low: int, high: int) -> Graph:
     """An operand between two bounds."""
     builder = GraphBuilder((type,))
     with building(builder):
@@ -87,7 +87,7 @@ def decide_comparison(x: Value, y: Value, d: Any, k: Any) -> Value | None:
 def _quotient_example(rng: np.random.Generator) -> dict[str, Any]:
     type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
     divisor = int(rng.integers(5, 9)) * (1 if rng.random() < 0.5 else -1)
-    return {"x": _bounded(type, -int(rng.integers(0, 5)), 4), "y": splat(divisor, type)}
+    return {"x": bounded(type, -int(rng.integers(0, 5)), 4), "y": splat(divisor, type)}
 
 
 @rule(
@@ -107,7 +107,7 @@ def _single_example(rng: np.random.Generator) -> dict[str, Any]:
     """A maximum or minimum of integers between equal bounds."""
     type = TensorType(tuple(map(int, rng.integers(1, 4, 2))), str(rng.choice(["i8", "i32"])))
     f = str(rng.choice(["add", "maximum", "minimum"]))
-    return {"f": f, "x": _bounded(type, 3, 3), "d": (int(rng.integers(0, 2)),)}
+    return {"f": f, "x": bounded(type, 3, 3), "d": (int(rng.integers(0, 2)),)}
 
 
 @rule(
@@ -245,7 +245,7 @@ def _power_of_two(x: Value) -> int:
 def _division_example(rng: np.random.Generator) -> dict[str, Any]:
     """A number that is not negative, and a power of two."""
     type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
-    return {"x": _bounded(type, 0, 100), "y": splat(1 << int(rng.integers(1, 6)), type)}
+    return {"x": bounded(type, 0, 100), "y": splat(1 << int(rng.integers(1, 6)), type)}
 
 
 def _need_nonnegative(x: Value) -> None:

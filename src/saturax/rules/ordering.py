@@ -299,6 +299,32 @@ reduce_sorted_exactly = exactly(reduce_sorted, lambda f, x, **_: is_exact(f, x.d
 
 
 @rule(
+    lambda f, g, x, d, o, s, e: reduce_(f, binary(g, sort(x, d, o, s), sort(x, d, o, s)), e),
+    numerics=ROUNDING,
+    source=SORT,
+)
+def reduce_function_of_sorted(
+    f: Any, g: Any, x: Value, d: Any, o: Any, s: Any, e: Any
+) -> Value | None:
+    """Σ g(sort x, sort x) = Σ g(x, x) along the sorted dimension, as of squares; others too"""
+    need(d in e)
+    return reduce_(f, binary(g, x, x), e)
+
+
+@rule(
+    lambda f, g, x, d, o, s, e: reduce_(f, unary(g, sort(x, d, o, s)), e),
+    numerics=ROUNDING,
+    source=SORT,
+)
+def reduce_unary_of_sorted(
+    f: Any, g: Any, x: Value, d: Any, o: Any, s: Any, e: Any
+) -> Value | None:
+    """Σ g(sort x) = Σ g(x) along the sorted dimension; other reductions too"""
+    need(d in e)
+    return reduce_(f, unary(g, x), e)
+
+
+@rule(
     lambda f, x, y, d, o, s, e: reduce_(f, get_result(sort_pair(x, y, d, o, s), 1), e),
     numerics=ROUNDING,
     source=SORT,
