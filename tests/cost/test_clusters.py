@@ -93,6 +93,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         ((32, 4, 128), (4, 128, 32)),
     ),
     "concatenation": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)), (D, D)),
+    "of three": (lambda x, y: jnp.concatenate([x, jnp.exp(y), y], 1), (D, D)),
+    "of three, two of them used elsewhere": (
+        lambda x, y: (z := jnp.concatenate([x, y], 1), jnp.concatenate([z, y], 1)),
+        (D, D),
+    ),
     "slices of one array": (lambda x: jnp.tanh(x[:, :64] * x[:, 64:128]), (D,)),
     "slice before a product": (lambda x, w: x[:, :128] @ w, (D, (128, 64))),
     "a small reduction is a loop": (lambda x: 2 * jnp.tanh(x).sum(1), ((64, 32),)),
@@ -155,6 +160,18 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
 }
 
+
+def _sum_and_maximum(x: Any, y: Any) -> Any:
+    zero, least = np.float32(0), np.float32(-np.inf)
+    combined = lambda a, b: (a[0] + b[0], jnp.maximum(a[1], b[1]))  # noqa: E731
+    return jax.lax.reduce((x * y, jnp.exp(x)), (zero, least), combined, (1,))
+
+
+# Of several results each.
+SEVERAL: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
+    "two reductions at once": (_sum_and_maximum, (D, D)),
+}
+
 _NO_KERNEL = re.compile(r" (parameter|constant|bitcast|tuple|get-tuple-element)\(")
 
 
@@ -169,9 +186,9 @@ def compile_graph(graph: Graph) -> Any:
 
 
 @pytest.mark.skipif(default_device().platform != "cpu", reason="these are XLA:CPU's kernels")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | SEVERAL)
 def test_clusters_are_the_kernels_that_the_compiler_makes(name: str) -> None:
-    graph = graph_of(*CASES[name])
+    graph = graph_of(*(CASES | SEVERAL)[name])
     hlo = optimized_hlo(compile_graph(graph))
     entry = hlo[hlo.index("\nENTRY") :].splitlines()
     kernels = [line for line in entry if " = " in line and not _NO_KERNEL.search(line)]

@@ -126,6 +126,20 @@ def test_budget_is_kept_and_cuts_the_tail() -> None:
     assert results[-1] is None
 
 
+def test_inputs_are_drawn_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def slowly(*arguments: Any) -> np.ndarray:
+        drawn.append(arguments)
+        time.sleep(0.5)
+        return random_array(*arguments)
+
+    monkeypatch.setattr(measure, "random_array", slowly)
+    results = measure_modules([dot(64 + index) for index in range(16)], time_budget_s=2.0)
+    assert len(drawn) <= 6  # of 32
+    assert results[-1] is None
+
+
 def test_values_of_inputs() -> None:
     seen: list[np.ndarray] = []
 

@@ -45,6 +45,11 @@ def product(*shapes: tuple[int, ...]) -> Graph:
         (product((1024, 512), (512, 512)), (), 1),  # results of 2 MB would not stay near
         (graph_of(lambda a, b: solve_triangular(a, b), (64, 64), (64, 4)), (), 4),
         (graph_of(lambda x: x.T + 1, MATRIX), (0,), 1),  # fused, one element would be computed
+        (graph_of(lambda x: x.sum(1), (64, 32)), (), 1),
+        (graph_of(lambda x: x.sum(1), (512, 32)), (), 4),  # the library's
+        (graph_of(lambda x, w: x @ jnp.exp(w), VECTOR, MATRIX), (), 1),  # the powers once
+        (graph_of(lambda x, w: jnp.exp(x) @ w, VECTOR, MATRIX), (), 16),
+        (graph_of(lambda x, y: jnp.einsum("i,j->ij", x, y), (64,), (32,)), (), 1),
         (graph_of(lambda: jnp.zeros(3)), (), 1),
         (product((0, 4), (4, 3)), (), 1),
         (product((3, 0), (0, 4)), (1, 1), 1),

@@ -14,7 +14,9 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
 * A product in blocks is a loop that takes in all loops before it, and is not taken in.
 * A transposed operand of a product is read in place if that exchanges rows and columns only; else
   a loop writes it so, with what fuses into it. Zeros around that of a convolution are not written.
-  A product without contraction is elementwise. A concatenation is a copy by itself.
+  A product without contraction is elementwise.
+* A reduction of several operands at once takes in loops, however long it is.
+* A concatenation is a copy by itself, of all that it joins: one of concatenations is a single copy.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _MOVEMENT = frozenset(
 )
 # Longer dimensions are reduced in steps.
 _LONGEST_REDUCED = 32
+_REDUCE_SEVERAL = "stablehlo.reduce"
 _FOUND: WeakKeyDictionary[Graph, tuple[Cluster, ...]] = WeakKeyDictionary()
 
 
@@ -86,6 +89,7 @@ class _Fusion:
             node.op in BITCASTS and kernel_at(graph, node).is_bitcast for node in graph.nodes
         ]
         self.is_loop = [is_loop(graph, node) for node in graph.nodes]
+        self.joined = graph.joined_concatenations()
         self.is_root = [False] * len(graph.nodes)
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
@@ -101,6 +105,8 @@ class _Fusion:
     def _decide(self, index: int) -> None:
         node = self.nodes[index]
         if not node.operands or self.is_constant[index] or node.op == "get_result":
+            return
+        if index in self.joined:
             return
         if node.op == "dot_general" and not self.is_loop[index]:
             self._arrange_operands(index)
@@ -191,7 +197,8 @@ class _Fusion:
             return is_transpose
         if user in self.library or self.is_padding[user]:
             return False
-        takes = node.op == "blocked_dot" or (node.op == "reduce" and not self._goes_in_steps(node))
+        takes = node.op in ("blocked_dot", _REDUCE_SEVERAL)
+        takes |= node.op == "reduce" and not self._goes_in_steps(node)
         return takes or self.is_loop[user]
 
     def _is_padding(self, index: int, users: Sequence[int]) -> bool:

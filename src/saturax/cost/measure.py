@@ -242,10 +242,12 @@ def _with_inputs(
     run: _Run,
     results: list[Measurement | None],
 ) -> dict[int, _Timed]:
-    """Programs with their inputs on the device."""
+    """Programs with their inputs on the device, as far as there is time to draw those."""
     inputs = _InputStore(run.device)
     programs: dict[int, _Timed] = {}
     for index, each in compiled.items():
+        if run.remaining_s() <= 0:
+            break
         try:
             arguments = inputs.argument_lists(each.inputs, group[index])
         except (KeyError, TypeError, ValueError, MemoryError) as error:

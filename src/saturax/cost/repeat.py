@@ -13,11 +13,12 @@ side by side, and 61 one after the other as in a program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import reduce
 
+from saturax.cost.clusters import clusters_of
 from saturax.cost.distance import REUSE_BYTES
-from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.kernel import BITCASTS, byte_size, kernel_at
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph, Node
 from saturax.graph.ops import (
@@ -60,10 +61,14 @@ def most_times(graph: Graph, levels: Sequence[int]) -> int:
         return 1
     if not all(map(byte_size, (*graph.inputs, *(node.type for node in results)))):
         return 1  # without an element there is nothing to wait for
+    linked = _linked(graph, levels)
+    different = _own_inputs(graph, levels) if linked is None else {linked}
+    if _is_fused(graph) or not _depends_on(graph, different):
+        return 1
     most = _MOST_TIMES if all(node.op in _SHARED for node in results) else _MOST_TIMES_APART
     near_bytes = sum(byte_size(node.type) for node in results)
-    if _linked(graph, levels) is None:
-        own_bytes = sum(byte_size(graph.inputs[index]) for index in _own_inputs(graph, levels))
+    if linked is None:
+        own_bytes = sum(byte_size(graph.inputs[index]) for index in different)
         near_bytes += 0 if any(levels) else own_bytes
         far = REUSE_BYTES[max(levels, default=0)] // own_bytes if any(levels) else most
         most = min(_MOST_TIMES_APART, far, _MOST_NEAR_BYTES // max(near_bytes, 1))
@@ -106,6 +111,38 @@ def repeated(graph: Graph, levels: Sequence[int], times: int) -> tuple[Graph, tu
     return shared.finish(outputs), tuple(origin)
 
 
+def _is_fused(graph: Graph) -> bool:
+    """Whether the compiler would fuse a kernel with the slice of its result that is asked for.
+
+    So it does a small sum, and a product without contraction.
+    """
+    builder = GraphBuilder(graph.inputs, exact=True)
+    with building(builder):
+        results = builder.inline(graph, builder.parameters)
+        sliced = builder.finish([_first_of(value) for value in results])
+    return len(clusters_of(sliced)) < len(clusters_of(graph)) + len(results)
+
+
+def _depends_on(graph: Graph, inputs: Set[int]) -> bool:
+    """Whether all that is computed depends on some of these inputs, or on none at all.
+
+    Anything else is the same in each application, and the compiler computes it once.
+    """
+    depends: list[bool] = []
+    is_constant: list[bool] = []
+    for node in graph.nodes:
+        is_constant.append(node.op != "parameter" and all(is_constant[i] for i in node.operands))
+        depends.append(
+            node.attributes[0] in inputs
+            if node.op == "parameter"
+            else any(depends[i] for i in node.operands)
+        )
+        is_known = node.op == "parameter" or node.op in BITCASTS or is_constant[-1]
+        if not is_known and not depends[-1]:
+            return False
+    return True
+
+
 def _linked(graph: Graph, levels: Sequence[int]) -> int | None:
     """The smallest near input, if it is small and of numbers."""
     near = [index for index in range(len(graph.inputs)) if not (levels and levels[index])]
@@ -145,9 +182,12 @@ def _turns(graph: Graph, levels: Sequence[int], times: int) -> int:
 
 def _first_element(value: Value) -> Value:
     # Without the barrier XLA would make a product of a row of what is multiplied.
-    held = value.builder.append(Node(BARRIER, (Generic(),), (value.index,), value.type))
-    ones = (1,) * held.rank
-    element: Value = reshape(slice_(held, (0,) * held.rank, ones, ones), (1,))
+    return _first_of(value.builder.append(Node(BARRIER, (Generic(),), (value.index,), value.type)))
+
+
+def _first_of(value: Value) -> Value:
+    ones = (1,) * value.rank
+    element: Value = reshape(slice_(value, (0,) * value.rank, ones, ones), (1,))
     return element
 
 

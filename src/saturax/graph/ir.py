@@ -74,6 +74,21 @@ class Graph:
             counts[output] += 1
         return counts
 
+    def joined_concatenations(self) -> frozenset[int]:
+        """Those that only another one along the same dimension uses: it takes their place."""
+        if not any(node.op == "concatenate" for node in self.nodes):
+            return frozenset()
+        uses = self.uses()
+        return frozenset(
+            operand
+            for node in self.nodes
+            if node.op == "concatenate"
+            for operand in node.operands
+            if uses[operand] == 1
+            and self.nodes[operand].op == "concatenate"
+            and self.nodes[operand].attributes == node.attributes
+        )
+
     def regions(self) -> Iterator[tuple[int, Graph]]:
         """Each region of each node, with the node's index."""
         for index, node in enumerate(self.nodes):

@@ -120,7 +120,7 @@ class _Emitter:
         """Emit a graph's operations; return its outputs."""
         nodes = graph.nodes
         values: list[Values] = [()] * len(nodes)
-        joined = _joined(graph)
+        joined = graph.joined_concatenations()
         for index in schedule(graph):
             op, attributes, operands, _ = node = nodes[index]
             if op == "parameter":
@@ -293,22 +293,6 @@ def _needed(graph: Graph, target: int, done: dict[int, None]) -> list[int]:
         if index in found:
             found.update(i for i in graph.nodes[index].operands if i not in done)
     return sorted(found)
-
-
-def _joined(graph: Graph) -> frozenset[int]:
-    """Concatenations that only another one along the same dimension uses: it takes their place."""
-    if not any(node.op == "concatenate" for node in graph.nodes):
-        return frozenset()
-    uses = graph.uses()
-    return frozenset(
-        operand
-        for node in graph.nodes
-        if node.op == "concatenate"
-        for operand in node.operands
-        if uses[operand] == 1
-        and graph.nodes[operand].op == "concatenate"
-        and graph.nodes[operand].attributes == node.attributes
-    )
 
 
 def _flattened(nodes: Sequence[Node], joined: frozenset[int], index: int) -> list[int]:
