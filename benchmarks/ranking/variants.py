@@ -28,6 +28,7 @@ from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType, is_float
+from saturax.holding import hold_products
 from saturax.jaxlib_compat import Executable, ModuleError, compile_module, default_device
 from saturax.partition import partition
 from saturax.proposals import propose
@@ -62,6 +63,13 @@ class Variant:
     def path(self, folder: Path) -> Path:
         """Where its StableHLO bytecode lies."""
         return folder / f"{self.name}.mlir.bc"
+
+    def compiled(self, folder: Path) -> bytes:
+        """What is compiled of it: the original as it is, what was extracted as saturax emits it."""
+        written = self.path(folder).read_bytes()
+        if self.is_original:
+            return written
+        return to_bytecode(emit_module(Program(hold_products(import_module(written).graph))))
 
 
 def load(folder: Path) -> list[Variant]:

@@ -80,7 +80,7 @@ def _time(folder: Path, threads: str, cores: set[int], deadline: float) -> None:
     device = jax.local_devices()[0]
     missing = [v for some in groups.values() for v in some]
     with _all_cores(cores), ThreadPoolExecutor(len(cores)) as pool:
-        compiled = pool.map(lambda v: compile_module(v.path(folder).read_bytes(), device), missing)
+        compiled = pool.map(lambda v: compile_module(v.compiled(folder), device), missing)
         executables = dict(zip([v.name for v in missing], compiled, strict=True))
     for some in groups.values():
         if time.perf_counter() > deadline:
