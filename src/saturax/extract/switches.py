@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from saturax.extract.greedy import tree_choices
-from saturax.extract.problem import Problem, Selection, dag_cost, restrict
+from saturax.extract.problem import Problem, Selection, restrict, selected_us
 
 Evaluate = Callable[[Selection], float]
 
@@ -83,11 +83,12 @@ def switch_search(
 ) -> SearchResult:
     """Switch one class at a time to another node while that helps; deterministic if not cut off."""
     state = Switches(problem, incumbent)
-    best_us = dag_cost(problem, incumbent) if evaluate is None else evaluate(dict(incumbent))
-    judge = None if evaluate is None else _Judge(state, best_us, evaluate, pool)
+    judge = None
+    if evaluate is not None:
+        judge = _Judge(state, evaluate(dict(incumbent)), evaluate, pool)
     state.descend(problem.cost_us, list(state.chosen), deadline, judge)
     best = state.selection()
-    best_us = dag_cost(problem, best) if judge is None else judge.best_us
+    best_us = selected_us(problem, best) if judge is None else judge.best_us
     reason = "time limit" if time.monotonic() > deadline else "no switch helps"
     return SearchResult(best, best_us, state.tried, reason)
 
