@@ -110,16 +110,16 @@ class Calls:
         elif outer != node:
             return False
         rank = rank_of(node.type)
-        return [self._counts(i) for i in node.operands] == [rank - 2, rank - 1]
+        return [self.counted_dimension(i) for i in node.operands] == [rank - 2, rank - 1]
 
-    def _counts(self, index: int) -> int | None:
+    def counted_dimension(self, index: int) -> int | None:
         """The dimension along which a node counts from 0."""
         node = self.nodes[index]
         if node.op == "binary" and node.attributes[0] == "add":
             kept = [i for i in node.operands if not self.is_splat(i, 0)]
-            return self._counts(kept[0]) if len(kept) == 1 else None
+            return self.counted_dimension(kept[0]) if len(kept) == 1 else None
         if node.op == "broadcast_in_dim":
-            inner, dimensions = self._counts(node.operands[0]), node.attributes[1]
+            inner, dimensions = self.counted_dimension(node.operands[0]), node.attributes[1]
             return None if inner is None else int(dimensions[inner])  # type: ignore[index]
         if node.op != "iota":
             return None
@@ -146,7 +146,7 @@ class Calls:
         dimension, order, _ = sort.attributes
         last = rank_of(result.type) - 1
         ascends = order[:1] == ("LT",) and dimension == last  # type: ignore[index]
-        return ascends and self._counts(sort.operands[1]) == last
+        return ascends and self.counted_dimension(sort.operands[1]) == last
 
     def _indices(self, index: int) -> int | None:
         """The numbers of rows that a node gives a gather, one more dimension and wrapping apart."""
@@ -172,9 +172,11 @@ class Calls:
 
     def _permutes(self, index: int, factors: Factors) -> bool:
         node = self.nodes[index]
-        if node.op != "lu_permutation":
-            return False
-        swaps = self.nodes[node.operands[0]]
+        return node.op == "lu_permutation" and self.are_swaps(node.operands[0], factors)
+
+    def are_swaps(self, index: int, factors: Factors) -> bool:
+        """Whether a node is the factors' row swaps, counted from 0."""
+        swaps = self.nodes[index]
         if swaps.op != "binary" or swaps.attributes[0] not in ("subtract", "add"):
             return False
         step = 1 if swaps.attributes[0] == "subtract" else -1
@@ -208,12 +210,12 @@ class Calls:
         )
         if rank < 2 or shape[-1] != shape[-2] or d != expected or sizes != (*shape[:-2], 1, 1):
             return None
-        values = self._constant(indices)
+        values = self.constant(indices)
         rows = np.arange(shape[-1])
         wanted = np.stack([rows, rows], 1)
         return matrix if values is not None and np.array_equal(values, wanted) else None
 
-    def _constant(self, index: int) -> Any:
+    def constant(self, index: int) -> Any:
         """The value of a node that depends on constants only, if it is small."""
         needed = {index}
         for i in range(index, -1, -1):

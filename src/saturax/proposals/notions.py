@@ -18,11 +18,14 @@ from saturax.graph.ops import (
     Triangle,
     add,
     cholesky,
+    determinant_sign,
+    full,
     log_abs_determinant,
     reduce_,
     solve,
     unary,
 )
+from saturax.proposals.determinant_signs import DeterminantSigns
 from saturax.proposals.equality import Equalities
 from saturax.proposals.library_calls import Calls, Factors
 from saturax.proposals.positive_definite import is_positive_definite
@@ -54,6 +57,7 @@ class _Notions:
         self._nodes = found.graph.nodes
         self._calls = Calls(found.graph)
         self._rows = RowPermutations(found)
+        self._signs = DeterminantSigns(found.graph, self._calls)
 
     def of(self, node: Node) -> list[Value]:
         """Notions that equal a node, and better ways to compute them."""
@@ -62,7 +66,11 @@ class _Notions:
         if node.op == "gather":
             return self._transposed_solution(node)
         if node.op == "ternary" and node.attributes[0] == "select":
-            return self._cholesky_factor(node) or self._checked_determinant(node)
+            return (
+                self._cholesky_factor(node)
+                or self._checked_determinant(node)
+                or self._determinant_sign(node)
+            )
         if node.op == "reduce" and node.attributes[0] == "add":
             return self._log_determinant(node)
         return []
@@ -134,6 +142,17 @@ class _Notions:
         diagonal, zeros = compared.operands
         found, values = self._determinant(self._nodes[total])
         return values if found == diagonal and self._calls.is_splat(zeros, 0) else []
+
+    def _determinant_sign(self, node: Node) -> list[Value]:
+        """The sign of a determinant: 1 where the matrix is positive definite."""
+        factors = self._signs.factors(node)
+        if factors is None:
+            return []
+        a = self._found.value(factors.matrix)
+        signs = [determinant_sign(a, factors.routine)]
+        if is_positive_definite(a):
+            signs.append(full(1, signs[0].tensor))
+        return signs
 
     def _determinant(self, node: Node) -> tuple[int | None, list[Value]]:
         """The diagonal of LU the logarithms of whose elements a node adds up, and log|det|."""

@@ -9,6 +9,7 @@ from saturax.graph.ops import (
     GatherDimensions,
     Routine,
     Triangle,
+    add,
     broadcast_in_dim,
     cholesky_call,
     compare,
@@ -27,6 +28,7 @@ from saturax.graph.ops import (
     sort_pair,
     subtract,
     triangular_solve,
+    unary,
 )
 from saturax.graph.types import TensorType
 
@@ -95,6 +97,16 @@ def cholesky_factor(a: Value, r: Routine) -> Any:
     info = get_result(factors, 1)
     is_good = compare(info, full_like(info, 0), "EQ", "SIGNED")
     return _or_nan(get_result(factors, 0), is_good)
+
+
+def determinant_sign_by_factors(a: Value, r: Routine) -> Any:
+    """The sign of det a by LU: of the diagonal of U, turned by each exchange of rows."""
+    factors = lu(a, r)
+    pivots = get_result(factors, 1)
+    rows = iota(a.rank - 2, pivots.tensor)
+    stays = compare(pivots, add(rows, full_like(rows, 1)), "EQ", "SIGNED")
+    signs = unary("sign", diagonal_of(get_result(factors, 0)))
+    return reduce_("multiply", select(stays, signs, unary("negate", signs)), (a.rank - 2,))
 
 
 def lower_part(x: Value) -> Any:

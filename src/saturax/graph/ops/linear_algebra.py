@@ -122,9 +122,15 @@ def _infer_solve(attributes: Any, operands: Sequence[Any]) -> Type:
     return b
 
 
-def _infer_determinant(attributes: Any, operands: Sequence[Any]) -> Type:
+def _infer_log_determinant(attributes: Any, operands: Sequence[Any]) -> Type:
     x = _matrix("log_abs_determinant", operands[0], is_square=True)
     return TensorType(x.shape[:-2], _real(x.dtype))
+
+
+def _infer_determinant_sign(attributes: Any, operands: Sequence[Any]) -> Type:
+    x = _matrix("determinant_sign", operands[0], is_square=True)
+    expect(is_float(x.dtype), "determinant_sign", f"expected a matrix of real numbers, got {x}")
+    return TensorType(x.shape[:-2], x.dtype)
 
 
 def _solve_flops(attributes: Any, operands: Sequence[Any], result: Any) -> int:
@@ -147,11 +153,12 @@ register("householder_product", ("routine",), _infer_householder_product, "heavy
 register("eigh", ("is_lower", "routine"), _infer_eigh, "heavy", _factor_flops)
 register("cholesky", ("routine",), _infer_cholesky, "notion")
 register("solve", ("routine",), _infer_solve, "notion")
-register("log_abs_determinant", ("routine",), _infer_determinant, "notion")
+register("log_abs_determinant", ("routine",), _infer_log_determinant, "notion")
+register("determinant_sign", ("routine",), _infer_determinant_sign, "notion")
 
 LINEAR_ALGEBRA = frozenset(
     {"triangular_solve", "cholesky_call", "lu", "qr", "householder_product", "eigh"}
-    | {"cholesky", "solve", "log_abs_determinant"}
+    | {"cholesky", "solve", "log_abs_determinant", "determinant_sign"}
 )
 """The operations of this family that compute with floats."""
 
@@ -213,3 +220,8 @@ def solve(a: Any, b: Any, routine: Any) -> Any:
 def log_abs_determinant(x: Any, routine: Any) -> Any:
     """The notion of log|det x|, computed by LU with row swaps; -∞ if x is singular."""
     return make("log_abs_determinant", x, attributes=(routine,))
+
+
+def determinant_sign(x: Any, routine: Any) -> Any:
+    """The notion of the sign of det x for real x: 1, -1, or 0 if x is singular."""
+    return make("determinant_sign", x, attributes=(routine,))

@@ -59,6 +59,7 @@ _MEANINGS: dict[str, Meaning] = {
     "cholesky": linear_algebra.cholesky,
     "solve": linear_algebra.solve,
     "log_abs_determinant": linear_algebra.log_abs_determinant,
+    "determinant_sign": linear_algebra.determinant_sign,
 }
 
 _MEANINGS_OF_SEVERAL: dict[str, Callable[[Any, list[Array], Any], tuple[Array, ...]]] = {

@@ -129,6 +129,14 @@ def log_abs_determinant(attributes: Any, operands: Sequence[Array], result: np.d
     return np.where((diagonal == 0).any(-1), -np.inf, total).astype(result)
 
 
+def determinant_sign(attributes: Any, operands: Sequence[Array], result: np.dtype) -> Array:
+    """Meaning of `determinant_sign`."""
+    packed, pivots, _ = _lu(widest(operands[0]))
+    swaps = np.count_nonzero(pivots != np.arange(pivots.shape[-1]), -1)
+    signs = np.sign(np.diagonal(packed, axis1=-2, axis2=-1)).prod(-1)
+    return (signs * (1 - 2 * (swaps % 2))).astype(result)
+
+
 def qr(attributes: Any, operands: Sequence[Array], results: Any) -> tuple[Array, Array]:
     """Meaning of `qr`: reflectors H = 1 - τ·v·vᴴ with v = (1, …), as LAPACK's geqrf has them."""
     x = widest(operands[0]).copy()

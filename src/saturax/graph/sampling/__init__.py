@@ -71,6 +71,7 @@ _PROPOSERS: dict[str, Callable[[Goal], Proposal | None]] = {
     "cholesky": linear_algebra.square,
     "solve": linear_algebra.solve,
     "log_abs_determinant": linear_algebra.log_abs_determinant,
+    "determinant_sign": linear_algebra.determinant_sign,
 }
 
 

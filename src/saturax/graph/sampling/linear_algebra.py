@@ -67,18 +67,30 @@ def square(goal: Goal) -> Proposal | None:
     return (_routine(goal.draw, goal.attributes[0]),), [TensorType(shape, _dtype(goal))]
 
 
-def log_abs_determinant(goal: Goal) -> Proposal | None:
-    """Complete a `log_abs_determinant`."""
+def determinant_sign(goal: Goal) -> Proposal | None:
+    """Complete a `determinant_sign`, of real matrices."""
+    dtype = _dtype(goal)
+    if is_complex(dtype):
+        dtype = dtype.removeprefix("complex<").removesuffix(">")
+    return _determinant(goal, dtype)
+
+
+def _determinant(goal: Goal, dtype: str) -> Proposal | None:
     batch = goal.result_shape()
     shape = None if batch is None else (*batch, goal.draw.size(), 0)
     shape = _shape(goal, goal.operand_shape(), shape)
     if len(shape) < 2:
         return None
     shape = (*shape[:-1], shape[-2])
+    return (_routine(goal.draw, goal.attributes[0]),), [TensorType(shape, dtype)]
+
+
+def log_abs_determinant(goal: Goal) -> Proposal | None:
+    """Complete a `log_abs_determinant`."""
     dtype = _dtype(goal)
     if goal.operands[0] is None and dtype in COMPLEX and goal.draw.chance(0.2):
         dtype = COMPLEX[dtype]
-    return (_routine(goal.draw, goal.attributes[0]),), [TensorType(shape, dtype)]
+    return _determinant(goal, dtype)
 
 
 def solve(goal: Goal) -> Proposal | None:
