@@ -24,6 +24,7 @@ from saturax.graph.ops import (
     log_abs_determinant,
     multiply,
     reduce_,
+    reshape,
     solve,
     subtract,
     unary,
@@ -253,6 +254,66 @@ def solve_scaled_low_rank_update(
 
 
 @rule(
+    lambda i, u, v, d, p, e, b, r, g, q: dot_general(
+        v, solve(add(i, dot_general(u, v, d, p, e)), b, r), g, q, e
+    ),
+    numerics=ROUNDING,
+    source="v·(1 + u·v) = (1 + v·u)·v",
+    uses_facts=True,
+    examples=lambda rng: _pushed(rng),
+)
+def push_factor_through_solve(
+    i: Value, u: Value, v: Value, d: Any, p: Any, e: str, b: Value, r: Any, g: Any, q: Any
+) -> Any:
+    """v·(1 + u·v)⁻¹b = (1 + v·u)⁻¹(v·b) if v·u is smaller"""
+    update, g = _update(i, u, v, d, p, e), DotDimensions(*g)
+    batch, rank = tuple(range(i.rank - 2)), i.rank
+    need(g.lhs_batch == g.rhs_batch == batch and is_plain(Precision(*q)))
+    need(g.lhs_contract == (update.v_labels.index("j"),) and g.rhs_contract == (rank - 2,))
+    return solve(update.inner(), update.v_times(b), r)
+
+
+@rule(
+    lambda i, u, v, d, p, e, b, r, w, g, q: dot_general(
+        v, reshape(solve(add(i, dot_general(u, v, d, p, e)), b, r), w), g, q, e
+    ),
+    numerics=ROUNDING,
+    source="v·(1 + u·v) = (1 + v·u)·v",
+    uses_facts=True,
+    examples=lambda rng: _pushed_vector(rng),
+)
+def push_factor_through_solve_of_vector(
+    i: Value, u: Value, v: Value, d: Any, p: Any, e: str, b: Value, r: Any, w: Any, g: Any, q: Any
+) -> Any:
+    """v·(1 + u·v)⁻¹b = (1 + v·u)⁻¹(v·b) for vectors b, if v·u is smaller"""
+    update, g = _update(i, u, v, d, p, e), DotDimensions(*g)
+    need(i.rank == 2 and b.shape[-1] == 1 and tuple(w) == b.shape[:1])
+    need(
+        g == DotDimensions((), (), (update.v_labels.index("j"),), (0,)) and is_plain(Precision(*q))
+    )
+    solution = solve(update.inner(), update.v_times(b), r)
+    return reshape(solution, solution.shape[:1])
+
+
+def _pushed_vector(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _pushed(rng)
+    while drawn["d"].lhs_batch:
+        drawn = _pushed(rng)
+    n, (contracted,) = drawn["b"].shape[0], drawn["g"].lhs_contract
+    g = DotDimensions((), (), (contracted,), (0,))
+    return {**drawn, "b": TensorType((n, 1), "f64"), "w": (n,), "g": g}
+
+
+def _pushed(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _example(rng)
+    d = drawn["d"]
+    (contracted,) = d.rhs_contract
+    rank = len(d.rhs_batch) + 2
+    (other,) = {rank - 1, rank - 2} - {contracted}
+    return {**drawn, "g": DotDimensions(d.rhs_batch, d.rhs_batch, (other,), (rank - 2,))}
+
+
+@rule(
     lambda i, u, s, v, t, w, b, r: solve(
         add(i, multiply(broadcast_in_dim(u, w, s), broadcast_in_dim(v, w, t))), b, r
     ),
@@ -266,11 +327,9 @@ def solve_rank_one_update(
 ) -> Any:
     """(1 + u·vᵀ)⁻¹b = b - u·(vᵀb)/(1 + vᵀu) for vectors u and v"""
     rank, batch = i.rank, tuple(range(i.rank - 2))
-    row = divide(
-        dot_general(
-            v, b, DotDimensions(batch, batch, (rank - 2,), (rank - 2,)), Precision(), b.dtype
-        ),
-        broadcast_in_dim(_rank_one(i, u, s, v, t), (*b.shape[:-2], b.shape[-1]), batch),
-    )
+    number = _rank_one(i, u, s, v, t)
+    d = DotDimensions(batch, batch, (rank - 2,), (rank - 2,))
+    product = dot_general(v, b, d, Precision(), b.dtype)
+    row = divide(product, broadcast_in_dim(number, product.shape, batch))
     columns = broadcast_in_dim(u, b.shape, (*batch, rank - 2))
     return subtract(b, multiply(columns, broadcast_in_dim(row, b.shape, (*batch, rank - 1))))

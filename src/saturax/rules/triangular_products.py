@@ -18,9 +18,10 @@ from saturax.graph.ops import (
     Routine,
     Triangle,
     dot_general,
+    reshape,
     triangular_solve,
 )
-from saturax.graph.types import TensorType, numpy_dtype
+from saturax.graph.types import TensorType, is_complex, numpy_dtype
 from saturax.rules.arithmetic import is_uniform
 from saturax.rules.einsum import Einsum, einsum_of
 from saturax.rules.facts import is_identity
@@ -229,3 +230,118 @@ def _with_inverse(
         labels,
         t.is_left,
     )
+
+
+# Quadratic forms: of x·(T·Tᵀ)⁻¹·x, half of the solution is enough.
+
+
+def _half(a: Value, b: Value, t: Triangle, s: Triangle, r: Any, d: DotDimensions) -> Any:
+    """T⁻¹b; the rule does not apply unless T⁻ᵀ(T⁻¹b) is contracted with b along what T mixes."""
+    mixed = b.rank - 2 if t.is_left else b.rank - 1
+    need(not is_complex(a.dtype) and t.transpose == "NO_TRANSPOSE" != s.transpose)
+    need(s._replace(transpose="NO_TRANSPOSE") == t and mixed in d.lhs_contract)
+    need(d.lhs_batch == d.rhs_batch and d.lhs_contract == d.rhs_contract)
+    need(set(range(b.rank - 2)) <= {*d.lhs_batch, *d.lhs_contract})
+    return triangular_solve(a, b, t, r)
+
+
+@rule(
+    lambda a, b, t, s, r, q, d, p, e: dot_general(
+        triangular_solve(a, triangular_solve(a, b, t, r), s, q), b, d, p, e
+    ),
+    numerics=ROUNDING,
+    source="x·(T·Tᵀ)⁻¹·x = |T⁻¹x|²",
+    examples=lambda rng: _halves(rng),
+)
+def square_half_solution(
+    a: Value, b: Value, t: Any, s: Any, r: Any, q: Any, d: Any, p: Any, e: str
+) -> Any:
+    """(T⁻ᵀh) · b = h · h, where h = T⁻¹b"""
+    half = _half(a, b, Triangle(*t), Triangle(*s), r, DotDimensions(*d))
+    return dot_general(half, half, d, p, e)
+
+
+@rule(
+    lambda a, b, t, s, r, q, d, p, e: dot_general(
+        b, triangular_solve(a, triangular_solve(a, b, t, r), s, q), d, p, e
+    ),
+    numerics=ROUNDING,
+    source="x·(T·Tᵀ)⁻¹·x = |T⁻¹x|²",
+    examples=lambda rng: _halves(rng),
+)
+def square_half_solution_from_left(
+    a: Value, b: Value, t: Any, s: Any, r: Any, q: Any, d: Any, p: Any, e: str
+) -> Any:
+    """b · (T⁻ᵀh) = h · h, where h = T⁻¹b"""
+    half = _half(a, b, Triangle(*t), Triangle(*s), r, DotDimensions(*d))
+    return dot_general(half, half, d, p, e)
+
+
+def _half_column(a: Value, x: Value, c: Any, t: Triangle, s: Triangle, r: Any) -> Any:
+    """T⁻¹x for a vector x as a column of shape c; the rule does not apply to other solutions."""
+    need(x.rank == 1 and tuple(c) == (*x.shape, 1))
+    return _half(a, reshape(x, c), t, s, r, DotDimensions((), (), (0,), (0,)))
+
+
+@rule(
+    lambda a, x, c, t, s, r, q, w, d, p, e: dot_general(
+        reshape(triangular_solve(a, triangular_solve(a, reshape(x, c), t, r), s, q), w), x, d, p, e
+    ),
+    numerics=ROUNDING,
+    source="x·(T·Tᵀ)⁻¹·x = |T⁻¹x|²",
+    examples=lambda rng: _half_columns(rng),
+)
+def square_half_solution_of_vector(
+    a: Value, x: Value, c: Any, t: Any, s: Any, r: Any, q: Any, w: Any, d: Any, p: Any, e: str
+) -> Any:
+    """(T⁻ᵀh) · x = h · h for vectors, where h = T⁻¹x"""
+    half = reshape(_half_column(a, x, c, Triangle(*t), Triangle(*s), r), w)
+    return dot_general(half, half, d, p, e)
+
+
+@rule(
+    lambda a, x, c, t, s, r, q, w, d, p, e: dot_general(
+        x, reshape(triangular_solve(a, triangular_solve(a, reshape(x, c), t, r), s, q), w), d, p, e
+    ),
+    numerics=ROUNDING,
+    source="x·(T·Tᵀ)⁻¹·x = |T⁻¹x|²",
+    examples=lambda rng: _half_columns(rng),
+)
+def square_half_solution_of_vector_from_left(
+    a: Value, x: Value, c: Any, t: Any, s: Any, r: Any, q: Any, w: Any, d: Any, p: Any, e: str
+) -> Any:
+    """x · (T⁻ᵀh) = h · h for vectors, where h = T⁻¹x"""
+    half = reshape(_half_column(a, x, c, Triangle(*t), Triangle(*s), r), w)
+    return dot_general(half, half, d, p, e)
+
+
+def _half_columns(rng: np.random.Generator) -> dict[str, Any]:
+    n, dtype = int(rng.integers(1, 5)), str(rng.choice(["f32", "f64"]))
+    t = triangle_example(rng)._replace(transpose="NO_TRANSPOSE", is_left=True)
+    return {
+        "a": TensorType((n, n), dtype),
+        "x": TensorType((n,), dtype),
+        "c": (n, 1),
+        "w": (n,),
+        "t": t,
+        "s": t._replace(transpose=str(rng.choice(["TRANSPOSE", "ADJOINT"]))),
+        "d": DotDimensions((), (), (0,), (0,)),
+        "e": dtype,
+    }
+
+
+def _halves(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _product_example(rng)
+    t = drawn["t"]._replace(transpose="NO_TRANSPOSE")
+    rank = len(drawn["b"].shape)
+    mixed = rank - 2 if t.is_left else rank - 1
+    batch, dtype = tuple(range(rank - 2)), str(rng.choice(["f32", "f64"]))
+    contracted = (mixed,) if rng.random() < 0.5 else (rank - 2, rank - 1)
+    return {
+        "a": drawn["a"].with_dtype(dtype),
+        "b": drawn["b"].with_dtype(dtype),
+        "t": t,
+        "s": t._replace(transpose=str(rng.choice(["TRANSPOSE", "ADJOINT"]))),
+        "d": DotDimensions(batch, batch, contracted, contracted),
+        "e": dtype,
+    }
