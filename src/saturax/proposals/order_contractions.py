@@ -8,9 +8,10 @@ they cost less than the given one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
-from itertools import islice
+from itertools import islice, product
 from math import prod
 from typing import Any
 
@@ -29,6 +30,9 @@ from saturax.proposals.tensor_network import (
 )
 from saturax.proposals.usage import used_by_contractions, used_once
 
+Choices = tuple[tuple[int, int], ...]
+"""For each time that a sum is a factor, the summand that stands for it, and its sign."""
+
 _LEAST_GAIN = 0.98
 _MOST_ORDERS, _MOST_SUMMANDS = 2, 8
 
@@ -36,8 +40,8 @@ _MOST_ORDERS, _MOST_SUMMANDS = 2, 8
 def order_contractions(equalities: Equalities) -> None:
     """Propose cheaper orders for the trees of contractions in the graph.
 
-    At most two for a root, three times (with shared nodes as factors, without them, and with a
-    sum distributed), each with a few nodes for a factor.
+    At most two for a root, three times (with shared nodes as factors, without them, and with
+    sums distributed), each with a few nodes for a factor.
     """
     graph = equalities.graph
     once, by_contractions = used_once(graph), used_by_contractions(graph)
@@ -85,16 +89,23 @@ class _Proposer:
                 self.equalities.equate(network.root, value)
 
     def distribute(self, network: Network) -> None:
-        """Propose the sum of networks that a network with a sum among its factors is."""
-        for factor in dict.fromkeys(factor.node for factor in network.factors):
+        """Propose the sum of networks that a network with sums among its factors is.
+
+        One sum is distributed, wherever it is a factor, and all of them.
+        """
+        sums: dict[int, list[Choices]] = {}
+        for factor, count in Counter(factor.node for factor in network.factors).items():
             summands = _summands(self.graph, factor) if self.is_open[factor] else []
             if any(_is_promising(self.graph, index) for index, _ in summands):
-                self._distribute(network, factor, summands)
+                sums[factor] = list(product(summands, repeat=count))
+        for distributed in _alone_and_together(sums):
+            if 1 < prod(map(len, distributed.values())) <= _MOST_SUMMANDS:
+                self._distribute(network, distributed)
 
-    def _distribute(
-        self, network: Network, factor: int, summands: Sequence[tuple[int, int]]
-    ) -> None:
-        readings = [Reading(self.graph, self.is_open, {factor: part}) for part in summands]
+    def _distribute(self, network: Network, sums: Mapping[int, Sequence[Choices]]) -> None:
+        """Propose the sum of networks in which each sum is one of its summands."""
+        choices = (dict(zip(sums, chosen, strict=True)) for chosen in product(*sums.values()))
+        readings = [Reading(self.graph, self.is_open, chosen) for chosen in choices]
         found = [network_of(reading, network.root) for reading in readings]
         parts = [part for part in found if part is not None]
         if len(parts) < len(found):
@@ -110,6 +121,11 @@ class _Proposer:
             terms = [value for value in values if value is not None]
             if len(terms) == len(values):
                 self.equalities.equate(network.root, reduce(add, terms))
+
+
+def _alone_and_together(sums: dict[int, list[Choices]]) -> list[dict[int, list[Choices]]]:
+    alone = [{factor: choices} for factor, choices in sums.items()]
+    return [*alone, sums] if len(alone) > 1 else alone
 
 
 def _summands(graph: Graph, index: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ Everything else is a factor. Dimensions of size 1 have no label.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,13 +79,13 @@ class Network:
 class Reading:
     """How networks are to be read off a graph: through nodes in `open`, others are factors.
 
-    `summands` maps sums to the operand which stands for them, and its sign; each must be met once,
-    as a product is linear in each of its factors, but not in two of them.
+    `summands` maps sums to what stands for them, an operand and its sign, each time they are met;
+    they must be met as often as that: a product is linear in each of its factors.
     """
 
     graph: Graph
     open: Sequence[bool]
-    summands: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    summands: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
 
 def network_of(reading: Reading, root: int) -> Network | None:
@@ -236,8 +237,9 @@ class _Reader:
     def _enter(self, index: int, node: Any, depth: int) -> list[Axis] | None:
         """The axes of a node that takes part; None if it does not."""
         if index in self.reading.summands:
+            choices, met = self.reading.summands[index], self.substituted.count(index)
             self.substituted.append(index)
-            operand, sign = self.reading.summands[index]
+            operand, sign = choices[min(met, len(choices) - 1)]
             self.scale *= sign
             return self.read(operand, depth=depth)
         if node.op in MOVEMENT:
@@ -345,8 +347,9 @@ class _Reader:
     # The whole.
 
     def finish(self, root: int, axes: list[Axis]) -> Network | None:
-        """The network; None if a mask's diagonal is wanted as a matrix, or sums were met twice."""
-        if sorted(self.substituted) != sorted(self.reading.summands):
+        """The network; None if a mask's diagonal is wanted as a matrix, or sums met too often."""
+        choices = self.reading.summands.items()
+        if Counter(self.substituted) != {index: len(chosen) for index, chosen in choices}:
             return None
         try:
             for a, b in self.masks:
