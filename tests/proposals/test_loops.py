@@ -175,6 +175,34 @@ GONE = {
         normal(4, 2, 3, 8),
         normal(4, 5, 3, 3),
     ),
+    "swapped": (lambda x: lax.fori_loop(0, 5, lambda i, c: (c[1], c[0] * 2), (x, x + 1)), X),
+    "moving average": (lambda x, h: _scan(lambda c, v: (0.9 * c + 0.1 * v, None), h, x), X, H),
+    "moving averages": (lambda x, h: _scan(lambda c, v: (0.9 * c - v / 4, (c, c * v)), h, x), X, H),
+    "discounted from the end": (
+        lambda x, h: _scan(lambda c, v: (v + 0.5 * c,) * 2, h, x, reverse=True),
+        X,
+        H,
+    ),
+    "streaming mean": (
+        lambda x: lax.fori_loop(0, 10, lambda i, m: m + (x[i] - m) / (i + 1.0), jnp.zeros(3)),
+        X,
+    ),
+    "sum of the last two": (
+        lambda x: lax.fori_loop(0, 9, lambda i, c: (c[1], c[0] + c[1]), (x, -x * x)),
+        X,
+    ),
+    "momentum": (
+        lambda x, h: _scan(
+            lambda c, g: ((c[0] - 0.1 * (0.9 * c[1] + g), 0.9 * c[1] + g), c[0]), (h, h * h), x
+        ),
+        X,
+        H,
+    ),
+    "towards an invariant": (
+        lambda x, h: lax.fori_loop(0, 9, lambda i, c: 0.5 * c + 0.5 * jnp.exp(h), x),
+        H,
+        H,
+    ),
 }
 """Loops of which nothing is left."""
 
@@ -216,7 +244,10 @@ LEFT = {
         ),
         X,
     ),
-    "swapped": (lambda x: lax.fori_loop(0, 5, lambda i, c: (c[1], c[0] * 2), (x, x + 1)), X),
+    "swapped": (
+        lambda x: lax.fori_loop(0, 5, lambda i, c: (c[1], jnp.tanh(c[0])), (x, x + 1)),
+        X,
+    ),
     "unknown trip count": (
         lambda x, w: lax.while_loop(
             lambda s: (jnp.max(jnp.abs(s[0])) > 1e-3) & (s[1] < 20),
@@ -253,6 +284,25 @@ LEFT = {
 """Loops with a part that has to stay a loop."""
 
 
+KEPT = {
+    "decays where positive": (
+        lambda x: _scan(lambda c, v: (0.9 * jnp.maximum(c, 0) + v, c), jnp.zeros(3), x),
+        X,
+    ),
+    "decays by what it reads": (
+        lambda x: _scan(lambda c, v: (c * v + v, None), jnp.zeros(3), x),
+        X,
+    ),
+    "mean beside a recurrence": (
+        lambda x: _scan(
+            lambda c, v: ((0.9 * c[0] + v, jnp.tanh(c[1] + c[0])), c[0]), (x[0],) * 2, x
+        ),
+        X,
+    ),
+}
+"""Loops that are nearly linear."""
+
+
 @pytest.mark.parametrize("name", GONE)
 def test_loops_that_are_no_loops(name):
     function, *arguments = GONE[name]
@@ -267,6 +317,12 @@ def test_loops_that_stay(name):
     proposed = _proposed(function, arguments)
     assert bool(proposed) != (name == "read and written")  # nothing can be moved there
     assert not proposed or any(WHILE in operations for operations in proposed)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_not_linear_is_kept(name):
+    function, *arguments = KEPT[name]
+    assert not _proposed(function, arguments)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])

@@ -56,6 +56,8 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], set[str]]] = {
         jax.grad(lambda a, b: jnp.linalg.solve(a, b).sum(), 1), (BATCH, BATCH), {"solve"},
     ),
     "determinant": (slogdet, (A,), {"log_abs_determinant"}),
+    "sign": (jnp.linalg.det, (-A,), {"log_abs_determinant", "determinant_sign"}),
+    "signs": (jnp.linalg.slogdet, (BATCH,), {"log_abs_determinant", "determinant_sign"}),
     "determinants": (slogdet, (BATCH,), {"log_abs_determinant"}),
     "cholesky": (jnp.linalg.cholesky, (A @ A.T,), {"cholesky"}),
     "choleskys": (jnp.linalg.cholesky, (BATCH @ BATCH.swapaxes(1, 2),), {"cholesky"}),

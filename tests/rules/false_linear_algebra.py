@@ -9,15 +9,19 @@ from saturax.graph.ops import (
     DotDimensions,
     Triangle,
     add,
+    broadcast_in_dim,
     cholesky,
     concatenate,
     convert,
+    determinant_sign,
+    divide,
     dot_general,
     fft,
     full_like,
     log_abs_determinant,
     multiply,
     reduce_,
+    reverse,
     slice_,
     solve,
     transpose,
@@ -28,6 +32,7 @@ from saturax.graph.types import TensorType
 from saturax.rules.facts import splat_of
 from saturax.rules.rule import ROUNDING, need
 from saturax.rules.solving import swap
+from saturax.rules.structured_systems import block, block_example, block_size
 
 from .declare import false_rule
 
@@ -112,6 +117,62 @@ def scale_determinant_once(a, c, r):
     need(value is not None and np.isfinite(value) and abs(value) > 1.5)
     rest = log_abs_determinant(a, r)
     return add(rest, full_like(rest, float(np.log(abs(value)))))
+
+
+@false_rule(
+    lambda a, c, r: determinant_sign(multiply(a, c), r), ROUNDING, "values", uses_facts=True
+)
+def scale_without_turning_sign(a, c, r):
+    """sign det(c·a) = sign det a, also for negative c and odd sizes"""
+    value = splat_of(c)
+    need(value is not None and np.isfinite(value) and value < 0)
+    return determinant_sign(a, r)
+
+
+@false_rule(
+    lambda a, d, r: determinant_sign(reverse(a, d), r),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {"a": TensorType((3, 3), "f64"), "d": (0,)},
+)
+def reverse_rows_without_turning_sign(a, d, r):
+    """sign det a with the order of its rows reversed = sign det a"""
+    need(a.rank == 2 and a.size > 1 and d == (0,))
+    return determinant_sign(a, r)
+
+
+@false_rule(
+    lambda a, s, w, d, b, r: solve(multiply(a, broadcast_in_dim(s, w, d)), b, r),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {
+        "a": TensorType((3, 3), "f64"),
+        "s": TensorType((3,), "f64"),
+        "w": (3, 3),
+        "d": (1,),
+        "b": TensorType((3, 2), "f64"),
+    },
+)
+def scale_right_side_by_columns(a, s, w, d, b, r):
+    """(a·diag(s))⁻¹b = a⁻¹(b/s)"""
+    need(w == (3, 3) and d == (1,) and s.shape == (3,))
+    return solve(a, divide(b, broadcast_in_dim(s, b.shape, (0,))), r)
+
+
+@false_rule(
+    lambda a, r: log_abs_determinant(a, r),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=lambda rng: {"a": block_example(rng)["a"]},
+)
+def determinant_of_opposite_blocks(a, r):
+    """log|det a| = log|det b| + log|det c| for blocks of the sizes of c and b, exchanged"""
+    size, n = block_size(a)[0], a.shape[-1]
+    need(2 * size != n)
+    parts = (0, n - size), (n - size, n)
+    first, second = (log_abs_determinant(block(a, part, part), r) for part in parts)
+    return add(first, second)
 
 
 @false_rule(

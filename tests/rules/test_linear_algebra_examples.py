@@ -13,6 +13,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     concatenate,
     convert,
+    determinant_sign,
     divide,
     fft,
     full_like,
@@ -20,7 +21,9 @@ from saturax.graph.ops import (
     log_abs_determinant,
     matmul,
     multiply,
+    reduce_,
     reshape,
+    select,
     slice_,
     solve,
     transpose,
@@ -29,6 +32,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.ops.elementwise import compare
 from saturax.graph.types import TensorType
+from saturax.rules.factors import diagonal_of
 from saturax.rules.rule import FINITE
 
 from .proofs import Program, proves, tensor
@@ -60,6 +64,21 @@ def lower(a: Any, b: Any) -> Any:
 
 def swapped(a: Any) -> Any:
     return transpose(a, (1, 0))
+
+
+def upper(a: Any) -> Any:
+    counts = TensorType((N, N), "i32")
+    mask = compare(iota(0, counts), iota(1, counts), "LE", "SIGNED")
+    return select(mask, a, full_like(a, 0))
+
+
+def determinant(a: Any) -> Any:
+    size = unary("exponential", log_abs_determinant(a, LAPACK))
+    return multiply(determinant_sign(a, LAPACK), size)
+
+
+def product_of_diagonal(a: Any) -> Any:
+    return reduce_("multiply", diagonal_of(a), (0,))
 
 
 TRUE: dict[str, tuple[Program, Program, tuple[TensorType, ...]]] = {
@@ -115,6 +134,11 @@ TRUE: dict[str, tuple[Program, Program, tuple[TensorType, ...]]] = {
         lambda a: log_abs_determinant(inverse(swapped(a)), LAPACK),
         lambda a: unary("negate", log_abs_determinant(a, LAPACK)),
         (MATRIX,),
+    ),
+    "determinant of triangular product": (
+        lambda a, b: determinant(matmul(upper(a), upper(b))),
+        lambda a, b: multiply(product_of_diagonal(upper(a)), product_of_diagonal(upper(b))),
+        (MATRIX, MATRIX),
     ),
     "transform and back": (
         lambda x: fft(multiply(fft(x, "FFT", (8,)), full_like(x, 3.0)), "IFFT", (8,)),

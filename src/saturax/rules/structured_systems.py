@@ -18,7 +18,7 @@ from saturax.graph.ops import (
     Precision,
     binary,
     broadcast_in_dim,
-    concatenate,
+    concatenate_all,
     dot_general,
     full,
     get_result,
@@ -203,7 +203,7 @@ def solve_in_blocks(a: Value, b: Value, r: Any) -> Any:
         beside = matrix_product(block(a, parts[second], parts[first]), solutions[first])
         sides[second] = subtract(sides[second], beside)
     solutions[second] = solve(block(a, parts[second], parts[second]), sides[second], r)
-    return concatenate(*solutions, b.rank - 2)
+    return concatenate_all(solutions, b.rank - 2)
 
 
 def block_example(rng: np.random.Generator) -> dict[str, Any]:
@@ -220,8 +220,8 @@ def block_example(rng: np.random.Generator) -> dict[str, Any]:
             corners[1][0] = full(0, corners[1][0].tensor)
         if zeroed != 1:
             corners[0][1] = full(0, corners[0][1].tensor)
-        rows = [concatenate(*row, len(batch) + 1) for row in corners]
-        a: Graph = builder.finish([concatenate(*rows, len(batch))])
+        rows = [concatenate_all(row, len(batch) + 1) for row in corners]
+        a: Graph = builder.finish([concatenate_all(rows, len(batch))])
     return {"a": a, "b": TensorType((*batch, n + m, int(rng.integers(1, 4))), "f64")}
 
 

@@ -134,7 +134,8 @@ def determinant_sign(attributes: Any, operands: Sequence[Array], result: np.dtyp
     packed, pivots, _ = _lu(widest(operands[0]))
     swaps = np.count_nonzero(pivots != np.arange(pivots.shape[-1]), -1)
     signs = np.sign(np.diagonal(packed, axis1=-2, axis2=-1)).prod(-1)
-    return (signs * (1 - 2 * (swaps % 2))).astype(result)
+    turned: Array = (signs * (1 - 2 * (swaps % 2))).astype(result)
+    return turned
 
 
 def qr(attributes: Any, operands: Sequence[Array], results: Any) -> tuple[Array, Array]:

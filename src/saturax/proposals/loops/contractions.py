@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from saturax.graph.ops import (
     ConvDimensions,
     DotDimensions,
     Groups,
+    Precision,
     add,
+    broadcast_in_dim,
     broadcast_scalar,
     constant,
     convolution,
@@ -163,6 +166,25 @@ class Totals:
         second = self.of(node.operands[1], depth) if y.varies else y.value
         result = dot_general(first, second, d, precision, dtype)
         return result
+
+
+def weighted_sum(weights: np.ndarray[Any, Any], x: Value) -> Value:
+    """Σₜ weights[…, t]·x[t], stacked along the weights' other dimension if they have one."""
+    literal = Literal(weights.astype(numpy_dtype(x.dtype)))
+    d = DotDimensions((), (), (weights.ndim - 1,), (0,))
+    # Not the default, which rounds the factors on some devices: no loop did.
+    precision = Precision(("HIGHEST", "HIGHEST")) if x.dtype == "f32" else Precision()
+    result: Value = dot_general(constant(literal), x, d, precision, x.dtype)
+    return result
+
+
+def multiples(numbers: np.ndarray[Any, Any], x: Value) -> Value:
+    """x times a number, or times several, which are stacked."""
+    shape = (*numbers.shape, *x.shape)
+    factor = constant(Literal(numbers.astype(numpy_dtype(x.dtype))))
+    factors = broadcast_in_dim(factor, shape, range(numbers.ndim))
+    result: Value = multiply(factors, broadcast_in_dim(x, shape, range(numbers.ndim, len(shape))))
+    return result
 
 
 def _is_ring(dtype: str) -> bool:

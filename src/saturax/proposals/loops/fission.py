@@ -16,8 +16,10 @@ import numpy as np
 from saturax.graph.build import Value, building, make
 from saturax.graph.ops import (
     ReduceWindow,
+    add,
     binary,
     concatenate,
+    identity_value,
     multiply,
     reduce_,
     reduce_window,
@@ -27,13 +29,15 @@ from saturax.graph.ops import (
 )
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops.batched import Batched, constant_of, row, stacked
-from saturax.proposals.loops.contractions import Totals
+from saturax.proposals.loops.contractions import Totals, multiples, weighted_sum
+from saturax.proposals.loops.linear import Array, System
 from saturax.proposals.loops.plans import Plan, plans_of
 from saturax.proposals.loops.region import LoopBuilder
-from saturax.proposals.loops.roles import Accumulation, Roles, Update, find_roles
+from saturax.proposals.loops.roles import Accumulation, Linear, Roles, Update, find_roles
 from saturax.proposals.loops.structure import loops_of
 from saturax.proposals.loops.vectorise import apply_to_all
 from saturax.proposals.loops.windows import write_moving_windows
+from saturax.proposals.masks import splat_of_node
 from saturax.rules.rule import ROUNDING
 
 
@@ -104,6 +108,8 @@ class Fission:
         for carry, role in self._roles.of.items():
             if self._loop.body.outputs[carry] == index and isinstance(role, Accumulation):
                 return Batched(self._prefixes(carry, role)[1], True)
+            if self._loop.body.outputs[carry] == index and isinstance(role, Linear):
+                return Batched(self._steps(carry, role), True)
         operands = [self._items[operand] for operand in node.operands]
         return apply_to_all(self._equalities.builder, node, operands, self._count)
 
@@ -118,6 +124,9 @@ class Fission:
         role, out = self._roles.of[number], loop.body.outputs[number]
         if isinstance(role, Accumulation) and out not in self._plan.inside:
             return Batched(self._prefixes(number, role)[0], True)
+        if isinstance(role, Linear):
+            after = Batched(self._steps(number, role), True)
+            return Batched(self._delayed(self.outside(number), after), True)
         return Batched(self._delayed(self.outside(number), self._items[out]), True)
 
     def outside(self, number: int) -> Value:
@@ -156,13 +165,62 @@ class Fission:
             (stacked(self._items[term.node], self._count), term.is_negative)
             for term in reversed(role.terms)
         ]
-        rows = self._with_first(self.outside(carry), _combined(role.f, terms))
-        n, rank = self._count + 1, rows.rank
-        ones, none = (1,) * rank, ((0, 0),) * (rank - 1)
+        rows, first = _combined(role.f, terms), self.outside(carry)
+        if self._is_identity(role.f, carry):
+            sums = self._cumulated(role.f, rows)
+            return self._delayed(first, Batched(sums, True)), sums
+        sums = self._cumulated(role.f, self._with_first(first, rows))
+        return self._but(sums, first=False), self._but(sums, first=True)
+
+    def _cumulated(self, f: str, rows: Value) -> Value:
+        """All rows up to each one, combined by f."""
+        n, ones, none = rows.shape[0], (1,) * rows.rank, ((0, 0),) * (rows.rank - 1)
         padding = (0, n - 1) if self._is_reversed else (n - 1, 0)
         window = ReduceWindow((n, *ones[1:]), ones, ones, ones, (padding, *none))
-        sums = reduce_window(role.f, rows, window)
-        return self._but(sums, first=False), self._but(sums, first=True)
+        result: Value = reduce_window(f, rows, window)
+        return result
+
+    def _is_identity(self, f: str, carry: int) -> bool:
+        """Whether a carry begins with what f leaves as it is, which a sum begins with anyway."""
+        literal = splat_of_node(self._equalities.graph, self._loop.initial[carry])
+        if literal is None:
+            return False
+        identity = identity_value(f, literal.type.dtype)
+        return identity is not None and bool(literal.value == identity)
+
+    def _steps(self, carry: int, role: Linear) -> Value:
+        """The values of a carry of a linear system after each iteration."""
+        system = role.system
+        place = system.carries.index(carry)
+        first, weights = (x[:, ..., place, :] for x in system.steps())
+        if self._is_reversed:
+            first, weights = first[::-1], weights[::-1, ::-1]
+        return self._weighted(system, first, weights)
+
+    def _solved(self, carry: int, role: Linear) -> Value:
+        """The value of a carry of a linear system after the last iteration."""
+        system = role.system
+        place = system.carries.index(carry)
+        first, weights = (x[..., place, :] for x in system.weights())
+        return self._weighted(system, first, weights[::-1] if self._is_reversed else weights)
+
+    def _weighted(self, system: System, first: Array, weights: Array) -> Value:
+        """The sum of first values and of all iterations' terms, with weights along the last axis:
+        [j] and [t, i] of one such sum, [s, j] and [s, t, i] of several, which are stacked.
+        """
+        parts = [(first[..., j], self.outside(k)) for j, k in enumerate(system.carries)]
+        summed = weights.sum(-2)
+        sums: list[Value] = []
+        for i, node in enumerate(system.terms):
+            item = self.item(node)
+            if item.varies:
+                sums.append(weighted_sum(weights[..., i], item.value))
+            else:
+                parts.append((summed[..., i], item.value))
+        sums += [multiples(numbers, value) for numbers, value in parts if numbers.any()]
+        zero = multiples(np.zeros_like(first[..., 0]), self.outside(system.carries[0]))
+        result: Value = fold(add, sums) if sums else zero
+        return result
 
     # -------------------------------------------------------------- the loop that is left
 
@@ -214,6 +272,8 @@ class Fission:
             return self._written(carry, role)
         if isinstance(role, Accumulation):
             return self._accumulated(carry, role)
+        if isinstance(role, Linear):
+            return self._solved(carry, role)
         item = self.item(loop.body.outputs[carry])
         return self._last(item.value) if item.varies else item.value
 

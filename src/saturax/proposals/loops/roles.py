@@ -16,6 +16,7 @@ from saturax.graph.ir import Graph
 from saturax.graph.ops import identity_value
 from saturax.graph.ops.reduction import REDUCERS
 from saturax.graph.types import TensorType, is_complex, is_float
+from saturax.proposals.loops.linear import System, has_steps, system_of
 from saturax.proposals.loops.structure import Loop, parameters_of
 from saturax.proposals.loops.vectorise import can_apply, is_same_in_every_bit
 from saturax.proposals.loops.windows import Progression, progression
@@ -41,6 +42,14 @@ class Accumulation:
     is_prefix: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A carry of a linear system. `is_prefix`: its values on the way are used as well."""
+
+    system: System
+    is_prefix: bool
+
+
 @dataclass(frozen=True)
 class Update:
     """c ← c with the value `window` written at places that are known; c is only written."""
@@ -60,7 +69,7 @@ class Recurrence:
     """A carry without a closed form."""
 
 
-Role = Accumulation | Update | Delay | Recurrence
+Role = Accumulation | Linear | Update | Delay | Recurrence
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Roles:
 
     def is_read(self, carry: int) -> bool:
         """Whether a carry has to be carried: for a result, or for what a result needs."""
-        if carry in self.loop.results or isinstance(self.of[carry], Accumulation):
+        if carry in self.loop.results or isinstance(self.of[carry], Accumulation | Linear):
             return True
         if self.loop.trip_count is None and carry in parameters_of(self.loop.condition):
             return True
@@ -93,8 +102,15 @@ class Roles:
 def find_roles(loop: Loop, is_bitwise: bool) -> Roles:
     """The roles of all carries that are neither invariant nor counters.
 
-    With `is_bitwise`, only closed forms with the same bits are found.
+    With `is_bitwise`, only closed forms with the same bits are found. Linear systems are solved
+    where that leaves nothing of the loop.
     """
+    solved = _find_roles(loop, is_bitwise, solves_systems=not is_bitwise)
+    has_systems = any(isinstance(role, Linear) for role in solved.of.values())
+    return _find_roles(loop, is_bitwise, False) if has_systems and solved.core else solved
+
+
+def _find_roles(loop: Loop, is_bitwise: bool, solves_systems: bool) -> Roles:
     body = loop.body
     places = {loop.parameter(i): i for i in range(len(body.nodes))}
     carried = [k for k in range(loop.carries) if k not in loop.invariant and k not in loop.counters]
@@ -104,14 +120,14 @@ def find_roles(loop: Loop, is_bitwise: bool) -> Roles:
             depends[places[k]] = (body.outputs[k],)
     components = _components(depends)
     roles: dict[int, Role] = {}
-    finder = _Finder(loop, is_bitwise)
+    finder = _Finder(loop, is_bitwise, solves_systems)
     for k in carried:
         cycle = components.get(places[k], frozenset()) if k in places else frozenset()
         carriers = [j for j in carried if places.get(j) in cycle]
         roles[k] = (
             finder.role(k, places[k], cycle)
             if carriers == [k]
-            else (Recurrence() if cycle else Delay())
+            else (finder.linear(carriers, cycle) or Recurrence() if cycle else Delay())
         )
         _cut(roles[k], body, k, depends, places.get(k))
     varying = _closure_up(depends, _sources(loop, places, roles))
@@ -148,7 +164,7 @@ def _is_stuck(loop: Loop, index: int, is_bitwise: bool) -> bool:
 
 def _is_solved(roles: Mapping[int, Role], body: Graph, index: int) -> bool:
     return any(
-        body.outputs[k] == index and isinstance(role, Accumulation | Update)
+        body.outputs[k] == index and isinstance(role, Accumulation | Linear | Update)
         for k, role in roles.items()
     )
 
@@ -156,7 +172,8 @@ def _is_solved(roles: Mapping[int, Role], body: Graph, index: int) -> bool:
 def _sources(loop: Loop, places: Mapping[int | None, int], roles: Mapping[int, Role]) -> set[int]:
     """Nodes that vary from iteration to iteration by themselves: carries, and sums so far."""
     parameters = {places[k] for k in (*roles, *loop.counters) if k in places}
-    sums = {loop.body.outputs[k] for k, role in roles.items() if isinstance(role, Accumulation)}
+    solved = Accumulation | Linear
+    sums = {loop.body.outputs[k] for k, role in roles.items() if isinstance(role, solved)}
     return parameters | sums
 
 
@@ -166,6 +183,8 @@ def _cut(
     """Replace a solved carry's cycle by what its closed form needs."""
     if isinstance(role, Accumulation):
         depends[body.outputs[carry]] = tuple(term.node for term in role.terms)
+    elif isinstance(role, Linear):
+        depends[body.outputs[carry]] = role.system.terms
     elif isinstance(role, Update):
         depends[body.outputs[carry]] = (role.window,)
     if isinstance(role, Update) and place is not None:
@@ -175,9 +194,10 @@ def _cut(
 class _Finder:
     """Looks for closed forms of single carries."""
 
-    def __init__(self, loop: Loop, is_bitwise: bool) -> None:
+    def __init__(self, loop: Loop, is_bitwise: bool, solves_systems: bool) -> None:
         self._loop = loop
         self._is_bitwise = is_bitwise
+        self._solves_systems = solves_systems
         self._uses = loop.body.uses()
 
     def role(self, carry: int, place: int, cycle: frozenset[int]) -> Role:
@@ -187,8 +207,24 @@ class _Finder:
         return (
             self._update(carry, place, cycle)
             or self._accumulation(carry, place, cycle)
+            or self.linear([carry], cycle)
             or Recurrence()
         )
+
+    def linear(self, carries: Sequence[int], cycle: frozenset[int]) -> Linear | None:
+        """The role of the carries of a cycle if they are a linear system."""
+        if not self._solves_systems or self._loop.trip_count is None:
+            return None
+        system = system_of(self._loop, carries, cycle)
+        if system is None:
+            return None
+        body = self._loop.body
+        is_used = any(
+            i not in cycle and not cycle.isdisjoint(node.operands)
+            for i, node in enumerate(body.nodes)
+        )
+        is_prefix = is_used or sum(i in cycle for i in body.outputs) > len(carries)
+        return Linear(system, is_prefix) if not is_prefix or has_steps(system) else None
 
     def _update(self, carry: int, place: int, cycle: frozenset[int]) -> Update | None:
         body, out = self._loop.body, self._loop.body.outputs[carry]
