@@ -137,7 +137,7 @@ TRUE: dict[str, tuple[Program, Program, tuple[TensorType, ...]]] = {
     ),
     "determinant of triangular product": (
         lambda a, b: determinant(matmul(upper(a), upper(b))),
-        lambda a, b: multiply(product_of_diagonal(upper(a)), product_of_diagonal(upper(b))),
+        lambda a, b: product_of_diagonal(matmul(upper(a), upper(b))),
         (MATRIX, MATRIX),
     ),
     "transform and back": (

@@ -14,9 +14,11 @@ import numpy as np
 
 from saturax.graph.ir import Graph, Node
 from saturax.graph.reference import evaluate_operation
-from saturax.proposals.library_calls import Calls, Factors, rank_of, shape_of
+from saturax.graph.types import numpy_dtype
+from saturax.proposals.library_calls import Calls, Factors, rank_of
 
 _ARITHMETIC = frozenset({"constant", "broadcast_in_dim", "reshape", "unary", "binary", "ternary"})
+_TO_COUNTS = ((("convert", "i32"),), (("convert", "i64"),))
 # Operations between the remainder and the sign; JAX writes about twenty.
 _MOST_NODES = 60
 
@@ -69,10 +71,10 @@ class DeterminantSigns:
         total = self._nodes[index]
         if total.op != "reduce" or total.attributes[0] != "add":
             return None
-        converted = self._nodes[total.operands[0]]
-        if converted.op != "unary" or converted.attributes != (("convert", "i32"),):
-            return None
-        return self._comparison(total._replace(operands=converted.operands), f)
+        (source,) = total.operands
+        while self._nodes[source].attributes in _TO_COUNTS:
+            (source,) = self._nodes[source].operands
+        return self._comparison(total._replace(operands=(source,)), f)
 
     def _comparison(self, reduction: Node, f: tuple[str, ...]) -> Node | None:
         """The comparison f that is reduced along its last dimension, also if tested to be true."""
@@ -114,13 +116,15 @@ class DeterminantSigns:
 
     def _evaluated(self, between: list[int], remainder: int, value: int) -> Any:
         """The last of some nodes, for a value of the remainder."""
-        shape = shape_of(self._nodes[remainder].type)
-        values: dict[int, Any] = {remainder: np.full(shape, value, np.int32)}
+        type: Any = self._nodes[remainder].type
+        values: dict[int, Any] = {
+            remainder: np.full(type.shape, value, numpy_dtype(type.dtype)),
+        }
         for index in between:
             if index not in values:
-                op, attributes, operands, type = self._nodes[index]
-                known = [values[i] for i in operands]
-                values[index] = evaluate_operation(op, attributes, known, type)  # type: ignore[arg-type]
+                node: Any = self._nodes[index]
+                known = [values[i] for i in node.operands]
+                values[index] = evaluate_operation(node.op, node.attributes, known, node.type)
         return values[between[-1]]
 
 
