@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 
-from .row import Identity, N, definite, normal, regular
+from .row import Identity, N, definite, normal, regular, weights
 
 A, SPD, B, V, D = regular(N), definite(N), normal(N, 8), normal(N), normal(N)
 
@@ -179,5 +179,76 @@ ROWS = (
         lambda a, b: jnp.linalg.inv(2.0 * a) @ b,
         lambda a, b: 0.5 * jnp.linalg.solve(a, b),
         (regular(64), normal(64)),
+    ),
+    Identity(
+        "determinant_of_triangle",
+        lambda a: jnp.linalg.det(jnp.tril(a)),
+        lambda a: jnp.prod(jnp.diag(a)),
+        (regular(32),),
+    ),
+    Identity(
+        "determinant_of_blocks",
+        lambda a, b: jnp.linalg.slogdet(jsl.block_diag(a, b))[1],
+        lambda a, b: jnp.linalg.slogdet(a)[1] + jnp.linalg.slogdet(b)[1],
+        (regular(32), regular(32)),
+    ),
+    Identity(
+        "determinant_of_low_rank_update",
+        lambda u: jnp.linalg.slogdet(jnp.eye(128) + u @ u.T)[1],
+        lambda u: jnp.linalg.slogdet(jnp.eye(4) + u.T @ u)[1],
+        (weights(128, 4),),
+        note="matrix determinant lemma",
+    ),
+    Identity(
+        "solve_low_rank_update",
+        lambda u, b: jnp.linalg.solve(jnp.eye(128) + u @ u.T, b),
+        lambda u, b: b - u @ jnp.linalg.solve(jnp.eye(4) + u.T @ u, u.T @ b),
+        (weights(128, 4), normal(128)),
+        note="Woodbury's identity",
+    ),
+    Identity(
+        "solve_rank_one_update",
+        lambda u, v, b: jnp.linalg.solve(jnp.eye(64) + jnp.outer(u, v), b),
+        lambda u, v, b: b - u * (v @ b) / (1 + v @ u),
+        (weights(64), weights(64), normal(64)),
+        note="Sherman and Morrison",
+    ),
+    Identity(
+        "ridge_in_dual_form",
+        lambda x, y: x.T @ jnp.linalg.solve(x @ x.T + jnp.eye(N), y),
+        lambda x, y: jnp.linalg.solve(x.T @ x + jnp.eye(8), x.T @ y),
+        (normal(N, 8), V),
+    ),
+    Identity(
+        "solve_with_blocks",
+        lambda a, b, x: jnp.linalg.solve(jsl.block_diag(a, b), x),
+        lambda a, b, x: jnp.concatenate([jnp.linalg.solve(a, x[:32]), jnp.linalg.solve(b, x[32:])]),
+        (regular(32), regular(32), normal(64)),
+    ),
+    Identity(
+        "solve_with_kronecker_product",
+        lambda a, b, x: jnp.linalg.solve(jnp.kron(a, b), x),
+        lambda a, b, x: jnp.linalg.solve(b, jnp.linalg.solve(a, x.reshape(8, 8)).T).T.ravel(),
+        (regular(8), regular(8), normal(64)),
+    ),
+    Identity(
+        "solve_with_product_of_triangles",
+        lambda a, b: jnp.linalg.solve(jnp.tril(a) @ jnp.tril(a).T, b),
+        lambda a, b: jsl.solve_triangular(
+            jnp.tril(a), jsl.solve_triangular(jnp.tril(a), b, lower=True), lower=True, trans=1
+        ),
+        (regular(64), normal(64)),
+    ),
+    Identity(
+        "inverse_of_orthogonal_factor",
+        lambda a, b: jnp.linalg.inv(jnp.linalg.qr(a)[0]) @ b,
+        lambda a, b: jnp.linalg.qr(a)[0].T @ b,
+        (regular(64), normal(64)),
+    ),
+    Identity(
+        "quadratic_form_by_cholesky",
+        lambda a, x: jsl.cho_solve(jsl.cho_factor(a), x) @ x,
+        lambda a, x: jnp.sum(jsl.solve_triangular(jnp.linalg.cholesky(a), x, lower=True) ** 2),
+        (definite(64), normal(64)),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .row import Identity, N, normal, weights
@@ -123,6 +124,24 @@ ROWS = (
         "invariant_output",
         lambda v: lax.scan(lambda c, _: (c, jnp.exp(v)), 0.0, None, 8)[1],
         lambda v: jnp.broadcast_to(jnp.exp(v), (8, N)),
+        (V,),
+    ),
+    Identity(
+        "moving_average",
+        lambda xs: lax.scan(lambda c, x: (0.9 * c + 0.1 * x, None), jnp.zeros(N), xs)[0],
+        lambda xs: (0.1 * 0.9 ** np.arange(31.0, -1, -1)).astype("float32") @ xs,
+        (XS,),
+    ),
+    Identity(
+        "discounted_sums",
+        lambda xs: lax.scan(lambda c, x: (x + 0.99 * c,) * 2, jnp.zeros(N), xs, reverse=True)[1],
+        lambda xs: np.triu(0.99 ** np.subtract(*np.indices((32, 32))[::-1])).astype("float32") @ xs,
+        (XS,),
+    ),
+    Identity(
+        "sum_of_the_last_two",
+        lambda v: lax.fori_loop(0, 10, lambda i, c: (c[1], c[0] + c[1]), (v, v))[1],
+        lambda v: 144 * v,
         (V,),
     ),
 )

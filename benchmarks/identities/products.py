@@ -439,4 +439,10 @@ ROWS = (
         lambda x, s, w: x @ (s[:, None] * w),
         (normal(4096, 64), normal(64), weights(64, 8)),
     ),
+    Identity(
+        "centred_on_both_sides",
+        lambda k: (lambda h: h @ k @ h)(jnp.eye(N) - jnp.ones((N, N)) / N),
+        lambda k: k - jnp.mean(k, 0) - jnp.mean(k, 1, keepdims=True) + jnp.mean(k),
+        (A,),
+    ),
 )
