@@ -11,7 +11,6 @@ from rules.random_programs import Programs
 from saturax.egraph import EGraph, Limits, saturate
 from saturax.egraph.explain import explain
 from saturax.facts import FactAnalysis, facts_of_nodes
-from saturax.facts.finiteness import is_finite_literal
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal, splat
@@ -112,7 +111,7 @@ def test_without_the_guard_false_is_true(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def _has_special(graph: Graph) -> bool:
     constants = (node.attributes[0] for node in graph.nodes if node.op == "constant")
-    return not all(map(is_finite_literal, constants))
+    return not all(constant.is_finite for constant in constants)
 
 
 def _check_random_programs(seeds: range) -> int:

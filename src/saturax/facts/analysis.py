@@ -7,7 +7,7 @@ from typing import Any
 
 from saturax.facts import elementwise, movement, ordering, sums
 from saturax.facts.affine import affine_bounds, fitting
-from saturax.facts.finiteness import is_finite_literal, stays_finite
+from saturax.facts.finiteness import stays_finite
 from saturax.facts.literals import literal_known
 from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
 from saturax.graph.ir import Node
@@ -103,7 +103,7 @@ class FactAnalysis:
         assumes = self._assumes_finite
         if op == "constant":
             c = attributes[0]
-            return Facts(type, c, True, literal_known(c), assumes and is_finite_literal(c))
+            return Facts(type, c, True, literal_known(c), assumes and c.is_finite)
         if op == "iota":
             return Facts(type, None, True, _iota(attributes[0], attributes[1]), assumes)
         is_frozen = op == "parameter" and attributes[0] in self._frozen

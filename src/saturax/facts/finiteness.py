@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from saturax.facts.model import Facts, Known, tensor_type
 from saturax.facts.ranges import FALSE, REALS, TRUE, is_finite_range
 from saturax.graph.ir import Graph
@@ -43,14 +41,6 @@ def stays_finite(
     if op == "binary" and attributes[0] == "divide" and _is_zero(children[1]):
         return False
     return not any(map(_has_special_constant, attributes))
-
-
-def is_finite_literal(literal: Literal) -> bool:
-    """Whether no element of a constant is infinite or NaN."""
-    dtype = literal.type.dtype
-    if literal.type.size == 0 or not (is_float(dtype) or is_complex(dtype)):
-        return True
-    return bool(np.isfinite(literal.data.astype(np.complex128)).all())
 
 
 def _is_proved(type: TensorType, known: Known) -> bool:
@@ -99,7 +89,7 @@ def _has_special_constant(attribute: Any) -> bool:
 @lru_cache(maxsize=256)
 def _writes_special(graph: Graph) -> bool:
     return any(
-        (isinstance(attribute, Literal) and not is_finite_literal(attribute))
+        (isinstance(attribute, Literal) and not attribute.is_finite)
         or _has_special_constant(attribute)
         for node in graph.nodes
         for attribute in node.attributes

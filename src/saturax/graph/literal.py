@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saturax.graph.types import TensorType, mlir_dtype, numpy_dtype
+from saturax.graph.types import TensorType, is_complex, is_float, mlir_dtype, numpy_dtype
 
 
 class Literal:
@@ -16,7 +16,7 @@ class Literal:
     Equality and hash are by type and bits.
     """
 
-    __slots__ = ("_digest", "_hash", "data", "is_splat", "type")
+    __slots__ = ("_digest", "_hash", "_is_finite", "data", "is_splat", "type")
 
     type: TensorType
     data: np.ndarray[Any, Any]
@@ -40,6 +40,18 @@ class Literal:
                 stored.reshape(-1).view(np.uint8).data, digest_size=16
             ).digest()
         self._hash = hash((self.type, self._digest))
+        self._is_finite: bool | None = None
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no element is infinite or NaN."""
+        if self._is_finite is None:
+            dtype = self.type.dtype
+            may_not_be = self.type.size > 0 and (is_float(dtype) or is_complex(dtype))
+            self._is_finite = not may_not_be or bool(
+                np.isfinite(self.data.astype(np.complex128)).all()
+            )
+        return self._is_finite
 
     @property
     def array(self) -> np.ndarray[Any, Any]:

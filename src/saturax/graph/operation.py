@@ -68,15 +68,19 @@ def infer(op: str, attributes: tuple[Any, ...], operands: Sequence[Type]) -> Typ
     return TABLE[op].infer(attributes, operands)
 
 
-def expect(condition: bool, op: str, message: str) -> None:
-    """Raise `TypeInferenceError` naming `op` unless `condition` holds."""
+def expect(condition: bool, op: str, message: str, *values: Any) -> None:
+    """Raise `TypeInferenceError` naming `op` unless `condition` holds.
+
+    `values` fill the message in: this is asked of every operation that a rule builds, and writing
+    types out takes longer than inferring them.
+    """
     if not condition:
-        raise TypeInferenceError(f"{op}: {message}")
+        raise TypeInferenceError(f"{op}: {message.format(*values) if values else message}")
 
 
 def _infer_get_result(attributes: Any, operands: Sequence[Any]) -> Type:
     (source,) = operands
-    expect(isinstance(source, TupleType), "get_result", f"expected several results, got {source}")
+    expect(isinstance(source, TupleType), "get_result", "expected several results, got {}", source)
     element: Type = source.elements[attributes[0]]
     return element
 
@@ -87,11 +91,9 @@ register("get_result", ("index",), _infer_get_result, "leaf")
 def same_shape(op: str, operands: Sequence[Any]) -> tuple[int, ...]:
     """The shape that all operands share; raises `TypeInferenceError` otherwise."""
     for operand in operands:
-        expect(isinstance(operand, TensorType), op, f"expected a tensor, got {operand}")
+        expect(isinstance(operand, TensorType), op, "expected a tensor, got {}", operand)
     shape: tuple[int, ...] = operands[0].shape
-    expect(
-        all(operand.shape == shape for operand in operands),
-        op,
-        f"expected operands of one shape, got {', '.join(map(str, operands))}",
-    )
+    if not all(operand.shape == shape for operand in operands):
+        types = ", ".join(map(str, operands))
+        raise TypeInferenceError(f"{op}: expected operands of one shape, got {types}")
     return shape

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -158,6 +159,7 @@ def is_small(*literals: Literal) -> bool:
     return all(c.is_splat or c.type.size <= FOLD_LIMIT for c in literals)
 
 
+@lru_cache(maxsize=512)
 def folded(f: Any, *literals: Literal) -> Literal:
     """The constant f(c, d, …), for an elementwise f; computed in the result's own type.
 

@@ -23,7 +23,6 @@ import numpy as np
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, RecipeStep
 from saturax.errors import RuleError, TypeInferenceError
-from saturax.facts.finiteness import is_finite_literal
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal
 from saturax.graph.types import Type
@@ -255,7 +254,7 @@ def _may_be_number(argument: Any) -> bool:
     """Whether an operand or attribute is no constant with a NaN or an infinity, as far as known."""
     if isinstance(argument, Value):
         argument = None if argument.facts is None else argument.facts.constant
-    return not isinstance(argument, Literal) or is_finite_literal(argument)
+    return not isinstance(argument, Literal) or argument.is_finite
 
 
 def _is_number(argument: Any) -> bool:

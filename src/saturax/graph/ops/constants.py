@@ -18,7 +18,7 @@ def _infer_constant(attributes: Any, operands: Sequence[Any]) -> Type:
 
 def _infer_iota(attributes: Any, operands: Sequence[Any]) -> Type:
     dimension, type = attributes
-    expect(0 <= dimension < len(type.shape), "iota", f"dimension {dimension} not in {type}")
+    expect(0 <= dimension < len(type.shape), "iota", "dimension {} not in {}", dimension, type)
     result: Type = type
     return result
 

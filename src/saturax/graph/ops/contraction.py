@@ -88,7 +88,7 @@ def _infer_dot_general(attributes: Any, operands: Sequence[Any]) -> Type:
     valid = valid and len(set(lhs)) == len(lhs) and len(set(rhs)) == len(rhs)
     valid = valid and all(0 <= i < x.rank for i in lhs) and all(0 <= i < y.rank for i in rhs)
     valid = valid and all(x.shape[i] == y.shape[j] for i, j in zip(lhs, rhs, strict=True))
-    expect(valid, "dot_general", f"{x} and {y} along {d}")
+    expect(valid, "dot_general", "{} and {} along {}", x, y, d)
     shape = (
         tuple(x.shape[i] for i in d.lhs_batch)
         + tuple(x.shape[i] for i in d.lhs_free(x.rank))
@@ -104,7 +104,7 @@ def _infer_blocked_dot(attributes: Any, operands: Sequence[Any]) -> Type:
     fits = len(counts) == result.rank and all(
         count > 0 and n % count == 0 for count, n in zip(counts, result.shape, strict=True)
     )
-    expect(fits, "blocked_dot", f"{result} in {counts} blocks")
+    expect(fits, "blocked_dot", "{} in {} blocks", result, counts)
     return result
 
 
@@ -130,12 +130,12 @@ def _infer_convolution(attributes: Any, operands: Sequence[Any]) -> Type:
     spatial = len(d.input_spatial)
     valid = x.rank == k.rank == spatial + 2
     valid = valid and all(len(field) == spatial for field in w)
-    expect(valid, "convolution", f"{x} with kernel {k}: ranks do not fit {w}")
+    expect(valid, "convolution", "{} with kernel {}: ranks do not fit {}", x, k, w)
     fits = x.shape[d.input_feature] == k.shape[d.kernel_input_feature] * groups.feature
     fits = fits and k.shape[d.kernel_output_feature] % groups.feature == 0
     fits = fits and x.shape[d.input_batch] % groups.batch == 0
     fits = fits and k.shape[d.kernel_output_feature] % groups.batch == 0
-    expect(fits, "convolution", f"{x} with kernel {k} in {groups}")
+    expect(fits, "convolution", "{} with kernel {} in {}", x, k, groups)
     shape = [0] * x.rank
     shape[d.output_batch] = x.shape[d.input_batch] // groups.batch
     shape[d.output_feature] = k.shape[d.kernel_output_feature]

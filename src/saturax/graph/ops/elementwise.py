@@ -54,7 +54,7 @@ _ELEMENTWISE = frozenset({"unary", "binary", "ternary"})
 
 def _infer_unary(attributes: Any, operands: Sequence[Any]) -> Type:
     (f,), (x,) = attributes, operands
-    expect(isinstance(x, TensorType), "unary", f"expected a tensor, got {x}")
+    expect(isinstance(x, TensorType), "unary", "expected a tensor, got {}", x)
     name = function_name(f)
     if name == "convert":
         return TensorType(x.shape, f[1])
@@ -73,7 +73,7 @@ def _infer_binary(attributes: Any, operands: Sequence[Any]) -> Type:
     (f,), (x, y) = attributes, operands
     name = function_name(f)
     shape = same_shape(name, operands)
-    expect(x.dtype == y.dtype, name, f"expected operands of one type, got {x} and {y}")
+    expect(x.dtype == y.dtype, name, "expected operands of one type, got {} and {}", x, y)
     if name == "compare":
         return TensorType(shape, "i1")
     if name == "complex":
@@ -85,9 +85,10 @@ def _infer_ternary(attributes: Any, operands: Sequence[Any]) -> Type:
     (f,), (x, y, z) = attributes, operands
     shape = same_shape(f, operands)
     if f == "select":
-        expect(x.dtype == "i1" and y.dtype == z.dtype, f, f"got {x}, {y}, {z}")
+        expect(x.dtype == "i1" and y.dtype == z.dtype, f, "got {}, {}, {}", x, y, z)
         return TensorType(shape, y.dtype)
-    expect(x.dtype == y.dtype == z.dtype, f, f"expected operands of one type, got {x}, {y}, {z}")
+    same = x.dtype == y.dtype == z.dtype
+    expect(same, f, "expected operands of one type, got {}, {}, {}", x, y, z)
     return TensorType(shape, y.dtype)
 
 

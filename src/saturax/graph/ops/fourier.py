@@ -21,12 +21,12 @@ def _infer_fft(attributes: Any, operands: Sequence[Any]) -> Type:
     (kind, length), (x,) = attributes, operands
     count = len(length)
     fits = isinstance(x, TensorType) and kind in KINDS and 1 <= count <= min(x.rank, 3)
-    expect(fits, "fft", f"{kind} of {x} with lengths {length}")
+    expect(fits, "fft", "{} of {} with lengths {}", kind, x, length)
     fits = x.dtype in _COMPLEX if kind == "RFFT" else is_complex(x.dtype)
     wanted = list(length)
     if kind == "IRFFT" and length[-1] != 0:
         wanted[-1] = length[-1] // 2 + 1
-    expect(fits and x.shape[-count:] == tuple(wanted), "fft", f"{kind} of {x} with {length}")
+    expect(fits and x.shape[-count:] == tuple(wanted), "fft", "{} of {} with {}", kind, x, length)
     if kind == "IRFFT":
         return TensorType((*x.shape[:-1], length[-1]), _REAL[x.dtype])
     if kind == "RFFT":

@@ -25,11 +25,12 @@ def _infer_gather(attributes: Any, operands: Sequence[Any]) -> Type:
     (dimensions, sizes, _), (x, indices) = attributes, operands
     d = GatherDimensions(*dimensions)
     valid = len(sizes) == x.rank and all(0 <= s <= n for s, n in zip(sizes, x.shape, strict=True))
-    expect(valid, "gather", f"slices of {sizes} from {x}")
+    expect(valid, "gather", "slices of {} from {}", sizes, x)
     batch = [n for i, n in enumerate(indices.shape) if i != d.index_vector_dim]
     dropped = d.collapsed_slice_dims + d.operand_batching_dims
     offsets = [s for i, s in enumerate(sizes) if i not in dropped]
-    expect(len(offsets) == len(d.offset_dims), "gather", f"slices of {sizes} from {x} along {d}")
+    fits = len(offsets) == len(d.offset_dims)
+    expect(fits, "gather", "slices of {} from {} along {}", sizes, x, d)
     rank = len(batch) + len(offsets)
     shape = [0] * rank
     rest = iter(batch)

@@ -14,13 +14,13 @@ from saturax.graph.types import TensorType, Type
 def _infer_transpose(attributes: Any, operands: Sequence[Any]) -> Type:
     (permutation,), (x,) = attributes, operands
     valid = sorted(permutation) == list(range(x.rank))
-    expect(valid, "transpose", f"{permutation} does not permute {x}")
+    expect(valid, "transpose", "{} does not permute {}", permutation, x)
     return TensorType(tuple(x.shape[d] for d in permutation), x.dtype)
 
 
 def _infer_reshape(attributes: Any, operands: Sequence[Any]) -> Type:
     (shape,), (x,) = attributes, operands
-    expect(prod(shape) == x.size, "reshape", f"{x} has not the size of {shape}")
+    expect(prod(shape) == x.size, "reshape", "{} has not the size of {}", x, shape)
     return TensorType(shape, x.dtype)
 
 
@@ -31,14 +31,14 @@ def _infer_broadcast_in_dim(attributes: Any, operands: Sequence[Any]) -> Type:
         for d, size in zip(dimensions, x.shape, strict=False)
     )
     valid = valid and len(set(dimensions)) == len(dimensions)
-    expect(valid, "broadcast_in_dim", f"{x} to {shape} along {dimensions}")
+    expect(valid, "broadcast_in_dim", "{} to {} along {}", x, shape, dimensions)
     return TensorType(shape, x.dtype)
 
 
 def _infer_reverse(attributes: Any, operands: Sequence[Any]) -> Type:
     (dimensions,), (x,) = attributes, operands
     valid = all(0 <= d < x.rank for d in dimensions) and len(set(dimensions)) == len(dimensions)
-    expect(valid, "reverse", f"{dimensions} of {x}")
+    expect(valid, "reverse", "{} of {}", dimensions, x)
     result: Type = x
     return result
 
@@ -49,7 +49,7 @@ def _infer_slice(attributes: Any, operands: Sequence[Any]) -> Type:
         0 <= a <= b <= n and s >= 1
         for a, b, s, n in zip(start, limit, stride, x.shape, strict=True)
     )
-    expect(valid, "slice", f"[{start}:{limit}:{stride}] of {x}")
+    expect(valid, "slice", "[{}:{}:{}] of {}", start, limit, stride, x)
     shape = tuple(-(-(b - a) // s) for a, b, s in zip(start, limit, stride, strict=True))
     return TensorType(shape, x.dtype)
 
@@ -58,12 +58,12 @@ def _infer_pad(attributes: Any, operands: Sequence[Any]) -> Type:
     (low, high, interior), (x, value) = attributes, operands
     valid = len(low) == len(high) == len(interior) == x.rank and value.shape == ()
     valid = valid and value.dtype == x.dtype and all(i >= 0 for i in interior)
-    expect(valid, "pad", f"{x} by {low}, {high}, {interior} with {value}")
+    expect(valid, "pad", "{} by {}, {}, {} with {}", x, low, high, interior, value)
     shape = tuple(
         a + b + n + max(n - 1, 0) * i
         for a, b, i, n in zip(low, high, interior, x.shape, strict=True)
     )
-    expect(all(n >= 0 for n in shape), "pad", f"negative size in {shape}")
+    expect(all(n >= 0 for n in shape), "pad", "negative size in {}", shape)
     return TensorType(shape, x.dtype)
 
 
@@ -73,7 +73,7 @@ def _infer_concatenate(attributes: Any, operands: Sequence[Any]) -> Type:
     valid = valid and all(
         a == b or d == dimension for d, (a, b) in enumerate(zip(x.shape, y.shape, strict=True))
     )
-    expect(valid, "concatenate", f"{x} and {y} along {dimension}")
+    expect(valid, "concatenate", "{} and {} along {}", x, y, dimension)
     size = x.shape[dimension] + y.shape[dimension]
     result: TensorType = x.with_shape((*x.shape[:dimension], size, *x.shape[dimension + 1 :]))
     return result
@@ -88,7 +88,7 @@ def _infer_dynamic_slice(attributes: Any, operands: Sequence[Any]) -> Type:
     (sizes,), (x, *indices) = attributes, operands
     _expect_indices("dynamic_slice", x.rank, indices)
     valid = len(sizes) == x.rank and all(0 <= s <= n for s, n in zip(sizes, x.shape, strict=True))
-    expect(valid, "dynamic_slice", f"sizes {sizes} of {x}")
+    expect(valid, "dynamic_slice", "sizes {} of {}", sizes, x)
     return TensorType(sizes, x.dtype)
 
 
@@ -97,7 +97,7 @@ def _infer_dynamic_update_slice(attributes: Any, operands: Sequence[Any]) -> Typ
     _expect_indices("dynamic_update_slice", x.rank, indices)
     valid = update.rank == x.rank and update.dtype == x.dtype
     valid = valid and all(a <= b for a, b in zip(update.shape, x.shape, strict=True))
-    expect(valid, "dynamic_update_slice", f"{update} into {x}")
+    expect(valid, "dynamic_update_slice", "{} into {}", update, x)
     result: Type = x
     return result
 

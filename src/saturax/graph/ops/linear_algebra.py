@@ -68,7 +68,7 @@ def _infer_triangular_solve(attributes: Any, operands: Sequence[Any]) -> Type:
     a, b = _matrix("triangular_solve", a, is_square=True), _matrix("triangular_solve", b)
     size = b.shape[-2 if Triangle(*triangle).is_left else -1]
     fits = a.dtype == b.dtype and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == size
-    expect(fits, "triangular_solve", f"matrix {a} and right side {b} with {triangle}")
+    expect(fits, "triangular_solve", "matrix {} and right side {} with {}", a, b, triangle)
     return b
 
 
@@ -90,7 +90,7 @@ def _infer_lu(attributes: Any, operands: Sequence[Any]) -> Type:
 def _infer_lu_permutation(attributes: Any, operands: Sequence[Any]) -> Type:
     (size, _), (pivots,) = attributes, operands
     fits = pivots.dtype == "i32" and pivots.rank > 0 and pivots.shape[-1] <= size
-    expect(fits, "lu_permutation", f"pivots {pivots} for {size} rows")
+    expect(fits, "lu_permutation", "pivots {} for {} rows", pivots, size)
     return TensorType((*pivots.shape[:-1], size), "i32")
 
 
@@ -104,7 +104,7 @@ def _infer_householder_product(attributes: Any, operands: Sequence[Any]) -> Type
     x = _matrix("householder_product", x)
     fits = taus.dtype == x.dtype and taus.shape[:-1] == x.shape[:-2]
     fits = fits and taus.shape[-1] <= x.shape[-1] <= x.shape[-2]
-    expect(fits, "householder_product", f"reflectors {x} with factors {taus}")
+    expect(fits, "householder_product", "reflectors {} with factors {}", x, taus)
     return x
 
 
@@ -118,7 +118,7 @@ def _infer_solve(attributes: Any, operands: Sequence[Any]) -> Type:
     a, b = operands
     a, b = _matrix("solve", a, is_square=True), _matrix("solve", b)
     fits = a.dtype == b.dtype and a.shape[:-1] == b.shape[:-1]
-    expect(fits, "solve", f"matrix {a} and right side {b}")
+    expect(fits, "solve", "matrix {} and right side {}", a, b)
     return b
 
 

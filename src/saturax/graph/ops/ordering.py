@@ -37,20 +37,20 @@ def default_order(dtype: str, direction: str = "LT") -> Order:
 
 def _infer_sort(attributes: Any, operands: Sequence[Any]) -> Type:
     (dimension, _, _), (x,) = attributes, operands
-    expect(0 <= dimension < x.rank, "sort", f"{x} along dimension {dimension}")
+    expect(0 <= dimension < x.rank, "sort", "{} along dimension {}", x, dimension)
     return TensorType(x.shape, x.dtype)
 
 
 def _infer_sort_pair(attributes: Any, operands: Sequence[Any]) -> Type:
     (dimension, _, _), (x, y) = attributes, operands
     fits = 0 <= dimension < x.rank and x.shape == y.shape
-    expect(fits, "sort_pair", f"{x} and {y} along dimension {dimension}")
+    expect(fits, "sort_pair", "{} and {} along dimension {}", x, y, dimension)
     return TupleType((x, y))
 
 
 def _infer_top_k(attributes: Any, operands: Sequence[Any]) -> Type:
     (k,), (x,) = attributes, operands
-    expect(x.rank > 0 and 0 <= k <= x.shape[-1], "top_k", f"{k} elements of {x}")
+    expect(x.rank > 0 and 0 <= k <= x.shape[-1], "top_k", "{} elements of {}", k, x)
     values = x.with_shape((*x.shape[:-1], k))
     return TupleType((values, values.with_dtype("i32")))
 
@@ -58,8 +58,8 @@ def _infer_top_k(attributes: Any, operands: Sequence[Any]) -> Type:
 def _infer_arg_reduce(attributes: Any, operands: Sequence[Any]) -> Type:
     (f, dimension, index), (x,) = attributes, operands
     known = f in ("maximum", "minimum") and identity_value(f, x.dtype) is not None
-    expect(known and 0 <= dimension < x.rank, "arg_reduce", f"{f} of {x} along {dimension}")
-    expect(is_integer(index), "arg_reduce", f"indices of type {index}")
+    expect(known and 0 <= dimension < x.rank, "arg_reduce", "{} of {} along {}", f, x, dimension)
+    expect(is_integer(index), "arg_reduce", "indices of type {}", index)
     values = x.with_shape((*x.shape[:dimension], *x.shape[dimension + 1 :]))
     return TupleType((values, values.with_dtype(index)))
 

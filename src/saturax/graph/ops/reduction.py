@@ -79,7 +79,7 @@ def identity_value(f: str, dtype: str) -> Any:
 def _infer_reduce(attributes: Any, operands: Sequence[Any]) -> Type:
     (_, dimensions), (x,) = attributes, operands
     valid = all(0 <= d < x.rank for d in dimensions) and len(set(dimensions)) == len(dimensions)
-    expect(valid, "reduce", f"{x} along {dimensions}")
+    expect(valid, "reduce", "{} along {}", x, dimensions)
     return TensorType(tuple(n for d, n in enumerate(x.shape) if d not in dimensions), x.dtype)
 
 
@@ -91,7 +91,7 @@ _BLOCK = 16
 def _infer_reduce_window(attributes: Any, operands: Sequence[Any]) -> Type:
     (_, window), (x,) = attributes, operands
     w = ReduceWindow(*window)
-    expect(all(len(field) == x.rank for field in w), "reduce_window", f"{x} with {w}")
+    expect(all(len(field) == x.rank for field in w), "reduce_window", "{} with {}", x, w)
     shape = tuple(
         window_size(
             x.shape[d],

@@ -41,9 +41,9 @@ def _infer_scatter(attributes: Any, operands: Sequence[Any]) -> Type:
     fits = len(d.update_window_dims) == windows and max(d.update_window_dims, default=-1) < (
         updates.rank
     )
-    expect(fits and x.dtype == updates.dtype, "scatter", f"{updates} into {x} along {d}")
+    expect(fits and x.dtype == updates.dtype, "scatter", "{} into {} along {}", updates, x, d)
     read = infer("gather", (GatherDimensions(*d), window_sizes(d, x, updates), False), [x, indices])
-    expect(read == updates, "scatter", f"expected updates of type {read}, got {updates}")
+    expect(read == updates, "scatter", "expected updates of type {}, got {}", read, updates)
     return TensorType(x.shape, x.dtype)
 
 
