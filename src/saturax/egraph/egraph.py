@@ -51,8 +51,6 @@ class EGraph:
         """Start empty."""
         self._interned = None if analysis is None else InternedData(analysis)
         self.heads = Heads(is_commutative, is_injective, outdone_by)
-        # E-nodes ever made, by group.
-        self._made: dict[int, list[int]] = {}
         # By e-node.
         self.keys: list[Key] = []
         self.original: list[Key] = []
@@ -166,7 +164,6 @@ class EGraph:
         self.uses.append([])
         self._size.append(1)
         self._hashcons[key] = node
-        self._made.setdefault(group, []).append(node)
         self._changed[node] = None
         self.node_count += 1
         self.class_count += 1
@@ -437,14 +434,8 @@ class EGraph:
         return (id for id, parent in enumerate(self.parent) if id == parent)
 
     def classes_of(self, op: str) -> list[int]:
-        """Return the classes which hold an e-node of this operation, oldest e-node first."""
-        found = (c for group in self.heads.groups_of(op) for c in self.classes_of_group(group))
-        return list(dict.fromkeys(found))
-
-    def classes_of_group(self, group: int) -> list[int]:
-        """Return the classes which hold an e-node of this `group`."""
-        dead, find = self._dead, self.find
-        return list(dict.fromkeys([find(n) for n in self._made.get(group, ()) if not dead[n]]))
+        """Return the classes which hold an e-node of this operation."""
+        return [id for id in self.classes() if self.nodes_of(id, op)]
 
     def parents(self, class_id: int) -> list[int]:
         """Return the permanent ids of the e-nodes which use a class."""

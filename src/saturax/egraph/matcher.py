@@ -70,9 +70,6 @@ class Matcher:
         self.levels = tuple(level for level, _ in walked)
         self.variables = pattern.variables
         self.attributes = _binding_places(nodes)
-        self.root_group = egraph.heads.group_index(
-            pattern.op, len(pattern.operands), len(pattern.attributes)
-        )
         self._shape = shape_of(pattern)
         self._variants: list[MatchFunction | None] = [None] * len(nodes)
         self._tables: tuple[Any, ...] = (
@@ -100,7 +97,7 @@ class Matcher:
     def all_matches(self, egraph: EGraph) -> list[Match]:
         """Return every match that has an answer, in a rebuilt e-graph."""
         output: list[Found] = []
-        roots = egraph.classes_of_group(self.root_group)
+        roots = list(egraph.classes())
         self.variant(0)(roots, -1, output, 1 << 62, lambda: 1 << 62)
         return [match for _, match in output]
 
