@@ -49,6 +49,8 @@ _GOOD_ERROR_SHARE = 0.6
 # and a lattice Boltzmann step ran as fast; with level 0, 4 to 20 times slower.
 _AS_ASKED: Mapping[str, Any] = {}
 _QUICKLY: Mapping[str, Any] = {"xla_backend_optimization_level": 1}
+# Inputs on which steps that lose accuracy are looked for.
+_MOST_BLAMING = 2
 
 
 @contextmanager
@@ -155,6 +157,14 @@ class Contest:
     def evaluate(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
         """Run a graph on inputs, as `precompute` asks for it."""
         return self._runner(self._compile_part(graph))(inputs)
+
+    def evaluate_on_samples(self, graph: Graph, *, is_wide: bool = False) -> list[list[Array]]:
+        """Run a graph of the program's inputs on some that candidates were checked on."""
+        part = Program(graph, symbols=self.program.symbols)
+        module = emit_module(widen(part) if is_wide else part)
+        run = self._runner(self._compile_module(module, self.devices[:1], _QUICKLY))
+        drawn = [sample for sample in self.samples if sample.distribution != "special"]
+        return [run(sample.inputs) for sample in drawn[:_MOST_BLAMING]]
 
     def evaluate_on_examples(self, graph: Graph) -> list[Array]:
         """Run a graph of the program's inputs on those that candidates are timed on."""

@@ -8,17 +8,21 @@ extracted anew around it, and the variation is kept if it is measured to be fast
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from saturax.blame import Blame, blame
 from saturax.contest import Candidate, Contest
-from saturax.cost.formulate import Extracted, Formulation, read_program
+from saturax.cost.formulate import CHANGE_OF_MODE, Extracted, Formulation, read_program
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.report.model import CandidateReport
 from saturax.search import rules_of
 from saturax.select import WARM_UPS, calls_in_a_row, least_pairs
+
+logger = logging.getLogger("saturax")
 
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
@@ -27,6 +31,8 @@ _LOYALTY = 0.7
 # What the original does not run has to be so many times as fast to be taken, where the best
 # prediction is unfit: a few bold changes often hold most of the gain, and fewer roundings.
 _RELUCTANCE = (1.5, 4.0)
+# Rounds of taking inexact steps back.
+_MOST_TAKEN_BACK = 4
 # A race takes so many seconds a program, and as many as so many rounds take: in fewer, one that is
 # warmed up is hardly told from others.
 _SHORTEST_RACE_S, _LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
@@ -53,7 +59,8 @@ class MeasuredSearch:
     """Enters extracted programs into a contest and keeps the fastest that was measured.
 
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
-    the signatures of the kernels that the original runs. `remaining_s()` tells the seconds left,
+    the signatures of the kernels that the original runs, `first` is the first round of a search in
+    several: its formulation and best selection. `remaining_s()` tells the seconds left,
     compilations not counted; after `patience` variations in a row that were no better, the rest is
     not worth the wait.
     """
@@ -66,6 +73,7 @@ class MeasuredSearch:
     remaining_s: Callable[[], float]
     patience: int
     on_progress: Callable[[str], None]
+    first: tuple[Formulation, Selection] | None = None
     champion: Entry | None = None
     entries: list[Entry] = field(default_factory=list)
     rejected: list[Selection] = field(default_factory=list)
@@ -143,11 +151,12 @@ class MeasuredSearch:
     def refine(self) -> int:
         """Vary the champion while time is left; return how many variations were tried.
 
-        Where no program was fit to race, what makes the best prediction unfit is sought: small
-        changes are left out, then kernels are forbidden one after the other, until a program is
-        fit.
+        Where no program was fit to race, what makes the best prediction unfit is sought: steps that
+        lose accuracy are taken back, then small changes are left out, then kernels are forbidden
+        one after the other, until a program is fit.
         """
-        tried = self._change_less()
+        tried = self._take_back_inexact_steps()
+        tried += self._change_less()
         failures = 0
         base = self._to_vary()
         banned: set[Hashable] = set()
@@ -169,6 +178,76 @@ class MeasuredSearch:
                 banned.add(suspect)
                 suspects = [each for each in self._suspects(base) if each not in banned]
         return tried
+
+    def _take_back_inexact_steps(self) -> int:
+        """Where no program was fit, enter the best prediction with its inexact steps undone.
+
+        They are sought in the first round of the search, which begins with the original, then in
+        the last. What follows from inexact values shows its own errors once they are exact: in a
+        few passes. Returns how many programs were entered.
+        """
+        rounds = [] if self.first is None else [self.first]
+        if (last := self._to_vary()) is not None:
+            rounds.append((self.formulation, last))
+        tried = 0
+        for formulation, base in rounds:
+            exact: dict[int, int] = {}
+            banned: set[Hashable] = set()
+            selection: Selection | None = base
+            for _ in range(_MOST_TAKEN_BACK):
+                if selection is None or self.entries or not self._has_time():
+                    break
+                blamed = self._blame(formulation, selection)
+                if not blamed.exact.items() - exact.items():
+                    break
+                exact |= blamed.exact
+                banned |= self._kernels_of(blamed.inexact, formulation, selection)
+                selection = _exactly(formulation, base, exact, banned)
+                if selection is not None:
+                    tried += 1
+                    name = f"variation {tried}: inexact steps taken back"
+                    self._enter_exact(name, formulation, selection)
+        if tried:
+            self.race()
+        return tried
+
+    def _enter_exact(self, name: str, formulation: Formulation, selection: Selection) -> None:
+        if formulation is self.formulation:
+            self.enter(name, selection)
+            return
+        extracted = read_program(formulation, selection)
+        predicted_us = dag_cost(formulation.problem, selection)
+        rules = rules_of(formulation, extracted)
+        self.enter_program(name, extracted, predicted_us, rules=rules)
+
+    def _blame(self, formulation: Formulation, selection: Selection) -> Blame:
+        self.on_progress("looking for steps that lose accuracy")
+        contest = self.contest
+        try:
+            return blame(
+                read_program(formulation, formulation.original()),
+                read_program(formulation, selection),
+                formulation.represented.egraph.find,
+                contest.evaluate_on_samples,
+                lambda graph: contest.evaluate_on_samples(graph, is_wide=True),
+            )
+        except Exception as error:  # whatever a compiler may raise: other variations are left
+            logger.info("steps that lose accuracy are not known: %s", error)
+            return Blame()
+
+    def _kernels_of(
+        self, enodes: Container[int], formulation: Formulation, selection: Selection
+    ) -> set[Hashable]:
+        """Kernels behind e-nodes of a selection that the original does not run.
+
+        What loses accuracy in one layer does so in the next, where that shows only once the first
+        is exact.
+        """
+        signatures = formulation.problem.signatures or ()
+        names = {
+            signatures[node] for node in selection.values() if formulation.enodes[node] in enodes
+        }
+        return (names & formulation.kernels.keys()) - self.usual
 
     def _change_less(self) -> int:
         """Where no program was fit, enter some that differ less from the original; return how many.
@@ -239,14 +318,38 @@ class MeasuredSearch:
 
     def _without(self, selection: Selection, banned: set[Hashable]) -> Selection | None:
         """The cheapest selection close to a given one that has none of the banned kernels."""
-        problem = self.formulation.problem
-        signatures = problem.signatures or ()
-        loyal = set(selection.values())
-        costs = [
-            math.inf if signatures[node] in banned else us * (_LOYALTY if node in loyal else 1.0)
-            for node, us in enumerate(problem.cost_us)
-        ]
-        try:
-            return dag_greedy(problem.with_costs(costs))
-        except ValueError:
-            return None
+        signatures = self.formulation.problem.signatures or ()
+        nodes = {node for node, name in enumerate(signatures) if name in banned}
+        return _avoiding(self.formulation, selection, nodes)
+
+
+def _exactly(
+    formulation: Formulation, base: Selection, exact: Mapping[int, int], banned: Container[Hashable]
+) -> Selection | None:
+    """The cheapest selection close to a given one that takes the e-nodes `exact`, by e-class.
+
+    It has none of the kernels that are banned; None where there is no such selection.
+    """
+    find = formulation.represented.egraph.find
+    signatures = formulation.problem.signatures or ()
+    others = {
+        node
+        for node, enode in enumerate(formulation.enodes)
+        if signatures[node] in banned
+        or (enode != CHANGE_OF_MODE and exact.get(find(enode), enode) != enode)
+    }
+    return _avoiding(formulation, base, others)
+
+
+def _avoiding(formulation: Formulation, base: Selection, nodes: Container[int]) -> Selection | None:
+    """The cheapest selection close to a given one without some nodes of the problem."""
+    problem = formulation.problem
+    loyal = set(base.values())
+    costs = [
+        math.inf if node in nodes else us * (_LOYALTY if node in loyal else 1.0)
+        for node, us in enumerate(problem.cost_us)
+    ]
+    try:
+        return dag_greedy(problem.with_costs(costs))
+    except ValueError:
+        return None

@@ -71,7 +71,8 @@ class Found:
 
     `rounds` are the programs that the rounds of the search began with (the original first), with
     their predicted times; `rules` lead from the original to the last of them. `usual` are the
-    kernels that the original runs.
+    kernels that the original runs; `first` is what the first round that gained something began
+    with and found, if others followed.
     """
 
     formulation: Formulation
@@ -79,6 +80,7 @@ class Found:
     rounds: tuple[tuple[Extracted, float], ...]
     rules: Counter[str]
     usual: frozenset[Hashable]
+    first: tuple[Formulation, Selection] | None = None
 
     @property
     def original_us(self) -> float:
@@ -110,6 +112,7 @@ def search(
     rounds: list[tuple[Extracted, float]] = []
     applied: Counter[str] = Counter()
     usual: frozenset[Hashable] = frozenset()
+    first: tuple[Formulation, Selection] | None = None
     folding, narrowing = (
         [rule for rule in rules if rule.name.startswith(names)] for names in (_FOLDING, _NARROWING)
     )
@@ -142,7 +145,7 @@ def search(
         if not usual:
             signatures = formulation.problem.signatures or ()
             usual = frozenset(signatures[node] for node in original.values())
-        found = Found(formulation, best, tuple(rounds), Counter(applied), usual)
+        found = Found(formulation, best, tuple(rounds), Counter(applied), usual, first)
         is_better = after <= (1 - _LEAST_PROGRESS) * before
         is_last = chosen is not narrowing and (run.is_late or not is_better)
         if is_last or not passes:
@@ -150,6 +153,7 @@ def search(
         if not is_better:
             rounds.pop()
             continue
+        first = first or (formulation, best)
         extracted = read_program(formulation, best)
         applied += rules_of(formulation, extracted)
         graph = extracted.graph

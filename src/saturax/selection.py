@@ -153,6 +153,7 @@ def select_by_measuring(
         lambda: run.remaining_s,
         run.options.limits.variations,
         lambda detail: run.tell("select", detail),
+        found.first,
     )
     try:
         with run.stage("select") as notes:

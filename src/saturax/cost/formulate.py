@@ -337,6 +337,7 @@ def read_program(formulation: Formulation, selection: Selection) -> Extracted:
     values: dict[int, int] = {}
     enodes: dict[int, int] = {}
     frozen: list[int] = []
+    fixed: set[int] = set()  # values made of constants alone: equal to such ones is not enough
 
     def emit(node_index: int, owner: int) -> None:
         enode = formulation.enodes[node_index]
@@ -350,8 +351,10 @@ def read_program(formulation: Formulation, selection: Selection) -> Extracted:
         )
         values[owner] = value.index
         enodes.setdefault(value.index, enode)
-        if owner % _MODES == _MEMORY and egraph.data(enode).is_frozen and operands:
-            frozen.append(value.index)
+        if egraph.data(enode).is_frozen and fixed.issuperset(operands):
+            fixed.add(value.index)
+            if owner % _MODES == _MEMORY and operands:
+                frozen.append(value.index)
 
     roots = [_MODES * formulation.number[root] for root in represented.roots]
     for root in roots:
