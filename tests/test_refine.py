@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from running import normal, program_of
 
+from saturax import refine
+from saturax.blame import Blame
 from saturax.cost.device import Calibration
-from saturax.cost.formulate import formulate
+from saturax.cost.formulate import formulate, read_program
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.extract import dag_greedy
@@ -89,6 +91,33 @@ def test_bold_changes_alone_are_tried_first_where_nothing_is_fit():
     kept = search._reluctantly(best, 1e9)
     assert {signatures[node] for node in kept.values()} <= search.usual
     assert not {signatures[node] for node in best.values()} <= search.usual
+
+
+def test_inexact_steps_are_taken_back_where_nothing_is_fit(monkeypatch):
+    """Said to be inexact: what the best prediction computes and the original does not."""
+
+    def blamed(original, candidate, class_of, evaluate, evaluate_wide):
+        exact = {class_of(enode): enode for enode in original.enodes}
+        return Blame(frozenset(candidate.enodes) - frozenset(original.enodes), exact)
+
+    monkeypatch.setattr(refine, "blame", blamed)
+    search = _search(lambda graph: not search.rejected)
+    search.contest.evaluate_on_samples = None  # nobody asks
+    best = dag_greedy(search.formulation.problem)
+    assert search.enter("best predicted", best) is None
+    assert search._take_back_inexact_steps() == 1
+    assert [report.name for report in search.reports][1:] == [
+        "variation 1: inexact steps taken back"
+    ]
+    original = read_program(search.formulation, search.formulation.original())
+    assert search.contest.candidates[0].graph == original.graph
+    assert search.champion is not None
+
+
+def test_what_cannot_be_blamed_is_no_failure():
+    search = _search(lambda graph: True)  # a judge without samples
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    assert search._take_back_inexact_steps() == 0
 
 
 def test_no_program_is_varied_after_the_time():

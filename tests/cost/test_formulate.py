@@ -196,6 +196,23 @@ def test_constants_only_is_frozen():
     assert [extracted.graph.nodes[i].op for i in extracted.frozen] == ["dot_general"]
 
 
+def test_what_depends_on_an_input_is_not_frozen_though_it_equals_a_constant():
+    table = jnp.asarray(normal(8, 8))
+    program = program_of(lambda x: (jnp.sort(x), table @ table), normal(8, 8))
+    represented = represent(program.graph)
+    represented.egraph.union(*represented.roots, "said to be equal")
+    represented.egraph.rebuild()
+    formulation = formulate(represented, PriceModel(Calibration("test")))
+    node = represented.egraph.node
+    costs = [
+        float("inf") if enode != CHANGE_OF_MODE and node(enode).op == "dot_general" else cost
+        for enode, cost in zip(formulation.enodes, formulation.problem.cost_us, strict=True)
+    ]
+    extracted = read_program(formulation, dag_greedy(formulation.problem.with_costs(costs)))
+    assert any(node.op == "parameter" for node in extracted.graph.nodes)
+    assert extracted.frozen == ()
+
+
 def test_nodes_without_an_enode_change_the_mode_only():
     formulation = _formulation(program_of(lambda x: x + 1, normal(3)))
     for enode, operands in zip(formulation.enodes, formulation.operands, strict=True):
