@@ -73,7 +73,7 @@ def test_what_segments_made_leaves_a_place_for_the_best_of_the_whole(
     monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
-    found = SimpleNamespace(formulation=None, rules=None, usual=None, rounds=[None])
+    found = SimpleNamespace(formulation=None, rules=None, usual=None, first=None, rounds=[None])
     extraction = SimpleNamespace(selections=[{}, {}, {}])
     selection.select_by_measuring(state, None, None, found, extraction, assembled)
     assert search.entries == entered
