@@ -156,26 +156,27 @@ class Contest:
 
     def evaluate(self, graph: Graph, inputs: Sequence[Array]) -> list[Array]:
         """Run a graph on inputs, as `precompute` asks for it."""
-        return self._runner(self._compile_part(graph))(inputs)
+        return self._runner(self._compile_part(self._part(graph)))(inputs)
 
     def evaluate_on_samples(self, graph: Graph, *, is_wide: bool = False) -> list[list[Array]]:
         """Run a graph of the program's inputs on some that candidates were checked on."""
-        part = Program(graph, symbols=self.program.symbols)
-        module = emit_module(widen(part) if is_wide else part)
-        run = self._runner(self._compile_module(module, self.devices[:1], _QUICKLY))
+        part = self._part(graph)
+        run = self._runner(self._compile_part(widen(part) if is_wide else part, _QUICKLY))
         drawn = [sample for sample in self.samples if sample.distribution != "special"]
         return [run(sample.inputs) for sample in drawn[:_MOST_BLAMING]]
 
     def evaluate_on_examples(self, graph: Graph) -> list[Array]:
         """Run a graph of the program's inputs on those that candidates are timed on."""
-        executable = self._compile_part(graph)
+        executable = self._compile_part(self._part(graph))
         with running(self.on_ran):
             return [np.asarray(out) for out in executable(self._arrays)]
 
-    def _compile_part(self, graph: Graph) -> Executable:
+    def _part(self, graph: Graph) -> Program:
+        return Program(graph, symbols=self.program.symbols)
+
+    def _compile_part(self, part: Program, more: Mapping[str, Any] = _AS_ASKED) -> Executable:
         """A part of the program, on one device whatever the program's are."""
-        module = emit_module(Program(graph, symbols=self.program.symbols))
-        return self._compile_module(module, self.devices[:1])
+        return self._compile_module(emit_module(part), self.devices[:1], more)
 
     def enter(
         self,

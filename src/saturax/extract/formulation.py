@@ -30,11 +30,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from saturax.extract.components import linked_components
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, needed_classes
 from saturax.extract.reduce import required_sets
 from saturax.extract.required import RequiredSets
 from saturax.extract.solver import Program
+from saturax.graph.components import linked_components
 
 # Cuts of a cycle are added for all its classes if it is short, for one of them otherwise.
 _SHORT_CYCLE = 4

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from saturax.extract.components import strong_components
+from saturax.graph.components import strong_components
 
 Selection: TypeAlias = dict[int, int]
 """Class id → index of the node chosen for it."""

@@ -17,9 +17,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from saturax.extract.components import strong_components
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
 from saturax.extract.required import RequiredSets, find_required
+from saturax.graph.components import strong_components
 
 # Comparing all pairs of a class is quadratic; in huge classes only the cheapest ones compete.
 _RIVALS = 60

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from saturax.graph.components import strong_components
 from saturax.graph.ir import Graph
 from saturax.graph.ops import identity_value
 from saturax.graph.ops.reduction import REDUCERS
@@ -293,19 +292,9 @@ def _link(body: Graph, index: int, f: str, cycle: frozenset[int]) -> tuple[int, 
 
 def _components(depends: Sequence[Sequence[int]]) -> dict[int, frozenset[int]]:
     """For each node in a cycle, the nodes that depend on one another with it."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(depends)
-    pairs = [(i, j) for i, needed in enumerate(depends) for j in needed]
-    if not pairs:
-        return {}
-    rows, columns = zip(*pairs, strict=True)
-    matrix = csr_array((np.ones(len(pairs), np.int8), (rows, columns)), shape=(count, count))
-    _, labels = connected_components(matrix, connection="strong")
     members: dict[int, list[int]] = defaultdict(list)
-    for node, label in enumerate(labels):
-        members[int(label)].append(node)
+    for node, label in enumerate(strong_components(depends)):
+        members[label].append(node)
     found: dict[int, frozenset[int]] = {}
     for group in members.values():
         if len(group) > 1 or group[0] in depends[group[0]]:
