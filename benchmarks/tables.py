@@ -1,9 +1,9 @@
-"""Fills the README's tables from the newest results, so that every figure has its command.
+"""Fills the tables of the documents from the newest results, so that every figure has its command.
 
-    python -m benchmarks.tables            # rewrite the marked sections of README.md
+    python -m benchmarks.tables            # README.md: means; docs/measurements.md: every row
     python -m benchmarks.tables --check    # exit code 1 if they are out of date
 
-A section reaches from `<!-- table:workloads -->` (or `stages`) to `<!-- /table -->`.
+A section reaches from `<!-- table:NAME -->`, where `NAME` is one of `TABLES`, to `<!-- /table -->`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .summary import mean_of, standing, standing_line
 
 _ROOT = Path(__file__).resolve().parent.parent
+_PAGES = (_ROOT / "README.md", _ROOT / "docs" / "measurements.md")
 _SECTION = re.compile(r"(<!-- table:(\w+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 MODE_NAMES = {
     "arguments": "inference",
@@ -32,7 +34,7 @@ _SHOWN_VERSIONS = ("saturax", "jax", "jaxlib", "python")
 
 
 class TableError(Exception):
-    """The README or the results cannot be used; the text says what to do."""
+    """A document or the results cannot be used; the text says what to do."""
 
 
 def newest_rows(documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -78,6 +80,15 @@ def origin(provenances: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def _span(rows: Sequence[dict[str, Any]]) -> str:
+    """When the rows of a device were measured, and the origin of the last ones."""
+    days = sorted(str(row["date"])[:10] for row in rows)
+    revisions = {row["git_revision"][:12] for row in rows if row.get("git_revision")}
+    said = f"{len(rows)} rows of {days[0]} to {days[-1]}, made at {len(revisions)} revisions"
+    last = origin(row["provenance"] for row in rows)
+    return f"{said}.\n{last.replace('Measured', 'The newest were measured', 1)}"
+
+
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
     """A Markdown table; the first `left` columns are aligned to the left."""
     marks = [":--" if index < left else "--:" for index in range(len(header))]
@@ -86,26 +97,46 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1
 
 
 def workloads_table(documents: Sequence[dict[str, Any]]) -> str:
-    """Speed of all workloads: XLA's time over saturax's."""
+    """Speed of all workloads, XLA's time over saturax's: the means of each device."""
+    return "\n\n".join(_device_means(rows) for rows in _by_device(documents))
+
+
+def rows_table(documents: Sequence[dict[str, Any]]) -> str:
+    """Every workload of every device, under a heading of its own, by set and name."""
+    return "\n\n".join(_device_rows(rows) for rows in _by_device(documents))
+
+
+def _by_device(documents: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The newest rows of each device; the device with most rows comes first."""
     rows = newest_rows(documents)
     if not rows:
         raise TableError("expected full-size rows in the results, found reduced ones only")
     groups = itertools.groupby(rows, key=lambda row: device_of(row["provenance"]))
-    return "\n\n".join(_device_table(list(group)) for _, group in groups)
+    return sorted((list(group) for _, group in groups), key=len, reverse=True)
 
 
-def _device_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of one device, with their origin before and their means after them."""
+def _device_means(rows: Sequence[dict[str, Any]]) -> str:
+    """One device: origin, means by set and mode, and who is ahead."""
     others = others_of(rows)
-    header = ("workload", "program", "XLA, ms", "saturax, ms", "speed-up", "95 % interval", *others)
-    table = markdown(
-        (*header, "e-nodes", "saturax, s"), (_workload_cells(row, others) for row in rows), left=2
-    )
-    text = [origin(row["provenance"] for row in rows), table, _overall(rows)]
+    text = [_span(rows)]
     measured = [row for row in rows if "ratio" in row]
     text += [_means(measured, others)] if measured else []
-    lines = [f"* {standing_line(name, standing(measured, name))}" for name in others]
-    return "\n\n".join([*text, "\n".join(lines)] if lines else text)
+    lines = [_overall(rows), *(standing_line(name, standing(measured, name)) for name in others)]
+    return "\n\n".join([*text, "\n".join(f"* {line}" for line in lines)])
+
+
+def _device_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """One device: origin and a line for each row."""
+    others = others_of(rows)
+    header = ("workload", "program", "XLA, ms", "saturax, ms", "speed-up", "95 % interval", *others)
+    ordered = sorted(rows, key=lambda row: (row["set"], row["workload"], row["mode"]))
+    table = markdown(
+        ("set", *header, "e-nodes", "saturax, s"),
+        ((f"{row['set']}", *_workload_cells(row, others)) for row in ordered),
+        left=3,
+    )
+    device = device_of(rows[0]["provenance"])
+    return f"### {device}\n\n{_span(rows)}\n\n{table}"
 
 
 def others_of(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -219,20 +250,30 @@ _VERDICTS = {
 
 
 def identities_table(documents: Sequence[dict[str, Any]]) -> str:
-    """Rows that each system brings to the ideal cost, the newest of each (device, row)."""
+    """How many rows of each family each system brings to the ideal cost, for each device."""
+    return "\n\n".join(_identity_counts(rows) for rows in _identities_by_device(documents))
+
+
+def identity_rows_table(documents: Sequence[dict[str, Any]]) -> str:
+    """What each system makes of each row of the list, for each device."""
+    return "\n\n".join(_identity_rows(rows) for rows in _identities_by_device(documents))
+
+
+def _identities_by_device(documents: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The newest measurement of each row, by device."""
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for document in documents:
         for row in document["rows"]:
             key = device_of(document["provenance"]), row["name"]
             newest[key] = row | {"provenance": document["provenance"]}
     groups = itertools.groupby(newest.items(), key=lambda item: item[0][0])
-    return "\n\n".join(_identities_of([row for _, row in group]) for _, group in groups)
+    return [[row for _, row in group] for _, group in groups]
 
 
-def _identities_of(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows of one device: how many are solved, then those of the list one by one."""
+def _identity_counts(rows: Sequence[dict[str, Any]]) -> str:
+    """One device: origin, and how many rows of each family are solved."""
     known = [row for row in rows if "verdicts" in row]
-    systems = list(dict.fromkeys(system for row in known for system in row["verdicts"]))
+    systems = _systems(known)
     counts = [
         (
             family,
@@ -242,22 +283,32 @@ def _identities_of(rows: Sequence[dict[str, Any]]) -> str:
         )
         for family, members in _by_family(known)
     ]
-    header = ("family", "rows", *systems, "no slower")
-    listed = [row for row in known if row["is_listed"]]
+    table = markdown(("family", "rows", *systems, "no slower"), counts)
+    return f"{origin(row['provenance'] for row in rows)}\n\n{table}"
+
+
+def _identity_rows(rows: Sequence[dict[str, Any]]) -> str:
+    """One device: origin, the listed rows one by one, and what could not be measured."""
+    known = [row for row in rows if "verdicts" in row]
     cells = [
         (
             row["name"],
-            *(_VERDICTS[row["verdicts"].get(s, "failed")] for s in systems),
+            *(_VERDICTS[row["verdicts"].get(s, "failed")] for s in _systems(known)),
             f"{row['saturax']['ratio']:.2f}×",
         )
-        for row in listed
+        for row in known
+        if row["is_listed"]
     ]
-    text = [origin(row["provenance"] for row in rows), markdown(header, counts)]
-    if listed:
-        text.append(markdown(("row", *systems, "speed-up"), cells, left=1 + len(systems)))
+    header = ("row", *_systems(known), "speed-up")
+    table = markdown(header, cells, left=len(header) - 1)
+    text = [origin(row["provenance"] for row in rows), table]
     if failed := [row["name"] for row in rows if "verdicts" not in row]:
         text.append(f"Not measured: {', '.join(failed)}.")
     return "\n\n".join(text)
+
+
+def _systems(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(system for row in rows for system in row["verdicts"]))
 
 
 def _by_family(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -267,25 +318,35 @@ def _by_family(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str,
     return [*groups, ("**all**", list(rows))]
 
 
-TABLES: dict[str, Callable[[Sequence[dict[str, Any]]], str]] = {
-    "workloads": workloads_table,
-    "stages": stages_table,
-    "identities": identities_table,
+@dataclass(frozen=True)
+class Table:
+    """What fills a section: results whose files' names begin with `files`, and their text."""
+
+    files: str
+    text: Callable[[Sequence[dict[str, Any]]], str]
+
+
+TABLES = {
+    "workloads": Table("workloads", workloads_table),
+    "workload_rows": Table("workloads", rows_table),
+    "stages": Table("stages", stages_table),
+    "identities": Table("identities", identities_table),
+    "identity_rows": Table("identities", identity_rows_table),
 }
-"""Name of a table (and beginning of its files' names) → its text from the files' contents."""
+"""The tables by the names of their sections."""
 
 
-def read_results(folder: Path, table: str) -> list[dict[str, Any]]:
-    """The contents of a table's files, oldest first.
+def read_results(folder: Path, files: str) -> list[dict[str, Any]]:
+    """The contents of the files whose names begin with `files`, oldest first.
 
     Raises:
         TableError: there is none.
     """
-    paths = sorted(folder.glob(f"{table}*.json"))
+    paths = sorted(folder.glob(f"{files}*.json"))
     if not paths:
-        command = {"workloads": "run"}.get(table, table)
+        command = {"workloads": "run"}.get(files, files)
         raise TableError(
-            f"expected results in {folder.name}/{table}*.json, found none; "
+            f"expected results in {folder.name}/{files}*.json, found none; "
             f"make them with `python -m benchmarks.{command} --output …`"
         )
     documents = [json.loads(path.read_text()) for path in paths]
@@ -293,14 +354,14 @@ def read_results(folder: Path, table: str) -> list[dict[str, Any]]:
 
 
 def filled(text: str, folder: Path) -> str:
-    """A README's text with its tables made from the results in a folder.
+    """A document's text with its tables made from the results in a folder.
 
     Raises:
         TableError: it has no marked section, or one without a table of that name or results.
     """
     if not _SECTION.search(text):
         raise TableError(
-            "expected marked sections in the README, found none; write "
+            "expected marked sections, found none; write "
             "`<!-- table:workloads -->` and `<!-- /table -->`, each on a line of its own"
         )
 
@@ -308,36 +369,38 @@ def filled(text: str, folder: Path) -> str:
         start, name, _, end = match.groups()
         if name not in TABLES:
             raise TableError(f"expected a table of {', '.join(TABLES)}, got {name!r}")
-        return f"{start}{TABLES[name](read_results(folder, name))}\n{end}"
+        table = TABLES[name]
+        return f"{start}{table.text(read_results(folder, table.files))}\n{end}"
 
     return _SECTION.sub(section, text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the README; 1 when it is out of date, 2 when it cannot be made."""
+    """Write or check the documents; 1 when one is out of date, 2 when one cannot be made."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
-    parser.add_argument("--readme", type=Path, default=_ROOT / "README.md")
+    parser.add_argument("--pages", type=Path, nargs="*", default=_PAGES)
     parser.add_argument("--results", type=Path, default=_ROOT / "benchmarks" / "results")
     parsed = parser.parse_args(arguments)
     try:
-        if not parsed.readme.exists():
-            raise TableError(f"expected {parsed.readme.name}, but there is no such file")
-        text = parsed.readme.read_text()
-        expected = filled(text, parsed.results)
+        stale = [path for path in parsed.pages if _is_stale(path, parsed.results, parsed.check)]
     except TableError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if not parsed.check:
-        parsed.readme.write_text(expected)
-        return 0
-    if expected != text:
-        print(
-            f"{parsed.readme.name} is out of date: run `python -m benchmarks.tables`",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    for path in stale if parsed.check else ():
+        print(f"{path.name} is out of date: run `python -m benchmarks.tables`", file=sys.stderr)
+    return 1 if stale and parsed.check else 0
+
+
+def _is_stale(path: Path, results: Path, is_check: bool) -> bool:
+    """Whether a document's tables are not those of the results; unless checked, they are then."""
+    if not path.exists():
+        raise TableError(f"expected {path.name}, but there is no such file")
+    text = path.read_text()
+    expected = filled(text, results)
+    if not is_check:
+        path.write_text(expected)
+    return expected != text
 
 
 if __name__ == "__main__":

@@ -362,7 +362,7 @@ def readme(tmp_path):
 
 
 def run_tables(readme, *arguments):
-    return tables.main(["--readme", str(readme), "--results", str(readme.parent), *arguments])
+    return tables.main(["--pages", str(readme), "--results", str(readme.parent), *arguments])
 
 
 def test_tables_are_filled_once_and_checked(readme, capsys):
@@ -373,7 +373,7 @@ def test_tables_are_filled_once_and_checked(readme, capsys):
     text = readme.read_text()
     assert text.startswith("Before\n")
     assert text.endswith("after\n")
-    assert "| nasrnn | inference | 2 | 1 | 2.00× | 1.90–2.10 | 1.60× | 1234 | 12 |" in text
+    assert "| 1 | nasrnn | inference | 2 | 1 | 2.00× | 1.90–2.10 | 1.60× | 1234 | 12 |" in text
     assert "| 1 | inference | 1 | 2.00× | 2.00× – 2.00× | 1.60× |" in text
     assert (
         "* against enzyme: 1 rows, geometric mean 1.250, ahead on 1 (100%), behind on none" in text
@@ -381,7 +381,7 @@ def test_tables_are_filled_once_and_checked(readme, capsys):
     assert "1.00× (original kept)" in text
     assert "1.50×" not in text
     assert "9.00×" not in text
-    assert "Measured 2026-01-02 on 2 cores of A processor with saturax 0.1.0, jax 0.10.2" in text
+    assert "measured 2026-01-02 on 2 cores of A processor with saturax 0.1.0, jax 0.10.2" in text
     assert "by `python workloads_1`" in text
     assert "Geometric mean of 2 programs: 1.41×" in text
     assert "1 failed" in text
