@@ -25,6 +25,7 @@ from typing import Any
 import jax
 
 import saturax
+from saturax.collector import collector_paused
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import default_calibration, identify
 from saturax.cost.formulate import formulate
@@ -65,12 +66,13 @@ def egraph_of(name: str, mode: str, is_reduced: bool) -> Represented:
 def timed(action: Callable[[], object], profile: bool) -> float:
     """Seconds of an action; with `profile`, where they went is printed."""
     profiler = cProfile.Profile() if profile else None
-    start = time.perf_counter()
-    if profiler is None:
-        action()
-    else:
-        profiler.runcall(action)
-    seconds = time.perf_counter() - start
+    with collector_paused():
+        start = time.perf_counter()
+        if profiler is None:
+            action()
+        else:
+            profiler.runcall(action)
+        seconds = time.perf_counter() - start
     if profiler is not None:
         pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(25)
     return seconds

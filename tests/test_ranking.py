@@ -12,13 +12,13 @@ import pytest
 import saturax
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import default_calibration, identify
-from saturax.cost.formulate import Extracted
+from saturax.cost.formulate import Extracted, without_frozen
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program
 from saturax.graph.ir import Graph
 from saturax.jaxlib_compat import default_device
 from saturax.pricing import Pricing
-from saturax.ranking import Ranking, without_common, without_frozen
+from saturax.ranking import Ranking, without_common
 from saturax.run import Run
 from saturax.stablehlo import import_module
 

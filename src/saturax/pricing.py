@@ -14,6 +14,7 @@ from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
 from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.formulate import formulate
+from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, IF, Kernel
 from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, Range, measure_modules
@@ -111,7 +112,9 @@ class Pricing:
         """Predicted time of a graph as it is; `frozen` inputs have fixed values."""
         self.price_regions(graph.nodes)
         formulation = formulate(represent(graph, frozen=frozen), self.model)
-        return selected_us(formulation.problem, formulation.original())
+        original = formulation.original()
+        formulation = charge_fresh_memory(formulation, original, self.model)
+        return selected_us(formulation.problem, original)
 
     def _measure(self, kernels: list[Kernel], time_limit_s: float) -> int:
         self.run.tell("price", f"measuring {len(kernels)} operations")

@@ -15,30 +15,17 @@ from functools import reduce
 from operator import and_
 
 from saturax.cost.database import Price
-from saturax.cost.distance import MOST_KEPT_BYTES
-from saturax.cost.formulate import Extracted
+from saturax.cost.fresh_memory import fresh_bytes
 from saturax.cost.measure import MODULES_PER_GROUP, Measurement, measure_modules
-from saturax.cost.memory import memory_of
 from saturax.cost.program import ClusterKernel, kernels_of_program, predict_us
 from saturax.footprint import predict
-from saturax.graph.build import prune
-from saturax.graph.ir import Graph, Node, Program
+from saturax.graph.ir import Graph, Program
 from saturax.pricing import Pricing, companion, module_of_cluster
 
 # Share of the time limit that measuring kernels of whole programs may take.
 _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005
-
-
-def without_frozen(extracted: Extracted) -> Graph:
-    """The program with what is computed ahead of time as further inputs."""
-    graph = extracted.graph
-    nodes, inputs = list(graph.nodes), list(graph.inputs)
-    for index in extracted.frozen:
-        nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
-        inputs.append(nodes[index].type)
-    return prune(Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects))
 
 
 def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[ClusterKernel]]:
@@ -78,7 +65,8 @@ class Ranking:
         telling = without_common([kernels_of_program(graph) for graph in programs])
         price_us = self._prices({kernel.key: kernel for some in telling for kernel in some})
         times = [
-            sum(price_us[kernel.key] for kernel in some) + self._fresh_memory_us(graph)
+            sum(price_us[kernel.key] for kernel in some)
+            + self.pricing.model.fresh_us(fresh_bytes(graph))
             for graph, some in zip(programs, telling, strict=True)
         ]
         first = [self._memory_key(graph) for graph in programs]
@@ -93,11 +81,6 @@ class Ranking:
         if options.objective == "memory":
             return float(needed)
         return max(0.0, needed - (options.memory_limit_bytes or 0))
-
-    def _fresh_memory_us(self, graph: Graph) -> float:
-        """What getting all temporary values' memory anew in each run takes, if they are large."""
-        size = memory_of(Program(graph)).temporary_bytes
-        return self.pricing.model.fresh_us(size) if size > MOST_KEPT_BYTES else 0.0
 
     def _prices(self, kernels: Mapping[str, ClusterKernel]) -> dict[str, float]:
         """Microseconds of kernels by key: looked up or measured, those first that matter most."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from saturax.collector import collector_paused
-from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
+from saturax.cost.formulate import Extracted, Formulation, formulate, read_program, without_frozen
+from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
 from saturax.egraph import Limits, rules_between, saturate
@@ -28,7 +29,7 @@ from saturax.options import NUMERICS, Options
 from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
-from saturax.ranking import Ranking, without_frozen
+from saturax.ranking import Ranking
 from saturax.report.model import KernelReport
 from saturax.represent import Represented, represent
 from saturax.rules.rule import Numerics, Rule
@@ -211,8 +212,11 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
             selections = extraction.selections
-            if again and pricing.complete(found.formulation.used_kernels(selections)):
-                found = replace(found, formulation=found.formulation.repriced(pricing.model))
+            formulation = charge_fresh_memory(found.formulation, selections[0], pricing.model)
+            if again and pricing.complete(formulation.used_kernels(selections)):
+                formulation = formulation.repriced(pricing.model)
+            if again and formulation is not found.formulation:
+                found = replace(found, formulation=formulation)
             elif (
                 extraction.stop_reason != "time limit"
                 or extraction.cost_us > (1 - _LEAST_PROGRESS) * begun_us
@@ -284,9 +288,13 @@ def price(
         for _ in range(_PRICING_ROUNDS):
             best = _extract_quickly(run, formulation, thoroughly)
             is_new = pricing.complete(formulation.used_kernels([initial, best]))
+            before = formulation
             if is_new:
                 formulation = formulation.repriced(pricing.model)
-            elif thoroughly or run.is_late:
+            else:
+                formulation = charge_fresh_memory(formulation, best, pricing.model)
+                is_new = formulation is not before
+            if not is_new and (thoroughly or run.is_late):
                 break
             thoroughly = not is_new and not run.is_late
         is_settled = thoroughly and not is_new and not pricing.is_out_of_time
@@ -311,7 +319,9 @@ def _extract_cautiously(
     formulation = formulation.repriced(pricing.model)
     if not pricing.is_out_of_time:
         pricing.model.caution = usual
-    return _extract_quickly(run, formulation, True), formulation
+    best = _extract_quickly(run, formulation, True)
+    charged = charge_fresh_memory(formulation, best, pricing.model)
+    return best if charged is formulation else _extract_quickly(run, charged, True), charged
 
 
 def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Selection:

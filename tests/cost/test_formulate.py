@@ -110,19 +110,6 @@ def _original_us(function, calibration, *types):
     return dag_cost(formulation.problem, formulation.original())
 
 
-@pytest.mark.parametrize(("side", "fresh_mb"), [(1024, 0.0), (3072, 4e-6 * 3072**2)])
-def test_preparing_large_weights_needs_new_memory_in_each_run(side, fresh_mb):
-    """Weights of over 32 MB that are scaled, not the product with them, are written anew."""
-    types = ((4, side), (side, side), (side,))
-    kept, fresh = (Calibration("test", fresh_memory_us_per_mb=us) for us in (0.0, 100.0))
-    for function, mb in (
-        (lambda x, w, s: x @ (w * s), fresh_mb),
-        (lambda x, w, s: (x @ w) * s, 0.0),
-    ):
-        difference = _original_us(function, fresh, *types) - _original_us(function, kept, *types)
-        assert difference == pytest.approx(100.0 * mb)
-
-
 def test_loops_read_weights_from_afar():
     """Of twelve weights of 4 MB none is in a cache when its turn comes; what they become is."""
     near, far = (

@@ -26,7 +26,7 @@ from saturax.cost.model import EXPENSIVE, PriceModel
 from saturax.cost.places import Kernels, Places, is_fused
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection
-from saturax.graph.build import GraphBuilder
+from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.ops.elementwise import function_name
@@ -80,7 +80,8 @@ class Formulation:
     numbered densely). For node i of the problem, `enodes[i]` is the e-node it stands for, or
     `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order. `kernels` maps
     signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
-    to kernels whose prices may change.
+    to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
+    alone to bytes; of them the `charged` ones pay for memory that is new in each run.
     """
 
     represented: Represented
@@ -90,6 +91,8 @@ class Formulation:
     number: dict[int, int]
     kernels: dict[Hashable, Kernel]
     heavy: dict[int, Heavy]
+    prepared: dict[int, int]
+    charged: frozenset[int] = frozenset()
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""
@@ -136,6 +139,7 @@ class _Rows:
     signatures: list[str] = field(default_factory=list)
     kernels: dict[Hashable, Kernel] = field(default_factory=dict)
     heavy: dict[int, Heavy] = field(default_factory=dict)
+    prepared: dict[int, int] = field(default_factory=dict)
 
     def add_heavy(
         self, owner: int, heavy: Heavy, operands: tuple[int, ...], enode: int, model: PriceModel
@@ -165,11 +169,11 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
             inline, computed = memory + _INLINE, memory + _COMPUTED
             size = byte_size(type)
             level = places.level(class_id, size)
-            written_us = model.write_us(type)
-            if class_id in places.prepared:
-                written_us += model.fresh_us(size)
             rows.add(inline, model.read_us(type, level), (memory,), CHANGE_OF_MODE, "read")
             rows.add(inline, 0.0, (computed,), CHANGE_OF_MODE, "fuse")
+            if class_id in places.prepared:
+                rows.prepared[len(rows.rows)] = size
+            written_us = model.write_us(type)
             rows.add(memory, written_us, (computed,), CHANGE_OF_MODE, f"write {type}")
         is_frozen = egraph.data(class_id).is_frozen and byte_size(type) <= _LARGEST_FROZEN_BYTES
         for enode in nodes:
@@ -190,7 +194,9 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     problem = Problem.build(_MODES * len(number), rows.rows, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
     enodes = tuple(rows.enodes)
-    return Formulation(represented, problem, enodes, operands, number, rows.kernels, rows.heavy)
+    return Formulation(
+        represented, problem, enodes, operands, number, rows.kernels, rows.heavy, rows.prepared
+    )
 
 
 def _add_enode(
@@ -376,3 +382,13 @@ def read_program(formulation: Formulation, selection: Selection) -> Extracted:
     )
     chosen = tuple(enodes[i] for i in range(len(graph.nodes)))
     return Extracted(graph, chosen, tuple(dict.fromkeys(frozen)))
+
+
+def without_frozen(extracted: Extracted) -> Graph:
+    """The program with what is computed ahead of time as further inputs."""
+    graph = extracted.graph
+    nodes, inputs = list(graph.nodes), list(graph.inputs)
+    for index in extracted.frozen:
+        nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
+        inputs.append(nodes[index].type)
+    return prune(Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects))

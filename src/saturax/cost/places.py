@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from saturax.cost.distance import MOST_KEPT_BYTES, level_of
+from saturax.cost.distance import level_of
 from saturax.cost.kernel import BITCASTS, Kernel, byte_size
 from saturax.egraph import EGraph
 from saturax.graph.operation import TABLE
@@ -52,8 +52,7 @@ class Places:
 
     `held` are inputs, and what depends on frozen ones alone. `parts` are slices of those, which are
     copied before a product reads them. `prepared` are what loops make of `held` ones alone, as
-    weights that are scaled beforehand, where they are more than is kept from run to run: all of
-    them lie in memory at the same time.
+    weights that are scaled beforehand: all of them lie in memory at the same time.
     """
 
     held: frozenset[int]
@@ -71,8 +70,8 @@ class Places:
         views = list(_views(kernels))
         held = _closed(held, views)
         parts = _closed({part for part, of in _slices(kernels) if of in held}, views)
-        prepared = _prepared(kernels, held) if bytes_held > MOST_KEPT_BYTES else set()
-        return Places(frozenset(held), frozenset(parts - held), frozenset(prepared), bytes_held)
+        prepared = frozenset(_prepared(kernels, held))
+        return Places(frozenset(held), frozenset(parts - held), prepared, bytes_held)
 
     def levels(self, enode: Any, kernel: Kernel) -> tuple[int, ...]:
         """How far the operands of a kernel are."""
@@ -121,14 +120,24 @@ def _closed(found: set[int], views: Sequence[tuple[int, int]]) -> set[int]:
 
 def _prepared(kernels: Kernels, held: set[int]) -> set[int]:
     """Classes that loops make of what is held alone."""
-    made = [
-        (class_id, enode.children)
-        for class_id, nodes in kernels.nodes.items()
-        if class_id not in held
-        for enode in nodes
-        if enode.children and (enode.op == "reshape" or is_fused(enode.op))
-    ]
+    waiting: dict[int, list[tuple[int, tuple[int, ...]]]] = {}
     found: set[int] = set()
-    while more := {c for c, of in made if all(i in held or i in found for i in of)} - found:
-        found |= more
+    ready: list[int] = []
+
+    def look(class_id: int, operands: tuple[int, ...]) -> None:
+        """Find the class, or wait for the first of its operands that is not there yet."""
+        missing = next((i for i in operands if i not in held and i not in found), None)
+        if missing is not None:
+            waiting.setdefault(missing, []).append((class_id, operands))
+        elif class_id not in found:
+            found.add(class_id)
+            ready.append(class_id)
+
+    for class_id, nodes in kernels.nodes.items():
+        for enode in nodes if class_id not in held else ():
+            if enode.children and (enode.op == "reshape" or is_fused(enode.op)):
+                look(class_id, enode.children)
+    while ready:
+        for class_id, operands in waiting.pop(ready.pop(), ()):
+            look(class_id, operands)
     return found
