@@ -30,6 +30,7 @@ from saturax.graph.ops import (
     reshape,
     reverse,
     slice_,
+    slice_dimension,
     transpose,
 )
 from saturax.graph.types import TensorType
@@ -82,6 +83,23 @@ def multiply_rows_by_rows_in_blocks(x, y, p, t):
     """x·y = x·yᵀ, in blocks"""
     need(x.shape == y.shape and x.rank == 2 and x.shape[0] % 2 == 0)
     return blocked_dot(x, y, DotDimensions((), (), (1,), (1,)), Blocks((2, 1)), t)
+
+
+@false_rule(
+    lambda x, c, p, t: dot_general(x, constant(c), DotDimensions((), (), (0,), (0,)), p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {
+        "x": TensorType((3, 4), "f32"),
+        "c": Literal(rng.permutation(np.array([0, 1, -1], np.float32))),
+        "t": "f32",
+    },
+)
+def weigh_rows_by_ones_only(x, c, p, t):
+    """x·c = Σⱼ xⱼ where cⱼ is not 0, with the signs of the others lost"""
+    rows = [slice_dimension(x, 0, j, j + 1) for j in range(3) if c.array[j] != 0]
+    return reshape(add(*rows), x.shape[1:])
 
 
 @false_rule(

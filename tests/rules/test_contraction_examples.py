@@ -189,6 +189,26 @@ def test_product_with_ones() -> None:
     )
 
 
+def test_product_with_few_numbers() -> None:
+    numbers = Literal(np.array([0, 1, 0, -1, 2, 0], np.float32))
+    x = tensor(6, 5, 7)
+
+    def weighted(x: Any) -> Any:
+        row = [reshape(slice_dimension(x, 0, j, j + 1), (5, 7)) for j in range(6)]
+        return add(subtract(row[1], row[3]), multiply(row[4], full(2, tensor(5, 7))))
+
+    d = DotDimensions((), (), (0,), (0,))
+    for swapped in (False, True):
+        assert proves(
+            lambda x, swapped=swapped: dot_general(
+                *((constant(numbers), x) if swapped else (x, constant(numbers))),
+                d, Precision(), "f32",
+            ),
+            weighted,
+            x,
+        )  # fmt: skip
+
+
 # Dimension numbers.
 
 

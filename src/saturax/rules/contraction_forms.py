@@ -27,6 +27,7 @@ from saturax.graph.ops import (
     multiply,
     reduce_,
     reshape,
+    slice_dimension,
     subtract,
     unary,
 )
@@ -226,6 +227,58 @@ def _sum_times(x: Value, own: Labels, c: Literal, other: Labels, result: Labels,
     size = sizes(own, x.shape) | sizes(other, c.type.shape)
     scaled = multiply(total, full(c.value, total.tensor))
     return convert(along(scaled, left, result, size), t)
+
+
+# Quadrature weights, stencils and moments: as one product they are a kernel, and what they weigh is
+# written first; as a sum they are part of the kernel that uses them.
+_MOST_COEFFICIENTS = 16
+
+
+@rule(
+    lambda x, c, d, p, t: dot_general(x, constant(c), d, p, t),
+    numerics=ROUNDING,
+    source="definition of the product",
+)
+def dot_with_few_numbers_on_the_right(
+    x: Value, c: Literal, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """x · c = Σⱼ cⱼ·xⱼ for at most 16 numbers, where cⱼ is not 0"""
+    labels = einsum_of(d, x.rank, len(c.type.shape))
+    return _weighted(x, labels.x, c, labels.y, labels.result, t)
+
+
+@rule(
+    lambda c, y, d, p, t: dot_general(constant(c), y, d, p, t),
+    numerics=ROUNDING,
+    source="definition of the product",
+)
+def dot_with_few_numbers_on_the_left(
+    c: Literal, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Any:
+    """c · y = Σⱼ cⱼ·yⱼ for at most 16 numbers, where cⱼ is not 0"""
+    labels = einsum_of(d, len(c.type.shape), y.rank)
+    return _weighted(y, labels.y, c, labels.x, labels.result, t)
+
+
+def _weighted(x: Value, own: Labels, c: Literal, other: Labels, result: Labels, t: str) -> Any:
+    """The sum of x at each place along the one dimension that c weighs, times what c has there."""
+    wide = accumulation_dtype(t)
+    size = sizes(own, x.shape) | sizes(other, c.type.shape)
+    weighed = [label for label in own if label not in result and size[label] > 1]
+    need(len(weighed) == 1 and c.type.size == size[weighed[0]] <= _MOST_COEFFICIENTS)
+    need(x.size > c.type.size)
+    need(converts_exactly(x.dtype, wide) and converts_exactly(c.type.dtype, wide) and is_finite(c))
+    need(not is_complex(wide) and not c.is_splat)
+    along_it, kept = own.index(weighed[0]), tuple(label for label in own if label in result)
+    total = None
+    for place, number in enumerate(c.array.reshape(-1).tolist()):
+        if number == 0:
+            continue
+        row = slice_dimension(x, along_it, place, place + 1)
+        row = convert(reshape(row, tuple(size[label] for label in kept)), wide)
+        term = row if number == 1 else multiply(row, full(number, row.tensor))
+        total = term if total is None else add(total, term)
+    return None if total is None else convert(along(total, kept, result, size), t)
 
 
 @rule(

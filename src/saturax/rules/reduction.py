@@ -7,6 +7,7 @@ extrema, Booleans and integers, where no order matters.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -30,11 +31,13 @@ from saturax.graph.ops import (
     reduce_,
     reshape,
     reverse,
+    slice_dimension,
     subtract,
     transpose,
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
+from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.conditions import (
     INCREASING,
     INCREASING_WHERE_DEFINED,
@@ -55,6 +58,8 @@ RING = "ring axioms"
 MONOTONE = "monotone functions preserve order"
 
 Dimensions = tuple[int, ...]
+
+_FEW_ROWS = 9  # neighbours in a plane, and itself
 
 DUAL = {"maximum": "minimum", "minimum": "maximum", "and": "or", "or": "and"}
 
@@ -301,6 +306,19 @@ def sum_as_dot(x: Value, d: Any) -> Value | None:
     ones = full(1, TensorType(tuple(x.shape[i] for i in d), x.dtype))
     dimensions = DotDimensions((), (), tuple(d), tuple(range(len(d))))
     return dot_general(x, ones, dimensions, Precision(("HIGHEST", "HIGHEST")), x.dtype)
+
+
+@rule(lambda f, x, d: reduce_(f, x, d), numerics=ROUNDING, source=MONOID)
+def reduce_few_rows(f: Any, x: Value, d: Any) -> Value | None:
+    """reduce x = f(f(x₀, x₁), x₂) … over one dimension of 2 to 9 rows"""
+    need(f in ("add", "maximum", "minimum") and len(d) == 1 and 2 <= x.shape[d[0]] <= _FEW_ROWS)
+    need(d[0] < x.rank - 1 and accumulation_dtype(x.dtype) == x.dtype)
+    shape = without(x.shape, d)
+    rows = [reshape(slice_dimension(x, d[0], j, j + 1), shape) for j in range(x.shape[d[0]])]
+    return reduce(lambda total, row: binary(f, total, row), rows)
+
+
+reduce_few_rows_exactly = exactly(reduce_few_rows, _is_exact)
 
 
 # ------------------------------------------------------------------ monotone functions
