@@ -34,11 +34,11 @@ from .accuracy import SEEDS, Judge, problem_of
 from .apart import run_apart
 from .cases import Case
 from .document import Document
+from .markdown_table import markdown
 from .models import workloads
 from .study_model import StudyModel
 from .summary import mean_of
 from .systems import System, saturax_full, xla
-from .tables import markdown
 from .worker import Task
 
 GROUPS = ("rules", "prices", "extraction", "segments", "effort")

@@ -18,8 +18,9 @@ from typing import Any
 
 from saturax.cost.device import Calibration
 
+from .markdown_table import markdown
 from .models import FAMILIES, Workload
-from .tables import MODE_NAMES, TableError, markdown, newest_rows, origin, others_of, read_results
+from .results_files import MODE_NAMES, TableError, newest_rows, origin, others_of, read_results
 
 _ROOT = Path(__file__).resolve().parent.parent
 _MOST_CHANGES, _MOST_RULES = 8, 10

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .tables import MODE_NAMES, device_of, newest_rows, others_of, read_results
+from .results_files import MODE_NAMES, device_of, newest_rows, others_of, read_results
 
 _ROOT = Path(__file__).resolve().parent.parent
 _COLOURS = ("#2a8f5b", "#d9822b", "#4a6fa5", "#8e5ea2", "#777777", "#b3382c")
