@@ -206,6 +206,19 @@ def last_scatter_wins(f, x, i, u, v, d, b, q):
 
 
 @false_rule(
+    lambda y, f, x, i, u, d, b, q: subtract(y, scatter(f, x, i, u, d, b, q)),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {**_rows(rng), "y": TensorType((4, 2), "f32"), "f": "add"},
+)
+def subtract_adds_to_what_is_summed_into(y, f, x, i, u, d, b, q):
+    """y - (x + u at i) = (y - x) + u at i, with u's sign lost"""
+    need(f == "add" and y.shape == (4, 2) and u.size > 0)
+    return scatter(f, subtract(y, x), i, u, d, b, q)
+
+
+@false_rule(
     lambda x, i, d, n, b, j: gather(gather(x, i, d, n, b), j, d, n, b),
     BITWISE,
     "bits",

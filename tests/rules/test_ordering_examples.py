@@ -15,6 +15,7 @@ from saturax.graph.ops import (
     ReduceWindow,
     ScatterDimensions,
     add,
+    binary,
     arg_reduce,
     constant,
     default_order,
@@ -185,6 +186,19 @@ def test_scatters_of_rows() -> None:
         lambda x, u: add(x, reduce_("add", reshape(u, (3, 2, 4)), (1,))),
         tensor(3, 4), tensor(6, 4),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("f", ["add", "subtract"])
+def test_step_of_an_embedding_adds_few_rows(f: str) -> None:
+    def step(table: Any, u: Any, i: Any) -> Any:
+        gradient = scatter("add", full(0, table.tensor), i, u, INTO_ROWS)
+        return binary(f, table, multiply(gradient, full(0.1, table.tensor)))
+
+    def rows(table: Any, u: Any, i: Any) -> Any:
+        scaled = multiply(u, full(0.1 if f == "add" else -0.1, u.tensor))
+        return scatter("add", table, i, scaled, INTO_ROWS)
+
+    assert proves(step, rows, tensor(16, 4), tensor(3, 4), tensor(3, 1, dtype="i32"))
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])

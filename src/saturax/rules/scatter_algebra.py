@@ -18,6 +18,7 @@ from saturax.graph.ops import (
     constant,
     identity_value,
     iota,
+    negate,
     reshape,
     scatter,
     select,
@@ -25,7 +26,7 @@ from saturax.graph.ops import (
 from saturax.graph.ops.ordering import default_order
 from saturax.graph.ops.scatter import window_sizes
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, exactly, is_exact, is_ordinary
+from saturax.rules.conditions import INTEGERS, REALS, exactly, is_exact, is_ordinary
 from saturax.rules.facts import is_zero, splat_of
 from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
@@ -128,6 +129,60 @@ def scale_after_scatter(
     need(f == "add" and is_zero(x) and g in ("multiply", "divide") and c.is_splat)
     need(x.dtype in REALS and x.size < u.size and is_ordinary(c.data) and c.value != 0)
     return binary(g, scatter(f, x, i, u, d, b, q), constant(Literal(c.data, x.shape)))
+
+
+def _few_updates(rng: np.random.Generator, *, splats: bool = False) -> dict[str, Any]:
+    """Rows that are added to zeros, and what is done to all of it."""
+    n, m, count = (int(k) for k in rng.integers(2, 5, 3))
+    dtype = "f64" if splats else str(rng.choice(["f64", "i32"]))
+    whole, updates = TensorType((n * count, m), dtype), TensorType((count, m), dtype)
+    term: dict[str, Any] = {"g": str(rng.choice(["add", "subtract"])), "y": whole}
+    if splats:
+        term = {"g": "multiply", "c": splat(float(rng.uniform(0.5, 2.0)), whole)}
+    return term | {
+        "f": "add",
+        "x": splat(0, whole),
+        "i": TensorType((count, 1), "i32"),
+        "u": updates,
+        "d": ScatterDimensions((1,), (0,), (), (), (0,), 1),
+    }
+
+
+@rule(
+    lambda g, c, f, x, i, u, d, b, q: binary(g, constant(c), scatter(f, x, i, u, d, b, q)),
+    numerics=ROUNDING,
+    source="linearity",
+    uses_facts=True,
+    examples=lambda rng: _few_updates(rng, splats=True),
+)
+def scale_before_scatter(
+    g: Any, c: Literal, f: Any, x: Value, i: Value, u: Value, d: Any, b: Any, q: Any
+) -> Value | None:
+    """c · (0 + u at i) = 0 + (c · u) at i for a splat c, where u is smaller"""
+    need(f == "add" and is_zero(x) and g == "multiply" and c.is_splat)
+    need(x.dtype in REALS and u.size < x.size and is_ordinary(c.data))
+    return scatter(f, x, i, binary(g, u, constant(Literal(c.data, u.shape))), d, b, q)
+
+
+@rule(
+    lambda g, y, f, x, i, u, d, b, q: binary(g, y, scatter(f, x, i, u, d, b, q)),
+    numerics=ROUNDING,
+    source="a sum of sums; steps of embeddings are sums of few rows",
+    uses_facts=True,
+    examples=_few_updates,
+)
+def add_to_what_is_summed_into(
+    g: Any, y: Value, f: Any, x: Value, i: Value, u: Value, d: Any, b: Any, q: Any
+) -> Value | None:
+    """y + (0 + u at i) = y + u at i; y - (0 + u at i) = y + (-u) at i"""
+    need(f == "add" and is_zero(x) and g in ("add", "subtract"))
+    need(x.dtype in ("f32", "f64", *INTEGERS))  # in 16-bit floats y would swallow single terms
+    return scatter(f, y, i, negate(u) if g == "subtract" else u, d, b, q)
+
+
+add_to_what_is_summed_into_exactly = exactly(
+    add_to_what_is_summed_into, is_exact_scatter, _few_updates
+)
 
 
 # ------------------------------------------------------------------ one window for each row
