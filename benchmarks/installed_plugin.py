@@ -14,10 +14,11 @@ import pytest
 
 import saturax
 from saturax import Options
+from saturax.installation import Installation
 
 _OPTIONS = Options(time_limit_s=1.0, cache=False)
 _LEAST_OPERATIONS = 20
-_INSTALLATION = pytest.StashKey[saturax.installation.Installation]()
+_INSTALLATION = pytest.StashKey[Installation]()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -21,11 +22,12 @@ import pytest
 from running import assert_equal, matrix_chain, normal, run
 
 import saturax
-from saturax import Options, cache, jitted, pipeline, reasons, remember
+from saturax import Options, cache, circumstances, pipeline, reasons, remember, stablehlo
 from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
 from saturax.cache_transfer import export_cache, import_cache
-from saturax.cost.database import Price, PriceDatabase, cache_directory
+from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import identify
+from saturax.folders import cache_directory
 from saturax.report.model import CandidateReport
 
 _FUNCTION, _ARGUMENTS = matrix_chain(256)
@@ -243,7 +245,7 @@ def test_a_module_seen_before_is_not_even_read(tmp_path, monkeypatch):
     expected = first(*_ARGUMENTS)
     assert first.report.outcome == "optimized"
     with monkeypatch.context() as patched:
-        patched.setattr(jitted, "import_module", _must_not_search)
+        patched.setattr(stablehlo, "import_module", _must_not_search)
         assert_equal([second(*_ARGUMENTS)], [expected])
     assert second.report.cached
     assert second.report.outcome == "optimized"
@@ -253,7 +255,7 @@ def test_a_module_seen_before_is_not_even_read(tmp_path, monkeypatch):
     assert len(programs.modules().names()) == len(programs.names()) == 1
     programs.clear()
     assert programs.modules().names() == []
-    monkeypatch.setattr(jitted, "import_module", _must_not_search)
+    monkeypatch.setattr(stablehlo, "import_module", _must_not_search)
     with pytest.warns(saturax.SaturaxWarning, match="searched"):
         third(*_ARGUMENTS)
 
@@ -309,8 +311,8 @@ def test_frozen_functions_are_remembered(tmp_path, monkeypatch):
 
 def test_other_versions_are_checked_again_without_a_search(tmp_path, monkeypatch):
     saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_options(tmp_path))
-    versions = remember.versions()
-    monkeypatch.setattr(remember, "versions", lambda: {**versions, "jaxlib": "99"})
+    known = circumstances.versions()
+    monkeypatch.setattr(circumstances, "versions", lambda: {**known, "jaxlib": "99"})
     monkeypatch.setattr(pipeline, "_optimize", _must_not_search)
     again = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_options(tmp_path))
     assert again.report.outcome == "optimized"
@@ -331,8 +333,8 @@ def test_wrong_program_of_another_version_is_not_taken(tmp_path, monkeypatch):
     )
     blobs = {"main": remember.to_portable_artifact(remember.emit_module(wrong.program))}
     programs.put(name, replace(entry, blobs=blobs))
-    versions = remember.versions()
-    monkeypatch.setattr(remember, "versions", lambda: {**versions, "jax": "99"})
+    known = circumstances.versions()
+    monkeypatch.setattr(circumstances, "versions", lambda: {**known, "jax": "99"})
     again = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_options(tmp_path))
     assert again.report.candidates[0].verified is False
     assert_equal(run(again.program, _ARGUMENTS), [_FUNCTION(*_ARGUMENTS)])
@@ -464,3 +466,23 @@ def _small_chain():
         np.random.default_rng(i).standard_normal(shape).astype("f4")
         for i, shape in enumerate(shapes)
     ]
+
+
+_SCRIPT = """
+import pathlib, sys, jax.numpy as jnp, saturax
+options = saturax.Options(time_limit_s=5.0, database=pathlib.Path(sys.argv[1]))
+f = saturax.jit(lambda a, b, x: (a @ b) @ x, options=options)
+print(float(f(jnp.ones((256, 256)), jnp.ones((256, 256)), jnp.ones(256)).sum()))
+print(f.report.cached != "", "saturax.pipeline" in sys.modules)
+"""
+
+
+def test_a_hit_does_not_import_the_optimiser(tmp_path):
+    environment = os.environ | {"SATURAX_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", _SCRIPT, str(cache_directory() / "prices.sqlite")]
+    run_script = functools.partial(
+        subprocess.run, command, env=environment, check=True, capture_output=True, text=True
+    )
+    cold, warm = (run_script().stdout.split() for _ in range(2))
+    assert cold[1:] == ["False", "True"]
+    assert warm == [cold[0], "True", "False"]

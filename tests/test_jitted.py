@@ -16,7 +16,7 @@ import pytest
 from running import QUICK, assert_equal, matrix_chain, normal
 
 import saturax
-from saturax import Options, SaturaxWarning, contest, jitted
+from saturax import Options, SaturaxWarning, contest, pipeline, stablehlo
 from saturax.jax_internals import hook_compilation
 from saturax.jitted import Jitted
 
@@ -125,13 +125,13 @@ def test_static_argument_names_and_keywords():
 def test_values_of_the_call_are_the_examples(monkeypatch):
     """Also beside static arguments and unused ones."""
     seen = []
-    optimize_program = jitted.optimize_program
+    optimize_program = pipeline.optimize_program
 
     def spy(program, options, examples, on_progress, **rest):
         seen.append(examples)
         return optimize_program(program, options, examples, on_progress, **rest)
 
-    monkeypatch.setattr(jitted, "optimize_program", spy)
+    monkeypatch.setattr(pipeline, "optimize_program", spy)
     fast = _jit(lambda n, x, unused, y: x * n + y, static_argnums=0)
     fast(2, normal(3), normal(5), normal(3, seed=1))
     ((x, y),) = seen
@@ -230,7 +230,7 @@ def test_defect_runs_the_original_with_a_warning(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(jitted, "import_module", fail)
+    monkeypatch.setattr(stablehlo, "import_module", fail)
     fast = _jit(_FUNCTION)
     with pytest.warns(SaturaxWarning, match=r"could not optimise <lambda>.*a defect"):
         assert_equal([fast(*_ARGUMENTS)], [_FUNCTION(*_ARGUMENTS)])

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from saturax.cost.database import cache_directory
 from saturax.errors import SaturaxError
+from saturax.folders import cache_directory
+from saturax.options import Options
 
 FORMAT = b"saturax program 1\n"
 _FOLDER, _ENDING = "programs", ".saturax"
@@ -241,6 +242,11 @@ class ProgramCache:
                     with suppress(OSError):  # another process may remove it meanwhile
                         found.append((path, path.stat()))
         return sorted(found, key=lambda each: (-each[1].st_mtime_ns, each[0]))
+
+
+def folder_of(options: Options) -> Path | None:
+    """The folder of programs that the options name; None for the usual one."""
+    return options.cache if isinstance(options.cache, Path) else None
 
 
 def _digest(body: bytes | memoryview) -> bytes:

@@ -184,6 +184,19 @@ def located_nowhere(bytecode: bytes, module: ir.Module) -> bytes:
         raise ModuleError(f"could not strip locations: {_first_lines(error)}") from error
 
 
+def replace_contents(module: ir.Module, bytecode: bytes) -> None:
+    """Give a module the contents of another, whose bytecode this is."""
+    with module.context:
+        other = ir.Module.parse(bytecode)
+        for view in list(module.body.operations):
+            view.operation.erase()
+        for view in list(other.body.operations):
+            view.operation.detach_from_parent()
+            module.body.append(view.operation)
+        for name, attribute in other.operation.attributes.items():
+            module.operation.attributes[name] = attribute
+
+
 def module_signature(module: ir.Module) -> Signature:
     """Types of `main`'s arguments and results, and which arguments it consumes.
 

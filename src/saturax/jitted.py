@@ -21,22 +21,27 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
-from saturax.jaxlib_compat import ModuleError, located_nowhere, module_bytecode
+from saturax.jaxlib_compat import (
+    ModuleError,
+    located_nowhere,
+    module_bytecode,
+    replace_contents,
+)
+from saturax.module_memory import ModuleMemory
 from saturax.options import Options, is_disabled, with_rules
-from saturax.pipeline import optimize_program
-from saturax.remember import ModuleMemory
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary
-from saturax.run import OnProgress
-from saturax.stablehlo import emit_module, import_module, replace_contents, to_bytecode
-from saturax.user_rules import UserRule
 from saturax.versions import versions
+
+if TYPE_CHECKING:
+    from saturax.run import OnProgress
+    from saturax.user_rules import UserRule
 
 logger = logging.getLogger("saturax")
 
@@ -215,6 +220,10 @@ class Jitted:
         kwargs: dict[str, Any],
     ) -> Report:
         """Make the optimised program of the module, if there is a better one."""
+        # Importing the optimiser takes longer than a hit of the cache, which does without it.
+        from saturax.pipeline import optimize_program
+        from saturax.stablehlo import emit_module, import_module
+
         program = import_module(module)
         examples = examples_of(lowered, self._optimized, args, kwargs)
         result = optimize_program(
@@ -229,7 +238,7 @@ class Jitted:
         bytecode = None
         if result.report.outcome == "optimized":
             named = dataclasses.replace(result.program, module_name=program.module_name)
-            bytecode = to_bytecode(emit_module(named))
+            bytecode = module_bytecode(emit_module(named))
             replace_contents(module, bytecode)
         if memory is not None and result.is_remembered:
             memory.keep(result.report, bytecode)

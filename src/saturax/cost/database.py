@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from saturax.folders import cache_directory
 
 SCHEMA_VERSION = 4
 """2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
@@ -60,33 +61,6 @@ class Price:
     repetitions: int = 1
     measured_at: str = ""
     source: str = ""
-
-
-def cache_directory() -> Path:
-    """Folder of saturax's caches: `SATURAX_CACHE_DIR`, else the platform's cache folder.
-
-    That is `$XDG_CACHE_HOME/saturax` or `~/.cache/saturax`, `~/Library/Caches/saturax` on macOS,
-    and `%LOCALAPPDATA%\\saturax\\Cache` on Windows. It need not exist.
-    """
-    if chosen := os.environ.get("SATURAX_CACHE_DIR"):
-        return Path(chosen).expanduser()
-    xdg = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification says to ignore relative paths.
-    if os.path.isabs(xdg):
-        return Path(xdg) / "saturax"
-    if sys.platform == "darwin":
-        return _home() / "Library" / "Caches" / "saturax"
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else _home() / "AppData" / "Local") / "saturax" / "Cache"
-    return _home() / ".cache" / "saturax"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:  # a user without an entry in the password database, as in some containers
-        return Path("/nonexistent")
 
 
 class PriceDatabase:

@@ -4,7 +4,7 @@
 `write` handle stored programs of any form; `widen` gives the float64 reference of a program.
 """
 
-from saturax.stablehlo.emitter import emit_module, replace_contents
+from saturax.stablehlo.emitter import emit_module
 from saturax.stablehlo.files import (
     Form,
     Stored,
@@ -23,7 +23,6 @@ __all__ = [
     "emit_module",
     "import_module",
     "read",
-    "replace_contents",
     "to_bytecode",
     "to_portable_artifact",
     "to_text",

@@ -52,19 +52,6 @@ def emit_module(program: Program) -> ir.Module:
         return module
 
 
-def replace_contents(module: ir.Module, bytecode: bytes) -> None:
-    """Give a module the contents of another, whose bytecode this is."""
-    with module.context:
-        other = ir.Module.parse(bytecode)
-        for view in list(module.body.operations):
-            view.operation.erase()
-        for view in list(other.body.operations):
-            view.operation.detach_from_parent()
-            module.body.append(view.operation)
-        for name, attribute in other.operation.attributes.items():
-            module.operation.attributes[name] = attribute
-
-
 class _Emitter:
     """State of one emission: types and attributes of the current context are made once."""
 

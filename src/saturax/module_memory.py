@@ -1,0 +1,60 @@
+"""The place in the cache of a module as JAX made it, to the byte: what it became need not be read.
+
+A process that runs a script once more asks here first, and needs no other part of saturax if it
+finds its module: importing them all would take longer. Where names have changed it misses, and the
+program is found by what it computes (`remember.Memory`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from saturax.cache import Entry, ProgramCache, folder_of
+from saturax.circumstances import circumstances, is_kept, key_digest, known_versions, now
+from saturax.options import Options
+from saturax.report.model import Report
+
+
+@dataclass(frozen=True)
+class ModuleMemory:
+    """The place of one module in the cache."""
+
+    cache: ProgramCache
+    name: str
+
+    @classmethod
+    def of(
+        cls,
+        bytecode: bytes,
+        options: Options,
+        devices: Sequence[jax.Device] = (),
+        compiler_options: Mapping[str, Any] | None = None,
+    ) -> ModuleMemory | None:
+        """The place of a module; None if it is not to be kept."""
+        if not is_kept(options):
+            return None
+        digest = hashlib.blake2b(bytecode, digest_size=16).hexdigest()
+        identity = key_digest([digest, *circumstances(options, devices, compiler_options)])
+        return cls(ProgramCache(folder_of(options)).modules(), f"{identity}.{known_versions()}")
+
+    def find(self) -> tuple[Report, bytes | None] | None:
+        """The report of its optimisation and the bytecode of what it became, None if itself."""
+        entry = self.cache.get(self.name)
+        if entry is None:
+            return None
+        try:
+            report = Report.from_json(entry.document["report"])
+            report.cached = entry.document["optimized_at"]
+        except Exception:  # written by a version that stored other things: as if it were not there
+            return None
+        return report, entry.blobs.get("module")
+
+    def keep(self, report: Report, bytecode: bytes | None) -> None:
+        """Remember what the module became; None for the original."""
+        document = {"report": report.to_json(None), "optimized_at": report.cached or now()}
+        self.cache.put(self.name, Entry(document, {} if bytecode is None else {"module": bytecode}))
