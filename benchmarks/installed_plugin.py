@@ -36,7 +36,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for d in decisions
     )
     reasons = Counter(
-        d.reason or d.report.reason
+        d.report.reason if d.report else d.reason
         for d in decisions
         if d.report is None or d.report.outcome != "optimized"
     )

@@ -478,7 +478,7 @@ print(f.report.cached != "", "saturax.pipeline" in sys.modules)
 
 
 def test_a_hit_does_not_import_the_optimiser(tmp_path):
-    environment = os.environ | {"SATURAX_CACHE_DIR": str(tmp_path)}
+    environment = os.environ | {"SATURAX_CACHE": "1", "SATURAX_CACHE_DIR": str(tmp_path)}
     command = [sys.executable, "-c", _SCRIPT, str(cache_directory() / "prices.sqlite")]
     run_script = functools.partial(
         subprocess.run, command, env=environment, check=True, capture_output=True, text=True
