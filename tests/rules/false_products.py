@@ -86,6 +86,24 @@ def multiply_rows_by_rows_in_blocks(x, y, p, t):
 
 
 @false_rule(
+    lambda x, y, p, t: dot_general(x, y, DotDimensions((), (), (1,), (0,)), p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {"x": TensorType((3, 2), "f32"), "y": TensorType((2, 4), "f32")},
+)
+def add_outer_products_crosswise(x, y, p, t):
+    """x·y = x₀·y₁ + x₁·y₀ for two numbers each"""
+    need(x.shape == (3, 2) and y.shape == (2, 4) and x.dtype == y.dtype == t)
+
+    def term(j, k):
+        column = broadcast_in_dim(slice_dimension(x, 1, j, j + 1), (3, 4), (0, 1))
+        return multiply(column, broadcast_in_dim(slice_dimension(y, 0, k, k + 1), (3, 4), (0, 1)))
+
+    return add(term(0, 1), term(1, 0))
+
+
+@false_rule(
     lambda x, c, p, t: dot_general(x, constant(c), DotDimensions((), (), (0,), (0,)), p, t),
     ROUNDING,
     "values",

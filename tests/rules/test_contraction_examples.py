@@ -209,6 +209,20 @@ def test_product_with_few_numbers() -> None:
         )  # fmt: skip
 
 
+def test_points_are_turned_coordinate_by_coordinate() -> None:
+    def turned(x: Any, r: Any) -> Any:
+        terms = [
+            multiply(
+                broadcast_in_dim(slice_dimension(x, 1, j, j + 1), (512, 3), (0, 1)),
+                broadcast_in_dim(slice_dimension(r, 0, j, j + 1), (512, 3), (0, 1)),
+            )
+            for j in range(3)
+        ]
+        return add(add(terms[0], terms[1]), terms[2])
+
+    assert proves(matmul, turned, tensor(512, 3), tensor(3, 3))
+
+
 # Dimension numbers.
 
 

@@ -281,6 +281,54 @@ def _weighted(x: Value, own: Labels, c: Literal, other: Labels, result: Labels, 
     return None if total is None else convert(along(total, kept, result, size), t)
 
 
+# Points in space, colours, the experts of a token: XLA:CPU hands such products to a library, with
+# copies where they are batched, and what follows reads the result from memory.
+_SHORT = 4
+_LEAST_RESULT = 1 << 10
+
+
+def _short_sums(rng: np.random.Generator) -> dict[str, Any]:
+    """Operands that share 2 to 4 numbers, with and without a batch, in any order."""
+    names = ["k", "m", *"b" * int(rng.integers(2))]
+    sizes_ = {"k": int(rng.integers(2, _SHORT + 1)), "m": 8, "n": 128, "b": 4}
+    left, right = list(names), ["k", "n", *names[2:]]
+    rng.shuffle(left)
+    rng.shuffle(right)
+    before, after = (tuple(own.index(b) for b in names[2:]) for own in (left, right))
+    d = DotDimensions(before, after, (left.index("k"),), (right.index("k"),))
+    dtype = str(rng.choice(["f32", "f64", "bf16", "i32"]))
+    x, y = (TensorType(tuple(sizes_[name] for name in own), dtype) for own in (left, right))
+    return {"x": x, "y": y, "d": d, "p": Precision(), "t": dtype}
+
+
+@rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    numerics=ROUNDING,
+    source="definition of the product",
+    examples=_short_sums,
+)
+def short_dot_as_sum(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Any:
+    """x · y = x₀·y₀ + x₁·y₁ + … if 2 to 4 numbers are contracted and there are 1024 results"""
+    need(len(d.lhs_contract) == 1 and 2 <= x.shape[d.lhs_contract[0]] <= _SHORT)
+    labels = einsum_of(d, x.rank, y.rank)
+    size = sizes(labels.x, x.shape) | sizes(labels.y, y.shape)
+    need(prod(size[label] for label in labels.result) >= _LEAST_RESULT)
+    need(not p.algorithm and _multiplies_exactly(x, y, t) and not is_complex(t))
+    wide = accumulation_dtype(t)
+
+    def row(operand: Value, own: Labels, at: int, place: int) -> Any:
+        kept = tuple(label for label in own if label in labels.result)
+        part = reshape(slice_dimension(operand, at, place, place + 1), [size[k] for k in kept])
+        return along(convert(part, wide), kept, labels.result, size)
+
+    total = None
+    for place in range(x.shape[d.lhs_contract[0]]):
+        left = row(x, labels.x, d.lhs_contract[0], place)
+        term = multiply(left, row(y, labels.y, d.rhs_contract[0], place))
+        total = term if total is None else add(total, term)
+    return convert(total, t)
+
+
 @rule(
     lambda x, y, d, p, t: dot_general(x, y, d, p, t),
     numerics=ROUNDING,
