@@ -224,4 +224,24 @@ ROWS = (
         lambda x: x,
         (integers(4096, low=-1000, below=1000),),
     ),
+    Identity(
+        "fraction_of_floor",
+        lambda x: jnp.mod(jnp.floor(x), 1.0),
+        lambda x: jnp.zeros((N, N)),
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "quantised_and_back",
+        lambda x: jnp.clip(jnp.round(10 * x), -127, 127).astype(jnp.int8).astype(jnp.float32),
+        lambda x: jnp.clip(jnp.round(10 * x), -127, 127),
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "rounded_differences_rounded",
+        lambda v, w: jnp.round(jnp.round(v)[:, None] - jnp.round(w)[None]),
+        lambda v, w: jnp.round(v)[:, None] - jnp.round(w)[None],
+        (normal(N), normal(N)),
+    ),
 )

@@ -182,4 +182,42 @@ ROWS = (
         lambda x: jnp.sum(x.reshape(1, 7, 4, 7, 4, 64), (2, 4)),
         (IMAGE,),
     ),
+    Identity(
+        "kernel_with_zero_border",
+        lambda x, k: _conv(x, jnp.pad(k, ((1, 1), (1, 1), (0, 0), (0, 0)))),
+        lambda x, k: _conv(x, k),
+        (IMAGE, KERNEL),
+    ),
+    Identity(
+        "kernel_of_its_centre",
+        lambda x, k: _conv(x, jnp.pad(k, ((1, 1), (1, 1), (0, 0), (0, 0)))),
+        _point,
+        (IMAGE, POINT),
+    ),
+    Identity(
+        "kernel_with_zeros_between",
+        lambda x, k: _conv(x, lax.pad(k, 0.0, ((0, 0, 1), (0, 0, 1), (0, 0, 0), (0, 0, 0)))),
+        lambda x, k: lax.conv_general_dilated(
+            x, k, (1, 1), "SAME", rhs_dilation=(2, 2), dimension_numbers=NHWC
+        ),
+        (IMAGE, KERNEL),
+    ),
+    Identity(
+        "channels_of_zeros",
+        lambda x, k: _conv(jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, CHANNELS))), k),
+        lambda x, k: _conv(x, k[:, :, :CHANNELS]),
+        (IMAGE, normal(3, 3, 2 * CHANNELS, CHANNELS)),
+    ),
+    Identity(
+        "constant_delta_kernel",
+        lambda x: _conv(x, jnp.zeros((3, 3, CHANNELS, CHANNELS)).at[1, 1].set(jnp.eye(CHANNELS))),
+        lambda x: x,
+        (IMAGE,),
+    ),
+    Identity(
+        "flipped_before_and_after",
+        lambda x, k: _conv(x[:, ::-1, ::-1], k[::-1, ::-1])[:, ::-1, ::-1],
+        lambda x, k: _conv(x, k),
+        (IMAGE, KERNEL),
+    ),
 )

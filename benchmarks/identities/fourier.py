@@ -67,4 +67,40 @@ ROWS = (
         lambda z: jnp.fft.ifft(z),
         (Z,),
     ),
+    Identity(
+        "transformed_twice",
+        lambda z: jnp.fft.fft(jnp.fft.fft(z)),
+        lambda z: N * jnp.roll(z[:, ::-1], 1, 1),
+        (Z,),
+    ),
+    Identity(
+        "inverse_of_conjugated_transform",
+        lambda z: jnp.fft.ifft(jnp.conj(jnp.fft.fft(z))),
+        lambda z: jnp.conj(jnp.roll(z[:, ::-1], 1, 1)),
+        (Z,),
+    ),
+    Identity(
+        "plane_transform_of_outer_product",
+        lambda u, v: jnp.fft.fft2(u[:, None] * v[None]),
+        lambda u, v: jnp.fft.fft(u)[:, None] * jnp.fft.fft(v)[None],
+        (normal(N, dtype="complex64"), normal(N, dtype="complex64")),
+    ),
+    Identity(
+        "rows_back_after_plane_transform",
+        lambda z: jnp.fft.ifft(jnp.fft.fft2(z), axis=0),
+        lambda z: jnp.fft.fft(z, axis=1),
+        (Z,),
+    ),
+    Identity(
+        "modulus_of_transform_of_rolled",
+        lambda z: jnp.abs(jnp.fft.fft(jnp.roll(z, 3, 1))),
+        lambda z: jnp.abs(jnp.fft.fft(z)),
+        (Z,),
+    ),
+    Identity(
+        "weighted_transforms",
+        lambda x, y: 2.0 * jnp.fft.rfft(x) + 3.0 * jnp.fft.rfft(y),
+        lambda x, y: jnp.fft.rfft(2.0 * x + 3.0 * y),
+        (X, normal(N, N)),
+    ),
 )

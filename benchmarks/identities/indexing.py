@@ -178,4 +178,16 @@ ROWS = (
         lambda x, i: jnp.exp(lax.dynamic_index_in_dim(x, i, 0)).T,
         (BIG, integers(low=0, below=4096)),
     ),
+    Identity(
+        "own_rows_written",
+        lambda x, i: x.at[i].set(x[i]),
+        lambda x, i: x,
+        (BIG, integers(16, low=0, below=4096)),
+    ),
+    Identity(
+        "own_rows_as_bounds",
+        lambda x, i: x.at[i].max(x[i]),
+        lambda x, i: x,
+        (BIG, integers(16, low=0, below=4096)),
+    ),
 )

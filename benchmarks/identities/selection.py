@@ -379,4 +379,10 @@ ROWS = (
         lambda x: jnp.where(x >= 0, x * x, jnp.where(x < 0, -x, 0.0)),
         (X,),
     ),
+    Identity(
+        "counted_with_its_negation",
+        lambda p: jnp.sum(p, 1) + jnp.sum(~p, 1),
+        lambda p: jnp.full(N, N),
+        (booleans(N, N),),
+    ),
 )

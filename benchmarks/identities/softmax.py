@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .row import Identity, N, integers, normal, positive, weights
+from .row import BY_PRODUCT, Identity, Input, N, integers, normal, positive, weights
 
 X, V = normal(N, N), normal(N)
 SCALE = SHIFT = MEAN = normal(64)
@@ -249,5 +249,28 @@ ROWS = (
         lambda x: jnp.exp(x[:, 0] - x[:, 1]),
         (X,),
         numerics="approximate",
+    ),
+    Identity(
+        "softmax_of_logarithms",
+        lambda x: jax.nn.softmax(jnp.log(x)),
+        lambda x: x / jnp.sum(x, -1, keepdims=True),
+        (positive(N, N),),
+        numerics="finite",
+        note=BY_PRODUCT,
+    ),
+    Identity(
+        "logsumexp_of_logarithms",
+        lambda x: jax.scipy.special.logsumexp(jnp.log(x), -1),
+        lambda x: jnp.log(jnp.sum(x, -1)),
+        (positive(N, N),),
+        numerics="finite",
+        note=BY_PRODUCT,
+    ),
+    Identity(
+        "sigmoid_of_log_odds",
+        lambda x: jax.nn.sigmoid(jax.scipy.special.logit(x)),
+        lambda x: x,
+        (Input((N, N), "float32", lambda rng: rng.uniform(0.1, 0.9, (N, N))),),
+        numerics="finite",
     ),
 )

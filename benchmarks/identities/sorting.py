@@ -128,4 +128,23 @@ ROWS = (
         (normal(64, N),),
         numerics="finite",
     ),
+    Identity(
+        "top_of_top",
+        lambda x: lax.top_k(lax.top_k(x, 8)[0], 3)[0],
+        lambda x: lax.top_k(x, 3)[0],
+        (X,),
+    ),
+    Identity(
+        "top_of_sorted", lambda x: lax.top_k(jnp.sort(x), 4)[0], lambda x: lax.top_k(x, 4)[0], (X,)
+    ),
+    Identity(
+        "greatest_of_top", lambda x: jnp.max(lax.top_k(x, 4)[0], 1), lambda x: jnp.max(x, 1), (X,)
+    ),
+    Identity(
+        "sorted_halves_sorted",
+        lambda x, y: jnp.sort(jnp.concatenate([jnp.sort(x, 1), jnp.sort(y, 1)], 1), 1),
+        lambda x, y: jnp.sort(jnp.concatenate([x, y], 1), 1),
+        (X, normal(N, N)),
+        note=BY_KEYS,
+    ),
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     GatherDimensions,
     add,
     binary,
     compare,
+    constant,
     dot_general,
     full,
     full_like,
@@ -23,7 +24,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import known_indices, known_structure
+from saturax.rules import integral_floats, known_indices, known_structure
 from saturax.rules.conditions import REALS
 from saturax.rules.einsum import einsum_of
 from saturax.rules.facts import (
@@ -32,6 +33,7 @@ from saturax.rules.facts import (
     is_diagonal,
     is_finite,
     is_identity,
+    is_integral,
     is_lower_triangular,
     is_nonnegative,
     is_permutation_matrix,
@@ -173,3 +175,22 @@ def drop_any_mask(p, x, y):
     """x where p, else 0 = x for triangular x"""
     need(is_zero(y) and is_lower_triangular(x))
     return x
+
+
+def _halved(rng):
+    drawn = integral_floats._with_one(rng)
+    return drawn | {"c": splat(2, drawn["c"].type)}
+
+
+@false_rule(
+    lambda x, c: binary("remainder", x, constant(c)),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=lambda rng: _halved(rng),
+)
+def integers_are_even(x, c):
+    """x rem c = 0 of floats x that are integers"""
+    need(is_integral(x) and c.is_splat)
+    return full_like(x, 0)

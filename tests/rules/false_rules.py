@@ -35,6 +35,7 @@ from . import (
     false_ordering,
     false_products,
     false_sums,
+    false_transforms,
 )
 from .declare import FALSE_RULES, false_rule
 
@@ -52,6 +53,7 @@ __all__ = [
     "false_ordering",
     "false_products",
     "false_sums",
+    "false_transforms",
 ]
 
 

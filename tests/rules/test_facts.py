@@ -104,6 +104,8 @@ def _wrong_structure(known: Known, x: np.ndarray[Any, Any]) -> str | None:
     for d in known.one_hot:
         if not (((x == 0) | (x == 1)).all() and ((x == 1).sum(d) == 1).all()):
             return "one-hot"
+    if known.is_integral and not np.all((x == np.floor(x)) | np.isnan(x)):
+        return "integral"
     if known.affine is not None:
         grid = np.full(x.shape, known.affine.offset, np.float64)
         for index, stride in zip(np.indices(x.shape), known.affine.strides, strict=True):
@@ -259,6 +261,14 @@ KNOWN: dict[str, tuple[Any, Any]] = {
     "tanh of NaN": (lambda x: unary("tanh", x), lambda v: not ask.never_nan(v)),
     "a parameter is not finite": (lambda x: x, lambda v: not ask.is_finite(v)),
     "integers as floats": (lambda x: convert(iota(0, N), "f32"), ask.is_finite),
+    "a sum of integers": (
+        lambda x: reduce_("add", add(unary("floor", x), convert(iota(0, N), "f32")), (0,)),
+        ask.is_integral,
+    ),
+    "a quotient of integers": (
+        lambda x: divide(unary("floor", x), full(2, F)),
+        lambda v: not ask.is_integral(v),
+    ),
     "a count that wraps": (
         lambda x: iota(0, TensorType((300,), "i8")),
         lambda v: ask.iota_of(v) is None,

@@ -8,6 +8,7 @@ from typing import Any
 from saturax.facts import elementwise, movement, ordering, sums
 from saturax.facts.affine import affine_bounds, fitting
 from saturax.facts.finiteness import stays_finite
+from saturax.facts.integers import stays_integral
 from saturax.facts.literals import literal_known
 from saturax.facts.model import NOTHING, Affine, Facts, Known, Range, frozen, join, unknown
 from saturax.graph.ir import Node
@@ -92,6 +93,8 @@ class FactAnalysis:
         is_same: bool,
     ) -> Facts:
         known = self._known(op, attributes, children, type, is_same)
+        if stays_integral(op, attributes, children, type):
+            known = known._replace(is_integral=True)
         is_frozen = not op.startswith("stablehlo.") and all(x.is_frozen for x in children)
         if self._assumes_finite and stays_finite(op, attributes, children, type, known):
             return Facts(type, None, is_frozen, known, True)

@@ -54,7 +54,16 @@ def _known(literal: Literal) -> Known:
         _zero_slabs(array),
         _band(array),
         _full(array),
+        is_integral=_is_integral(array),
     )
+
+
+def _is_integral(array: np.ndarray[Any, Any]) -> bool:
+    """Whether floats are integers, infinite or NaN."""
+    if array.dtype.kind in "biuc":
+        return False
+    wide = array.astype(np.float64)
+    return bool(np.all((wide == np.floor(wide)) | np.isnan(wide)))
 
 
 def _range(literal: Literal) -> Range | None:

@@ -53,7 +53,7 @@ class Known(NamedTuple):
     SYMMETRIC (also the signs of zeros). Along the dimensions `one_hot` each line has one element 1,
     and else 0. `zeros` are blocks of zeros (of either sign). Outside the diagonals of `band` all
     elements are 0, inside those of `full` they are 1. `results` says the same of each result of an
-    operation that has several.
+    operation that has several. `is_integral`: each element is an integer, infinite or NaN.
     """
 
     range: Range | None = None
@@ -64,6 +64,7 @@ class Known(NamedTuple):
     band: Band | None = None
     full: Band | None = None
     results: tuple[Known, ...] = ()
+    is_integral: bool = False
 
 
 NOTHING = Known()
@@ -143,6 +144,7 @@ def _join_known(a: Known, b: Known) -> Known:
         _narrower(a.band, b.band),
         a.full or b.full,
         tuple(map(_join_known, a.results, b.results)),
+        a.is_integral or b.is_integral,
     )
 
 

@@ -131,3 +131,27 @@ def ask_instead_of_counting(p: Value, t: Any, d: Any, c: Literal, o: Any, k: Any
     need(t in INTEGERS or count <= COUNTED_EXACTLY.get(t, 0))
     found = reduce_("and", p, d)
     return found if o in ("EQ", "GE") else unary("not", found)
+
+
+def _negated_example(rng: np.random.Generator) -> dict[str, Any]:
+    """Booleans, and the dimensions along which they are counted."""
+    s = tuple(rng.integers(1, 5, int(rng.integers(1, 4))).tolist())
+    d = tuple(i for i in range(len(s)) if rng.random() < 0.6)
+    t = str(rng.choice(["i32", "ui8", "f32", "i64"]))
+    return {"p": TensorType(s, "i1"), "t": t, "d": d}
+
+
+@rule(
+    lambda p, t, d: reduce_("add", convert(unary("not", p), t), d),
+    numerics=BITWISE,
+    source="counting",
+    examples=_negated_example,
+)
+def count_of_negated(p: Value, t: Any, d: Any) -> Value | None:
+    """Σ 1₋ₚ = n - Σ 1ₚ, where type t counts to n exactly"""
+    count = math.prod(p.shape[i] for i in d)
+    need(p.dtype == "i1" and count > 0)
+    need(t in INTEGERS or count <= COUNTED_EXACTLY.get(t, 0))
+    found = reduce_("add", convert(p, t), d)
+    need(t not in INTEGERS or count <= np.iinfo(numpy_dtype(t)).max)
+    return subtract(full_like(found, count), found)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from saturax.facts import Affine, Box, FactAnalysis, Facts, Range, unknown
+from saturax.facts import Affine, Box, FactAnalysis, Facts, Range, integers, unknown
 from saturax.facts.bands import band_of
 from saturax.facts.blocks import all_zero_boxes
 from saturax.facts.model import SYMMETRIC, UNIT
@@ -123,6 +123,11 @@ def is_nonzero(x: Value) -> bool:
 def is_zero(x: Value) -> bool:
     """Whether every element of x is 0, of either sign."""
     return _range(x) == (0, 0, False)
+
+
+def is_integral(x: Value) -> bool:
+    """Whether every element of x is an integer, an infinity or NaN; x of some real type."""
+    return integers.is_integral(facts_of(x))
 
 
 # ------------------------------------------------------------------ matrices, in the last two

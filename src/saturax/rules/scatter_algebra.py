@@ -1,4 +1,4 @@
-"""Scatters of nothing, merged, scaled, and dense where each row of a batch has one."""
+"""Scatters of nothing and of own values, merged, scaled, and dense where each row has one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     SET,
+    GatherDimensions,
     ScatterDimensions,
     binary,
     broadcast_in_dim,
     compare,
     concatenate,
     constant,
+    gather,
     identity_value,
     iota,
     negate,
@@ -25,8 +27,9 @@ from saturax.graph.ops import (
 )
 from saturax.graph.ops.ordering import default_order
 from saturax.graph.ops.scatter import window_sizes
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, is_complex
 from saturax.rules.conditions import INTEGERS, REALS, exactly, is_exact, is_ordinary
+from saturax.rules.cumulative import LATTICE
 from saturax.rules.facts import is_zero, splat_of
 from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
@@ -211,3 +214,33 @@ def scatter_by_comparison(
     new_dims = [next(kept) if k in d.update_window_dims else next(rest) for k in range(u.rank)]
     new = broadcast_in_dim(u, x.shape, new_dims)
     return select(is_place, written(f, x, new), x)
+
+
+def _own_values(rng: np.random.Generator) -> dict[str, Any]:
+    """Rows of x, or elements of each row of a batch, read and written at the same indices."""
+    n, m, count = (int(k) for k in rng.integers(1, 5, 3))
+    x = TensorType((n, m), str(rng.choice(["f32", "i32", "bf16"])))
+    if rng.random() < 0.5:
+        d: tuple[Any, ...] = ((1,), (0,), (), (), (0,), 1)
+        own = {"i": TensorType((count, 1), "i32"), "n": (1, m)}
+    else:
+        d = ((), (1,), (0,), (0,), (1,), 2)
+        own = {"i": TensorType((n, count, 1), "i32"), "n": (1, 1)}
+    f = str(rng.choice(["maximum", "minimum"])) if rng.random() < 0.5 else SET
+    return {"x": x, "f": f, "g": GatherDimensions(*d), "d": ScatterDimensions(*d), **own}
+
+
+@rule(
+    lambda f, x, i, g, n, s, d, b, q: scatter(f, x, i, gather(x, i, g, n, s), d, b, q),
+    numerics=BITWISE,
+    source=SCATTER,
+    examples=_own_values,
+)
+def scatter_own_values(
+    f: Any, x: Value, i: Value, g: Any, n: Any, s: Any, d: Any, b: Any, q: Any
+) -> Value | None:
+    """x, written at i with x[i] = x; combined by max, min, ∧ or ∨ too"""
+    need(f == SET or f in LATTICE)
+    # What a gather reads elsewhere, because it lies out of bounds, a scatter does not write.
+    need(tuple(g) == tuple(d) and not is_complex(x.dtype))
+    return x
