@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from saturax.collector import no_garbage_collection
+from saturax.cost.concurrency import Load
 from saturax.cost.device import default_calibration
 from saturax.cost.measure import measure_modules
 from saturax.cost.model import PriceModel
@@ -165,12 +167,13 @@ def _predictions_us(graphs: Sequence[Graph]) -> list[float]:
     kernels = [kernel for kernel in unmeasured(graphs, model, {}) if kernel.is_measurable]
     modules = [module_of_cluster(kernel) for kernel in kernels]
     results = measure_modules(modules, time_budget_s=60.0, beside=companion)
-    prices: Mapping[str, float] = {
-        kernel.key: result.time_us
+    prices: Mapping[str, Load] = {
+        kernel.key: Load(result.time_us, result.cores)
         for kernel, result in zip(kernels, results, strict=True)
         if result is not None and result.error is None
     }
-    return [program_us(graph, model, prices) for graph in graphs]
+    cores = len(os.sched_getaffinity(0))
+    return [program_us(graph, model, prices, cores) for graph in graphs]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 import saturax
 from saturax.cost.database import Price, PriceDatabase
-from saturax.cost.device import default_calibration, identify
+from saturax.cost.device import DeviceIdentity, default_calibration, identify
 from saturax.cost.formulate import Extracted, without_frozen
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program
@@ -58,6 +59,30 @@ def test_large_temporary_values_are_new_memory_in_each_run(tmp_path: Any) -> Non
     prices |= {k.key: Price(100.0) for k in kernels_of_program(one)}
     rank.pricing.database.put_many(rank.pricing.device.key, prices)
     assert rank.order([two, one]) == [1, 0]
+
+
+@ON_CPU
+def test_kernels_that_keep_one_core_busy_run_side_by_side(tmp_path: Any) -> None:
+    """By their sums, what is ready at once (12 products of sums) would be slower than a chain."""
+
+    def chain(x: Any, y: Any) -> Any:
+        for _ in range(16):
+            x = x @ y
+        return x
+
+    one = graph_of(chain)
+    many = graph_of(lambda x, y: [x @ (y + float(i)) for i in range(12)])
+    rank = ranking(tmp_path)
+    device = rank.pricing.device
+    assert isinstance(device, DeviceIdentity)
+    rank.pricing.device = replace(device, cores=2, threads=2)
+    prices = {k.key: Price(100.0) for graph in (one, many) for k in kernels_of_program(graph)}
+    rank.pricing.database.put_many(rank.pricing.device.key, prices)
+    assert rank.order([one, many]) == [1, 0]
+    rank = ranking(tmp_path)
+    rank.pricing.device = replace(device, cores=1, threads=1)
+    rank.pricing.database.put_many(rank.pricing.device.key, prices)
+    assert rank.order([one, many]) == [0, 1]
 
 
 @ON_CPU

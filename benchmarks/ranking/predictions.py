@@ -6,12 +6,14 @@ are put together.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from saturax.cost.concurrency import Load
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import CALIBRATION_DOCUMENT, Calibration
 from saturax.cost.formulate import formulate
@@ -38,7 +40,8 @@ class Device:
 
     model: PriceModel
     calibration: Calibration
-    clusters: Mapping[str, float]
+    clusters: Mapping[str, Load]
+    cores: int
 
     def isolated_us(self, kernel: Kernel) -> float:
         """The time of an operation by itself."""
@@ -56,8 +59,10 @@ def device_of(folder: Path, threads: str) -> Device:
     for name, price in database.get_many(key, kernels).items():
         model.learn(kernels[name], price.time_us)
     names = [COMPANION_KEY, *(kernel.key for kernel in wanted_clusters(folder))]
-    clusters = {name: price.time_us for name, price in database.get_many(key, names).items()}
-    return Device(model, calibration, clusters)
+    prices = database.get_many(key, names).items()
+    clusters = {name: Load(price.time_us, price.cores) for name, price in prices}
+    cores = 1 if threads == "one" else len(os.sched_getaffinity(0))
+    return Device(model, calibration, clusters, cores)
 
 
 @cache
@@ -94,7 +99,8 @@ def kernels_of(graph: Graph) -> Iterator[tuple[int, Kernel]]:
 
 def program_prediction_us(graph: Graph, device: Device, _: Mapping[str, Any]) -> float:
     """saturax's model of whole programs."""
-    return device.clusters[COMPANION_KEY] + program_us(graph, device.model, device.clusters)
+    call_us = device.clusters[COMPANION_KEY].time_us
+    return call_us + program_us(graph, device.model, device.clusters, device.cores)
 
 
 def search_prediction_us(graph: Graph, device: Device, _: Mapping[str, Any]) -> float:

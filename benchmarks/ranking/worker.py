@@ -224,7 +224,7 @@ def _measured(
         clock=clock,
     )
     return {
-        key: Price(result.time_us, result.spread, result.repetitions)
+        key: Price(result.time_us, result.spread, result.repetitions, cores=result.cores)
         for key, result in zip(modules, results, strict=True)
         if result is not None and result.error is None
     }

@@ -126,7 +126,9 @@ class Pricing:
             if result is None:
                 continue
             if result.error is None:
-                found[kernel.key] = Price(result.time_us, result.spread, result.repetitions)
+                found[kernel.key] = Price(
+                    result.time_us, result.spread, result.repetitions, cores=result.cores
+                )
                 self.model.learn(kernel, result.time_us)
             else:
                 self.model.failed.add(kernel.key)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_
 
+from saturax.cost.concurrency import Load
 from saturax.cost.database import Price
+from saturax.cost.device import DeviceIdentity
 from saturax.cost.fresh_memory import fresh_bytes
 from saturax.cost.measure import MODULES_PER_GROUP, Measurement, measure_modules
-from saturax.cost.program import ClusterKernel, kernels_of_program, predict_us
+from saturax.cost.program import ClusterKernel, kernels_of_program, predicted_load, program_us
 from saturax.footprint import predict
 from saturax.graph.ir import Graph, Program
 from saturax.pricing import Pricing, companion, module_of_cluster
@@ -26,6 +28,7 @@ from saturax.pricing import Pricing, companion, module_of_cluster
 _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005
+_DIGITS = 4  # of microseconds, after the point
 
 
 def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[ClusterKernel]]:
@@ -47,10 +50,10 @@ def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[Clu
 
 @dataclass
 class Ranking:
-    """Prices of whole programs; `measured` maps their kernels' keys to microseconds."""
+    """Prices of whole programs; `measured` maps their kernels' keys to prices."""
 
     pricing: Pricing
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, Load] = field(default_factory=dict)
 
     def order(self, programs: Sequence[Graph]) -> list[int]:
         """The numbers of the programs, cheapest first; equal ones as they were.
@@ -62,15 +65,23 @@ class Ranking:
         """
         if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
             return list(range(len(programs)))
-        telling = without_common([kernels_of_program(graph) for graph in programs])
-        price_us = self._prices({kernel.key: kernel for some in telling for kernel in some})
+        kernels = [kernels_of_program(graph) for graph in programs]
+        telling = {kernel.key for some in without_common(kernels) for kernel in some}
+        loads = self._loads({kernel.key: kernel for some in kernels for kernel in some}, telling)
+        model = self.pricing.model
         times = [
-            sum(price_us[kernel.key] for kernel in some)
-            + self.pricing.model.fresh_us(fresh_bytes(graph))
-            for graph, some in zip(programs, telling, strict=True)
+            program_us(graph, model, loads, self._cores) + model.fresh_us(fresh_bytes(graph))
+            for graph in programs
         ]
         first = [self._memory_key(graph) for graph in programs]
-        return sorted(range(len(programs)), key=lambda number: (first[number], times[number]))
+        # Equal programs list their kernels in different orders, and sums differ by rounding.
+        return sorted(range(len(programs)), key=lambda i: (first[i], round(times[i], _DIGITS)))
+
+    @property
+    def _cores(self) -> int:
+        """Of those of another machine nothing is known but their prices."""
+        device = self.pricing.device
+        return min(device.cores, device.threads) if isinstance(device, DeviceIdentity) else 1
 
     def _memory_key(self, graph: Graph) -> float:
         """What goes before time: memory where it is the objective, else what is over the limit."""
@@ -82,23 +93,32 @@ class Ranking:
             return float(needed)
         return max(0.0, needed - (options.memory_limit_bytes or 0))
 
-    def _prices(self, kernels: Mapping[str, ClusterKernel]) -> dict[str, float]:
-        """Microseconds of kernels by key: looked up or measured, those first that matter most."""
+    def _loads(self, kernels: Mapping[str, ClusterKernel], telling: Set[str]) -> dict[str, Load]:
+        """Prices of kernels by key: looked up, predicted, or measured if they are `telling`.
+
+        Those come first that matter most.
+        """
         pricing, model = self.pricing, self.pricing.model
         missing = [key for key in kernels if key not in self.measured]
         known = pricing.database.get_many(pricing.device.key, missing)
-        self.measured |= {key: price.time_us for key, price in known.items()}
+        self.measured |= {key: _load(price) for key, price in known.items()}
+        predicted = {
+            key: predicted_load(kernels[key], model, self._cores)
+            for key in missing
+            if key not in known
+        }
         longest_us = 1e6 * _LONGEST_KERNEL_SHARE * pricing.run.options.time_limit_s
-        predicted_us = {key: predict_us(kernels[key], model) for key in missing if key not in known}
         wanted = [
             kernels[key]
-            for key in sorted(predicted_us, key=lambda key: -predicted_us[key])
-            if kernels[key].is_measurable and predicted_us[key] <= longest_us
+            for key in sorted(predicted, key=lambda key: -predicted[key].time_us)
+            if key in telling
+            and kernels[key].is_measurable
+            and predicted[key].time_us <= longest_us
         ]
         left_s = min(pricing.run.share_s(_SHARE), pricing.run.remaining_s)
         if wanted and left_s > 0:
             self._measure(wanted, left_s)
-        return predicted_us | {key: self.measured[key] for key in kernels if key in self.measured}
+        return predicted | {key: self.measured[key] for key in kernels if key in self.measured}
 
     def _measure(self, kernels: Sequence[ClusterKernel], limit_s: float) -> None:
         pricing = self.pricing
@@ -113,12 +133,16 @@ class Ranking:
             modules = [module_of_cluster(kernel) for kernel in some]
             results += measure_modules(modules, time_budget_s=left_s, beside=companion)
         found = {
-            kernel.key: Price(result.time_us, result.spread, result.repetitions)
+            kernel.key: Price(result.time_us, result.spread, result.repetitions, cores=result.cores)
             for kernel, result in zip(kernels, results, strict=False)
             if result is not None and math.isfinite(result.time_us)
         }
         pricing.database.put_many(pricing.device.key, found)
-        self.measured |= {key: price.time_us for key, price in found.items()}
+        self.measured |= {key: _load(price) for key, price in found.items()}
         seconds = time.monotonic() - started
         pricing.spent_s += seconds
         pricing.run.count_running(seconds)
+
+
+def _load(price: Price) -> Load:
+    return Load(price.time_us, price.cores)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from saturax.cost.clusters import clusters_of
+from saturax.cost.concurrency import Load
 from saturax.cost.device import default_calibration
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program, program_us, unmeasured
@@ -294,7 +295,7 @@ def test_a_measured_kernel_counts_instead_of_its_prediction() -> None:
     graph = graph_of(*CASES["bias after a product"])
     predicted = program_us(graph, model, {})
     kernels = unmeasured([graph], model, {})
-    measured = {kernel.key: 1e6 for kernel in kernels}
+    measured = {kernel.key: Load(1e6) for kernel in kernels}
     assert 0 < predicted < 1e6
     assert program_us(graph, model, measured) == 1e6 * len(kernels)
     assert unmeasured([graph], model, measured) == []

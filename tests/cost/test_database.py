@@ -104,12 +104,12 @@ def test_file_of_another_schema(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 4"):
+    with pytest.warns(PriceDatabaseWarning, match="version 99, this saturax expects 5"):
         prices = PriceDatabase(path)
     assert usable_in_memory(prices)
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_prices_of_earlier_schemas_are_measured_again(path: Path, version: int) -> None:
     """They were of calls, or of kernels side by side; calibrations stay."""
     path.parent.mkdir()

@@ -27,9 +27,9 @@ from saturax.cost.timing import (
     Clock,
     TimedProgram,
     Timing,
-    empty_call_seconds,
     pinned_to_one_core,
     time_call,
+    time_empty_call,
 )
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device
@@ -79,7 +79,7 @@ def test_long_calls_take_part_in_fewer_rounds() -> None:
         index: measure._Timed(cast(TimedProgram, _Program(seconds, now)), 1, 0.0)
         for index, seconds in enumerate((0.01, 0.3))
     }
-    overhead: Any = SimpleNamespace(run=lambda: None, seconds=lambda *arity: 0.0)
+    overhead: Any = SimpleNamespace(run=lambda: None, seconds=lambda *arity: (0.0, 0.0))
     run = measure._Run(default_device(), math.inf, 0.024, overhead, lambda: now[0])
     results: list[Measurement | None] = [None, None]
     measure._time_group(programs, run, results)
@@ -231,7 +231,20 @@ def test_timed_program_before_and_after() -> None:
 
 
 def test_empty_call_is_short() -> None:
-    assert 0 < statistics.median(empty_call_seconds() for _ in range(3)) < 1e-3
+    assert 0 < statistics.median(time_empty_call().seconds for _ in range(3)) < 1e-3
+
+
+def test_time_computed_is_told_from_time_passed() -> None:
+    """As a kernel's work is, however many cores share it, from how long it takes."""
+
+    def compute() -> None:
+        end = time.thread_time() + 0.002
+        while time.thread_time() < end:
+            pass
+
+    asleep, at_work = time_call(lambda: time.sleep(0.002), 0.02), time_call(compute, 0.02)
+    assert asleep.computed_s < 0.5 * asleep.seconds
+    assert at_work.computed_s == pytest.approx(0.002, rel=0.5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can pin threads")

@@ -23,7 +23,9 @@ def database(tmp_path: Path) -> PriceDatabase:
 @pytest.fixture
 def exported(tmp_path: Path) -> str:
     other = PriceDatabase(tmp_path / "other.sqlite")
-    other.put_many("cpu", {"dot": Price(2.0, measured_at=LATE), "sort": Price(3.0, 0.5, 7, LATE)})
+    other.put_many(
+        "cpu", {"dot": Price(2.0, measured_at=LATE), "sort": Price(3.0, 0.5, 7, LATE, cores=1.5)}
+    )
     other.put_many("gpu", {"dot": Price(1.0, measured_at=LATE)})
     other.put_document("cpu", "calibration", "theirs")
     other.put_document("gpu", "calibration", "theirs")
@@ -35,7 +37,7 @@ def test_prices_of_this_device_are_taken_with_their_origin(
 ) -> None:
     done = import_prices(database, exported, "cpu", source="team.zip")
     assert (done.taken, done.known, done.refused) == (3, 0, {"gpu": 2})
-    assert database.get("cpu", "sort") == Price(3.0, 0.5, 7, LATE, "team.zip")
+    assert database.get("cpu", "sort") == Price(3.0, 0.5, 7, LATE, "team.zip", 1.5)
     assert database.get("gpu", "dot") is None
     assert database.get_document("cpu", "calibration") == "theirs"
     again = import_prices(database, exported, "cpu", source="again.zip")

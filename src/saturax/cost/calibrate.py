@@ -23,7 +23,7 @@ from saturax.cost.device import (
     default_calibration,
     identify,
 )
-from saturax.cost.timing import empty_call_seconds
+from saturax.cost.timing import time_empty_call
 from saturax.jaxlib_compat import ModuleError, default_device
 
 _WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 26, 27))
@@ -156,7 +156,7 @@ def _us(seconds: float) -> float:
 
 # In the order of their worth, because the time limit cuts the tail.
 _STEPS: Mapping[str, _Step] = {
-    "call_overhead_us": lambda bench, _, __: _us(empty_call_seconds(bench.device, 0.02)),
+    "call_overhead_us": lambda bench, _, __: _us(time_empty_call(bench.device, 0.02).seconds),
     "kernel_overhead_us": lambda bench, _, __: _us(probes.kernel_seconds(bench)),
     "library_kernel_overhead_us": lambda bench, _, __: _us(probes.library_kernel_seconds(bench)),
     "bandwidth_gb_s": _bandwidth,

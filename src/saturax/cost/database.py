@@ -18,28 +18,30 @@ from pathlib import Path
 
 from saturax.folders import cache_directory
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
 version 1 were medians in part. 3: kernels are measured several times in a module, where they were
-measured one a call. 4: one after the other (`saturax.cost.repeat`), and more often. Prices of
-earlier versions are dropped."""
+measured one a call. 4: one after the other (`saturax.cost.repeat`), and more often. 5: with the
+cores that were at work. Prices of earlier versions are dropped."""
 _BUSY_TIMEOUT_S = 5.0
 _KEYS_PER_QUERY = 500  # SQLite's oldest limit on bound variables is 999
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS price (
     device TEXT NOT NULL, key TEXT NOT NULL, time_us REAL NOT NULL, spread REAL NOT NULL,
     repetitions INTEGER NOT NULL, measured_at TEXT NOT NULL, source TEXT NOT NULL,
+    cores REAL NOT NULL,
     PRIMARY KEY (device, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS document (
     device TEXT NOT NULL, name TEXT NOT NULL, content TEXT NOT NULL, PRIMARY KEY (device, name)
 ) WITHOUT ROWID;
 """
-_COLUMNS = "device, key, time_us, spread, repetitions, measured_at, source"
-_VALUES = "VALUES (?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "device, key, time_us, spread, repetitions, measured_at, source, cores"
+_VALUES = "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _TAKE_LATER = (
     "UPDATE SET time_us = excluded.time_us, spread = excluded.spread, source = excluded.source, "
-    "repetitions = excluded.repetitions, measured_at = excluded.measured_at "
+    "repetitions = excluded.repetitions, measured_at = excluded.measured_at, "
+    "cores = excluded.cores "
     "WHERE excluded.measured_at > price.measured_at"
 )
 
@@ -53,7 +55,8 @@ class Price:
     """A measured time: `time_us` microseconds, `spread` relative to it, from `repetitions` runs.
 
     `measured_at` is an ISO 8601 date; it is set when the price is stored if left empty. `source`
-    says where an imported price comes from; it is empty for one measured here.
+    says where an imported price comes from; it is empty for one measured here. `cores` were at work
+    on average.
     """
 
     time_us: float
@@ -61,6 +64,7 @@ class Price:
     repetitions: int = 1
     measured_at: str = ""
     source: str = ""
+    cores: float = 1.0
 
 
 class PriceDatabase:
@@ -98,7 +102,7 @@ class PriceDatabase:
                 for start in range(0, len(wanted), _KEYS_PER_QUERY):
                     some = wanted[start : start + _KEYS_PER_QUERY]
                     rows = connection.execute(
-                        "SELECT key, time_us, spread, repetitions, measured_at, source FROM price "
+                        f"SELECT {_COLUMNS.removeprefix('device, ')} FROM price "
                         f"WHERE device = ? AND key IN ({','.join('?' * len(some))})",
                         (device, *some),
                     )

@@ -19,8 +19,9 @@ from saturax.collector import no_garbage_collection
 from saturax.cost.timing import (
     Clock,
     TimedProgram,
-    empty_call_seconds,
+    Timing,
     pinned_to_one_core,
+    time_empty_call,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
 from saturax.jaxlib_compat import (
@@ -79,7 +80,7 @@ class Measurement:
     `time_us` has the overhead of an empty call (or the time of `beside`) taken off, and is the
     share of one time where the module does it several times; `spread` is the
     interquartile range of the batches relative to `time_us`; `error` is set (and `time_us` is NaN)
-    on a failure.
+    on a failure. `cores` of this device were at work on average.
     """
 
     time_us: float
@@ -87,6 +88,7 @@ class Measurement:
     repetitions: int
     compile_s: float
     error: str | None = None
+    cores: float = 1.0
 
 
 def measure_modules(
@@ -182,28 +184,34 @@ class _Overhead:
             request = ModuleToMeasure(b"")
             lists = _InputStore(device).argument_lists(compiled.inputs, request)
             self._programs[arity] = TimedProgram(compiled.executable, lists, clock, queued=True)
-        self._empty_s = 0.0
+        self._empty = Timing(0.0, 0.0, 0)
 
     def run(self) -> None:
         """Measure once more."""
         if not self._programs:
-            self._empty_s = empty_call_seconds(self._device, clock=self._clock, queued=True)
+            self._empty = time_empty_call(self._device, clock=self._clock, queued=True)
         for program in self._programs.values():
             program.run(_OVERHEAD_S)
 
-    def seconds(self, inputs: int, outputs: int) -> float:
-        """Of a call with so many inputs and outputs, which each take some time to hand over."""
-        if not self._programs:
-            return self._empty_s
-        plain, many_inputs, many = (self._seconds(arity) for arity in _ARITIES)
-        per_input = max((many_inputs - plain) / _MANY, 0.0)
-        per_output = max((many - many_inputs) / _MANY, 0.0)
-        return plain + per_input * (inputs - 1) + per_output * (outputs - 1)
+    def seconds(self, inputs: int, outputs: int) -> tuple[float, float]:
+        """Of a call with so many inputs and outputs, which each take some time to hand over.
 
-    def _seconds(self, arity: tuple[int, int]) -> float:
-        timing = self._programs[arity].timing()
-        assert timing is not None  # it ran in every round
-        return timing.seconds
+        First as the clock goes, then those that all threads computed.
+        """
+        if not self._programs:
+            return self._empty.seconds, self._empty.computed_s
+        timings = [self._programs[arity].timing() for arity in _ARITIES]
+        known = [timing for timing in timings if timing is not None]
+        return (
+            _overhead(inputs, outputs, *(timing.seconds for timing in known)),
+            _overhead(inputs, outputs, *(timing.computed_s for timing in known)),
+        )
+
+
+def _overhead(inputs: int, outputs: int, plain: float, many_inputs: float, many: float) -> float:
+    per_input = max((many_inputs - plain) / _MANY, 0.0)
+    per_output = max((many - many_inputs) / _MANY, 0.0)
+    return plain + per_input * (inputs - 1) + per_output * (outputs - 1)
 
 
 def _compile_group(
@@ -285,12 +293,14 @@ def _time_group(
     for index, timed in programs.items():
         timing = timed.program.timing()
         if index not in failed and timing is not None:
-            own_s = max(timing.seconds - run.overhead.seconds(*timed.program.arity), 0.0)
+            besides_s, computed_besides_s = run.overhead.seconds(*timed.program.arity)
+            own_s = max(timing.seconds - besides_s, 0.0)
             results[index] = Measurement(
                 time_us=1e6 * own_s / timed.times,
                 spread=timing.spread,
                 repetitions=timing.repetitions * timed.times,
                 compile_s=timed.compile_s,
+                cores=max(1.0, (timing.computed_s - computed_besides_s) / max(own_s, 1e-9)),
             )
 
 

@@ -115,6 +115,7 @@ def _prices(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Price
             repetitions=int(entry["repetitions"]),
             measured_at=str(entry["measured_at"]),
             source=str(entry["source"]),
+            cores=float(entry["cores"]),
         )
         for entry in entries
     }

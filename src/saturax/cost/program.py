@@ -1,4 +1,4 @@
-"""The price of a whole program: the kernels that XLA would make of it, one after the other.
+"""The price of a whole program: the kernels that XLA would make of it, as XLA would run them.
 
 Where the extraction problem (`formulate`) has to add up operations, a program as a whole can be
 seen as the compiler sees it. A kernel is measured as a module of its own, with large inputs as cold
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from saturax.cost.clusters import Cluster, clusters_of
+from saturax.cost.concurrency import Load, makespan_us
 from saturax.cost.distance import bytes_read, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
@@ -57,17 +58,19 @@ def kernels_of_program(graph: Graph) -> list[ClusterKernel]:
     ]
 
 
-def program_us(graph: Graph, model: PriceModel, measured: Mapping[str, float]) -> float:
-    """Predicted time of a program; `measured` maps keys of its kernels to microseconds."""
-    total = 0.0
+def program_us(
+    graph: Graph, model: PriceModel, measured: Mapping[str, Load], cores: int = 1
+) -> float:
+    """Predicted time of a program on so many cores; `measured` maps keys of its kernels."""
+    loads = []
     for kernel in kernels_of_program(graph):
         known = measured.get(kernel.key)
-        total += predict_us(kernel, model) if known is None else known
-    return total
+        loads.append(predicted_load(kernel, model, cores) if known is None else known)
+    return makespan_us(graph, clusters_of(graph), loads, cores)
 
 
 def unmeasured(
-    programs: Iterable[Graph], model: PriceModel, measured: Mapping[str, float]
+    programs: Iterable[Graph], model: PriceModel, measured: Mapping[str, Load]
 ) -> list[ClusterKernel]:
     """The distinct kernels without a price, those first that are predicted to take longest."""
     found = {k.key: k for graph in programs for k in kernels_of_program(graph)}
@@ -79,6 +82,11 @@ def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
     """A kernel that was not measured: the sum of its operations, as far as they do not fuse."""
     formulation = formulate(represent(kernel.graph), model)
     return selected_us(formulation.problem, formulation.original())
+
+
+def predicted_load(kernel: ClusterKernel, model: PriceModel, cores: int) -> Load:
+    """A kernel that was not measured; those that were kept between one and all cores busy."""
+    return Load(predict_us(kernel, model), (1 + cores) / 2)
 
 
 def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], int]:

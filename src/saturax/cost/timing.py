@@ -35,11 +35,19 @@ _TINY_MODULE = "func.func public @main(%0: tensor<f32>) -> tensor<f32> { return 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call, interquartile range relative to it, and how many calls were timed."""
+    """Seconds of one call, interquartile range relative to it, and how many calls were timed.
+
+    `computed_s` are those that all threads of the process computed meanwhile.
+    """
 
     seconds: float
     spread: float
     repetitions: int
+    computed_s: float = 0.0
+
+
+_Call = tuple[float, float]
+"""Seconds of a call, and seconds that all threads of the process computed meanwhile."""
 
 
 class TimedProgram:
@@ -65,7 +73,7 @@ class TimedProgram:
         self._argument_lists = argument_lists
         self._position = 0
         self._calls_per_wait = 1
-        self._batch_minima: list[float] = []
+        self._batch_minima: list[_Call] = []
         self._repetitions = 0
         self._outputs = self._output_bytes = 0
 
@@ -78,11 +86,11 @@ class TimedProgram:
         """Warm up with one or two calls, then time calls for about `budget_s` seconds."""
         if not self._batch_minima and self._queued:
             self._queue_short_calls()
-        seconds = self._seconds_per_call()
+        seconds, _ = self._call()
         if self._calls_per_wait == 1:  # of several calls the first matters little
-            seconds = self._seconds_per_call()
+            seconds, _ = self._call()
         calls = _calls_within(budget_s, seconds * self._calls_per_wait)
-        self._batch_minima += _batch_minima(self._seconds_per_call, calls)
+        self._batch_minima += _batch_minima(self._call, calls)
         self._repetitions += calls * self._calls_per_wait
 
     def timing(self) -> Timing | None:
@@ -97,8 +105,8 @@ class TimedProgram:
 
     def once(self) -> float:
         """Seconds of a single call after a warm-up; recorded nowhere."""
-        self._seconds_per_call()
-        return self._seconds_per_call()
+        self._call()
+        return self._call()[0]
 
     def _queue_short_calls(self) -> None:
         calls = min(_MAX_CALLS_PER_WAIT, int(_QUEUED_S / max(self.once(), 1e-7)))
@@ -106,28 +114,29 @@ class TimedProgram:
             calls = min(calls, max(_LEAST_QUEUED, _QUEUED_BYTES // max(self._output_bytes, 1)))
         self._calls_per_wait = max(1, calls)
 
-    def _seconds_per_call(self) -> float:
-        started = self._clock()
+    def _call(self) -> _Call:
+        started, computed = self._clock(), time.process_time()
         for _ in range(self._calls_per_wait):
             arguments = self._argument_lists[self._position]
             self._position = (self._position + 1) % len(self._argument_lists)
             results = self._executable(arguments)
         wait_for(results)
+        seconds, computed_s = self._clock() - started, time.process_time() - computed
         self._outputs = len(results)
         self._output_bytes = sum(each.nbytes for each in results)
-        return (self._clock() - started) / self._calls_per_wait
+        return seconds / self._calls_per_wait, computed_s / self._calls_per_wait
 
 
 def time_call(call: Callable[[], object], budget_s: float) -> Timing:
     """Time a function of no arguments that returns only when its work is done."""
 
-    def timed() -> float:
-        started = time.perf_counter()
+    def timed() -> _Call:
+        started, computed = time.perf_counter(), time.process_time()
         call()
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - computed
 
     call()
-    calls = _calls_within(budget_s, timed())
+    calls = _calls_within(budget_s, timed()[0])
     return _summary(_batch_minima(timed, calls), calls)
 
 
@@ -137,14 +146,14 @@ def wait_for(arrays: Sequence[jax.Array]) -> None:
         array.block_until_ready()
 
 
-def empty_call_seconds(
+def time_empty_call(
     device: jax.Device | None = None,
     budget_s: float = 0.005,
     clock: Clock = time.perf_counter,
     *,
     queued: bool = False,
-) -> float:
-    """Seconds that calling a program that does nothing takes, and waiting for it or for several."""
+) -> Timing:
+    """Time calling a program that does nothing, and waiting for it or for several."""
     device = default_device() if device is None else device
     program = TimedProgram(
         compile_module(_TINY_MODULE, device),
@@ -155,7 +164,7 @@ def empty_call_seconds(
     program.run(budget_s)
     timing = program.timing()
     assert timing is not None  # it has just run
-    return timing.seconds
+    return timing
 
 
 @contextmanager
@@ -198,12 +207,16 @@ def _calls_within(budget_s: float, seconds_per_call: float) -> int:
     return max(_MIN_CALLS, min(_MAX_CALLS, int(budget_s / max(seconds_per_call, 1e-7))))
 
 
-def _batch_minima(timed: Callable[[], float], calls: int) -> list[float]:
+def _batch_minima(timed: Callable[[], _Call], calls: int) -> list[_Call]:
     """Fastest call of each batch; where calls are few, each is a batch of its own."""
     size = _CALLS_PER_BATCH if calls >= 4 * _CALLS_PER_BATCH else 1
     return [min(timed() for _ in range(size)) for _ in range(calls // size)]
 
 
-def _summary(batch_minima: Sequence[float], repetitions: int) -> Timing:
-    low, high = (float(each) for each in np.quantile(batch_minima, (0.25, 0.75)))
-    return Timing(low, (high - low) / low if low > 0 else 0.0, repetitions)
+def _summary(batch_minima: Sequence[_Call], repetitions: int) -> Timing:
+    seconds, computed_s = np.asarray(batch_minima).T
+    low, high = (float(each) for each in np.quantile(seconds, (0.25, 0.75)))
+    spread = (high - low) / low if low > 0 else 0.0
+    # Of a share of a call that other processes took neither was computed: their ratio holds.
+    cores = float(computed_s.sum() / max(seconds.sum(), 1e-9))
+    return Timing(low, spread, repetitions, cores * low)
