@@ -19,11 +19,12 @@ from saturax.egraph import (
     saturate,
 )
 from saturax.egraph import pattern as make_pattern
+from saturax.egraph.left_side import LeftSide
 from saturax.egraph.loops import shape_of
 from saturax.egraph.newness import Newness, changes
 from saturax.egraph.pattern import PatternAttribute
 from saturax.egraph.reach import Reach
-from saturax.egraph.saturate import _RuleState, _Run
+from saturax.egraph.saturate import _Run
 
 from .terms import RULES, TemplateRule, constant, insert, leaf, make_egraph, op, unary
 
@@ -220,9 +221,8 @@ def test_incremental_search_finds_every_new_match_once(
     rule = TemplateRule("pattern", pattern, pattern)
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
     reach = Reach(egraph, egraph.live_nodes())
-    run.present.update(reach.seeds)
-    state = _RuleState(rule, egraph, reach)
-    run.states.append(state)
+    state = LeftSide([rule], egraph, reach, run._new_heads())
+    run.left_sides.append(state)
     egraph.take_changed()
     old = searched(egraph, state, capacity)
     assert set(old) == set(state.matcher.all_matches(egraph))
@@ -261,7 +261,7 @@ def test_incremental_search_finds_every_new_match_once(
     assert found >= {(m[:nodes], m[nodes:]) for m in everything}
 
 
-def searched(egraph: EGraph, state: _RuleState, capacity: int) -> list[Match]:
+def searched(egraph: EGraph, state: LeftSide, capacity: int) -> list[Match]:
     """Search with a cap until no work is left; the cap doubles as back-off would do."""
     found: list[Match] = []
     state.found = []

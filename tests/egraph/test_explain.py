@@ -10,6 +10,7 @@ from saturax.egraph import (
     INPUT,
     EGraph,
     Limits,
+    Matcher,
     PatternNode,
     explain,
     rules_between,
@@ -158,8 +159,8 @@ def replayed(egraph: EGraph) -> tuple[EGraph, list[int]]:
 
 def apply_at(egraph: EGraph, rule: TemplateRule, root: int) -> None:
     """Apply a rule wherever it matches at one class."""
-    application = RuleApplication(rule, egraph)
-    matcher = application.matcher
+    matcher = Matcher(rule.pattern, egraph)
+    application = RuleApplication(rule, egraph, matcher)
     # The e-node itself may have merged with a twin, so the class is what counts.
     for match in [m for m in matcher.all_matches(egraph) if egraph.find(m[0]) == egraph.find(root)]:
         recipe = application.recipe_of(matcher.key_of(egraph, match), match)

@@ -5,7 +5,7 @@ from typing import Any
 
 from saturax.egraph.egraph import BuildStep, EGraph
 from saturax.egraph.errors import RuleApplicationError, RuleTypeError
-from saturax.egraph.matcher import Key, Match, Matcher
+from saturax.egraph.matcher import Key, Match, Matcher, binding_places
 from saturax.egraph.pattern import PatternNode, PatternVar
 from saturax.egraph.recipe import Recipe, Rule
 from saturax.errors import RuleError
@@ -78,17 +78,20 @@ def _paired(egraph: EGraph, node: int, operands: list[int]) -> list[tuple[int, i
 
 
 class RuleApplication:
-    """Finds matches of one rule, with a recipe each, and applies these."""
+    """What one rule does about matches of its left side, found by a matcher of an equal one."""
 
-    def __init__(self, rule: Rule, egraph: EGraph) -> None:
+    def __init__(self, rule: Rule, egraph: EGraph, matcher: Matcher) -> None:
         """Start without memo."""
         self.rule = rule
         self.egraph = egraph
-        self.matcher = Matcher(rule.pattern, egraph, self.recipe_of, uses_facts=rule.uses_facts)
+        self.matcher = matcher
+        self.matches = 0
         self.applied = 0
         self.unions = 0
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
-        self._nodes = len(self.matcher.levels)
+        self._nodes = len(matcher.levels)
+        self._variables = rule.pattern.variables
+        self._attributes = binding_places(rule.pattern)
 
     def is_there(self, recipe: ResolvedRecipe, match: Match) -> bool:
         """Whether the e-graph, which is rebuilt, holds the right side for a match."""
@@ -111,7 +114,7 @@ class RuleApplication:
         """Find the recipe for all matches of this key; the rule runs once per distinct meaning."""
         exact, nodes = self.egraph.heads.exact, self._nodes
         meaning = (
-            tuple([exact[key[n]][p] for _, n, p in self.matcher.attributes]),
+            tuple([exact[key[n]][p] for _, n, p in self._attributes]),
             key[nodes:],
             self.egraph.type_id[match[0]],
         )
@@ -122,8 +125,9 @@ class RuleApplication:
     def _make_recipe(self, key: Key, match: Match) -> ResolvedRecipe | None:
         """Call the rule; raises RuleApplicationError or RuleTypeError, which name it."""
         egraph, rule = self.egraph, self.rule
-        attributes = self.matcher.attribute_values(egraph, match)
-        binding = self.matcher.binding(match)
+        heads = egraph.heads.attributes
+        attributes = {name: heads[key[node]][place] for name, node, place in self._attributes}
+        binding = dict(zip(self._variables, match[self._nodes :], strict=True))
         types = {name: egraph.type_of(id) for name, id in binding.items()}
         root_type = egraph.type_of(match[0])
         try:
@@ -147,14 +151,14 @@ class RuleApplication:
     def _resolve(self, recipe: Recipe, types: dict[str, Any], root_type: Any) -> ResolvedRecipe:
         egraph, nodes = self.egraph, self._nodes
         positions: dict[str | int, int] = {
-            name: nodes + index for index, name in enumerate(self.matcher.variables)
+            name: nodes + index for index, name in enumerate(self._variables)
         }
         steps: list[BuildStep] = []
         for index, step in enumerate(recipe.steps):
             head = egraph.heads.index(step.op, step.attributes, len(step.operands), step.type)
             references = tuple(self._position(positions, operand) for operand in step.operands)
             steps.append((head, egraph.heads.commutative[head], references))
-            positions[index] = nodes + len(self.matcher.variables) + index
+            positions[index] = nodes + len(self._variables) + index
         result = self._position(positions, recipe.result)
         actual = (
             types[recipe.result]

@@ -41,7 +41,7 @@ class Heads:
         self.types: list[Any] = []
         self._groups: dict[tuple[str, int, int], int] = {}
         self._groups_of_op: dict[str, list[int]] = {}
-        self._kinds: dict[tuple[int, str], int] = {}
+        self._kinds: dict[tuple[int, str | tuple[str]], int] = {}
 
     def index(self, op: str, attributes: tuple[Any, ...], arity: int, type: Any) -> int:
         """Intern a head."""
@@ -73,12 +73,15 @@ class Heads:
         return index
 
     def kind_index(self, op: str, arity: int, attribute_count: int, first: Any) -> int:
-        """Intern a kind; `first` is the exact key of the first attribute, if there is one."""
+        """Intern a kind; `first` is the exact key or the form of the first attribute, if any."""
         group = self.group_index(op, arity, attribute_count)
-        if not isinstance(first, str):
+        if isinstance(first, tuple) and first and isinstance(first[0], str):
+            name: str | tuple[str] = (first[0],)
+        elif isinstance(first, str):
+            name = first
+        else:
             return group
-        key = (group, first)
-        return self._kinds.setdefault(key, -1 - len(self._kinds))
+        return self._kinds.setdefault((group, name), -1 - len(self._kinds))
 
     def groups_of(self, op: str) -> list[int]:
         """Return the groups of an operation, one per arity and number of attributes."""

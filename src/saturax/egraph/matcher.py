@@ -69,7 +69,7 @@ class Matcher:
         self.uses_facts = uses_facts
         self.levels = tuple(level for level, _ in walked)
         self.variables = pattern.variables
-        self.attributes = _binding_places(nodes)
+        self.attributes = binding_places(pattern)
         self._shape = shape_of(pattern)
         self._variants: list[MatchFunction | None] = [None] * len(nodes)
         self._tables: tuple[Any, ...] = (
@@ -119,10 +119,10 @@ class Matcher:
         }
 
 
-def _binding_places(nodes: list[PatternNode]) -> tuple[tuple[str, int, int], ...]:
-    """For each attribute variable of a pattern's operations, where it occurs first."""
+def binding_places(pattern: PatternNode) -> tuple[tuple[str, int, int], ...]:
+    """For each attribute variable of a pattern, the operation and the position that bind it."""
     bound: dict[str, tuple[int, int]] = {}
-    for index, node in enumerate(nodes):
+    for index, (_, node) in enumerate(pattern.walk()):
         for position, attribute in enumerate(node.attributes):
             if isinstance(attribute, PatternAttribute):
                 bound.setdefault(attribute.name, (index, position))
@@ -132,8 +132,8 @@ def _binding_places(nodes: list[PatternNode]) -> tuple[tuple[str, int, int], ...
 def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], ...]:
     """For each operation of a pattern, in pre-order, the seeds from it up to the root.
 
-    A seed is the kind of an e-node or, where the pattern leaves the first attribute open, its
-    group.
+    A seed is the kind of an e-node or, where the pattern leaves open what the first attribute
+    names, its group.
     """
     path: list[int] = []
     chains = []
@@ -153,17 +153,28 @@ def root_operands(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, int]
 
 
 def _seed(node: PatternNode, egraph: EGraph) -> int:
-    """The kind of an operation of the pattern, or its group where the first attribute is open."""
+    """The kind of an operation of the pattern, or its group where nothing names a function."""
     arity, attribute_count = len(node.operands), len(node.attributes)
     first = node.attributes[0] if node.attributes else None
     if isinstance(first, PatternAttribute):
-        return egraph.heads.group_index(node.op, arity, attribute_count)
+        return egraph.heads.kind_index(node.op, arity, attribute_count, first.form)
     return egraph.heads.kind_index(node.op, arity, attribute_count, exact_key(first))
 
 
 def root_test(pattern: PatternNode, egraph: EGraph) -> Callable[[int], bool] | None:
     """Whether the attributes of a head fit the root, remembered; None where all of its seed do."""
     return None if is_told_by_seed(pattern) else cache(_attribute_test(pattern, egraph))
+
+
+def head_tests(
+    pattern: PatternNode, egraph: EGraph
+) -> list[tuple[int, Callable[[int], bool] | None]]:
+    """For each operation of a pattern its seed and, where that is not all, what heads must pass."""
+    nodes = [node for _, node in pattern.walk()]
+    return [
+        (_seed(node, egraph), None if is_told_by_seed(node) else _attribute_test(node, egraph))
+        for node in nodes
+    ]
 
 
 def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from saturax.egraph.heads import exact_key
+
 
 @dataclass(frozen=True, slots=True)
 class PatternVar:
@@ -83,6 +85,35 @@ class PatternNode:
         for operand in self.operands:
             if isinstance(operand, PatternNode):
                 yield from operand.walk(level + 1)
+
+
+def left_key(pattern: PatternNode) -> Any:
+    """Equal for patterns that differ in the names of their variables only."""
+    numbers: dict[tuple[str, bool], int] = {}
+
+    def attribute_key(attribute: Any) -> Any:
+        if not isinstance(attribute, PatternAttribute):
+            return exact_key(attribute)
+        number = numbers.setdefault((attribute.name, True), len(numbers))
+        return (number, _form_key(attribute.form), attribute.admits)
+
+    def key(operand: "PatternVar | PatternNode") -> Any:
+        if isinstance(operand, PatternVar):
+            return numbers.setdefault((operand.name, False), len(numbers))
+        return (
+            operand.op,
+            tuple(map(attribute_key, operand.attributes)),
+            tuple(map(key, operand.operands)),
+        )
+
+    return key(pattern)
+
+
+def _form_key(form: Any) -> Any:
+    """A form without the names of its parts, which nothing tells apart but their places."""
+    if isinstance(form, PatternAttribute):
+        return (_form_key(form.form), form.admits)
+    return tuple(map(_form_key, form)) if isinstance(form, tuple) else exact_key(form)
 
 
 def pattern(op: str, *operands: "str | PatternVar | PatternNode", at: Any = ()) -> PatternNode:

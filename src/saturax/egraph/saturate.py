@@ -8,21 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from types import FrameType
 
 from saturax.collector import collector_paused
-from saturax.egraph.application import RuleApplication
 from saturax.egraph.egraph import EGraph
-from saturax.egraph.limits import (
-    IterationReport,
-    Limits,
-    RuleStatistics,
-    SaturationReport,
-    StopReason,
-)
-from saturax.egraph.matcher import Found, Matcher, root_operands, root_test, seed_chains
-from saturax.egraph.newness import Newness, changes, newness_of
+from saturax.egraph.left_side import LeftSide, left_sides
+from saturax.egraph.limits import IterationReport, Limits, SaturationReport, StopReason
+from saturax.egraph.newness import Newness, changes
 from saturax.egraph.reach import Reach, roots_of_all
 from saturax.egraph.recipe import Rule
 
@@ -79,106 +71,6 @@ def _interrupts_to(run: "_Run") -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class _Segment:
-    """Roots at which a rule has still to look: variant `variant`, for matches newer than `since`.
-
-    They were distinct classes when the e-graph had had `unions` unions. A segment whose search has
-    begun is never merged with later ones: a match whose e-nodes became new at different times is
-    found by exactly one of them.
-    """
-
-    __slots__ = ("_roots", "_unions", "since", "variant")
-
-    def __init__(self, variant: int, since: int, roots: list[int], unions: int) -> None:
-        self.variant = variant
-        self.since = since
-        self._roots = roots
-        self._unions = unions
-
-    def roots(self, egraph: EGraph) -> list[int]:
-        """The classes that the roots are in now, once each."""
-        if self._unions == egraph.union_count:
-            return self._roots
-        return list(dict.fromkeys(map(egraph.find, self._roots)))
-
-
-class _RuleState:
-    """A rule's unfinished work, matches and statistics in a run."""
-
-    def __init__(self, rule: Rule, egraph: EGraph, reach: Reach) -> None:
-        self.rule = rule
-        self._egraph = egraph
-        self.chains = seed_chains(rule.pattern, egraph)
-        self.newness = newness_of(rule.pattern, rule.uses_facts)
-        self.operands = root_operands(rule.pattern, egraph)
-        self.root_test = root_test(rule.pattern, egraph)
-        self.seeds = frozenset(chain[0] for chain in self.chains)
-        # Without an e-node of each kind there is no match until such an e-node is new.
-        is_possible = self.seeds <= reach.seeds
-        roots: list[int] = []
-        if is_possible:
-            roots = reach.roots(self.chains[0], self.operands, self.root_test)
-        self.segments: list[_Segment] = []
-        if roots:
-            self.segments.append(_Segment(0, -1, roots, egraph.union_count))
-        # Roots by variant of what changed while the rule could not look; merged, since a search
-        # of all variants from the earliest time on finds each match once.
-        self.waiting: dict[int, list[int]] = {}
-        self.waiting_since = 0
-        self._waiting_unions = 0
-        self.found: list[Found] = []
-        self.matches = 0
-        self.seconds = 0.0
-        self.times_banned = 0
-        self.banned_until = 0
-
-    @property
-    def matcher(self) -> Matcher:
-        return self.application.matcher
-
-    @cached_property
-    def application(self) -> RuleApplication:
-        """Made when it is first needed: many rules concern nothing in a program."""
-        return RuleApplication(self.rule, self._egraph)
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self.segments or self.waiting)
-
-    def schedule(self, variant: int, since: int, roots: list[int]) -> None:
-        """Note roots at which the variant may have matches newer than `since`."""
-        if not self.waiting:
-            self.waiting_since = since
-            self._waiting_unions = self._egraph.union_count
-        if variant in self.waiting:
-            roots = list(dict.fromkeys(self.waiting[variant] + roots))
-        self.waiting[variant] = roots
-
-    def search(self, capacity: int, refuel: Callable[[], int]) -> None:
-        """Work off segments until they are finished, `capacity` is reached or fuel is denied."""
-        egraph = self._egraph
-        for variant, roots in sorted(self.waiting.items()):
-            segment = _Segment(variant, self.waiting_since, roots, self._waiting_unions)
-            self.segments.append(segment)
-        self.waiting = {}
-        left: list[_Segment] = []
-        for position, segment in enumerate(self.segments):
-            roots = segment.roots(egraph)
-            match = self.matcher.variant(segment.variant)
-            done = match(roots, segment.since, self.found, capacity, refuel)
-            if done < len(roots):
-                rest = _Segment(segment.variant, segment.since, roots[done:], egraph.union_count)
-                left = [rest, *self.segments[position + 1 :]]
-                break
-        self.segments = left
-
-    def statistics(self) -> RuleStatistics:
-        applied, unions = 0, 0
-        if self.matches:
-            applied, unions = self.application.applied, self.application.unions
-        return RuleStatistics(self.matches, applied, unions, self.seconds, self.times_banned)
-
-
 class _Run:
     """One call of `saturate`."""
 
@@ -199,9 +91,8 @@ class _Run:
         self.deadline = self.start + limits.time_limit_s
         self.is_interrupted = False
         self.iteration = 0
-        self.states: list[_RuleState] = []
-        # The kinds and groups of all e-nodes so far.
-        self.present: set[int] = set()
+        self.left_sides: list[LeftSide] = []
+        self._heads_seen = 0
 
     def should_stop(self) -> bool:
         return self.is_interrupted or self.clock() >= self.deadline
@@ -229,12 +120,12 @@ class _Run:
             return StopReason.TIME_LIMIT
         egraph.take_changed()
         reach = Reach(egraph, egraph.live_nodes())
-        self.present.update(reach.seeds)
-        for rule in self.rules:
-            self.states.append(_RuleState(rule, egraph, reach))
+        heads = self._new_heads()
+        for rules in left_sides(self.rules):
+            self.left_sides.append(LeftSide(rules, egraph, reach, heads))
             if self.should_stop():
                 return StopReason.TIME_LIMIT
-        while any(state.has_work for state in self.states):
+        while any(left.has_work for left in self.left_sides):
             reason = self._limit_reached() or self._iterate()
             if reason is not None:
                 return reason
@@ -252,15 +143,15 @@ class _Run:
         self._lift_bans()
         egraph = self.egraph
         since = egraph.clock
-        for state in self.states:
-            self._search(state)
+        for left in self.left_sides:
+            self._search(left)
             if self.should_stop():
                 return StopReason.TIME_LIMIT
         egraph.clock += 1
         reason = None
-        for state in self.states:
-            reason = reason or self._apply(state)
-            state.found = []
+        for left in self.left_sides:
+            reason = reason or self._apply(left)
+            left.found = []
         if reason is None and (not egraph.rebuild(self.should_stop) or self.should_stop()):
             reason = StopReason.TIME_LIMIT
         if reason is None:
@@ -271,38 +162,34 @@ class _Run:
 
     def _lift_bans(self) -> None:
         """If only banned rules have work left, let the first of them run now."""
-        waiting = [state for state in self.states if state.has_work]
-        first = min(state.banned_until for state in waiting)
-        for state in waiting:
-            state.banned_until -= max(0, first - self.iteration)
+        waiting = [left for left in self.left_sides if left.has_work]
+        first = min(left.banned_until for left in waiting)
+        for left in waiting:
+            left.banned_until -= max(0, first - self.iteration)
 
-    def _search(self, state: _RuleState) -> None:
-        if state.banned_until > self.iteration or not state.has_work:
+    def _search(self, left: LeftSide) -> None:
+        if left.banned_until > self.iteration or not left.has_work:
             return
         start = self.clock()
-        capacity = self.limits.matches_per_rule << state.times_banned
-        state.search(capacity, self._refuel)
-        state.matches += len(state.found)
-        if len(state.found) >= capacity and state.segments:
-            ban = self.limits.ban_length << state.times_banned
-            state.times_banned += 1
-            state.banned_until = self.iteration + 1 + ban
-        if state.rule.only_merges:
-            # Now, since what is there can be looked up in a rebuilt e-graph only.
-            is_there = state.application.is_there
-            state.found = [found for found in state.found if is_there(*found)]
-        state.seconds += self.clock() - start
+        capacity = self.limits.matches_per_rule << left.times_banned
+        left.search(capacity, self._refuel)
+        if len(left.found) >= capacity and left.segments:
+            ban = self.limits.ban_length << left.times_banned
+            left.times_banned += 1
+            left.banned_until = self.iteration + 1 + ban
+        left.drop_what_is_not_there()
+        left.seconds += self.clock() - start
 
-    def _apply(self, state: _RuleState) -> StopReason | None:
+    def _apply(self, left: LeftSide) -> StopReason | None:
         start = self.clock()
         reason = None
-        egraph, found, node_limit = self.egraph, state.found, self.limits.node_limit
+        egraph, found, node_limit = self.egraph, left.found, self.limits.node_limit
         if not found:
             return None
-        apply = state.application.apply
         for first in range(0, len(found), _APPLY_CHUNK):
-            for answer, match in found[first : first + _APPLY_CHUNK]:
-                apply(answer, match)
+            for answers, match in found[first : first + _APPLY_CHUNK]:
+                for application, recipe in answers:
+                    application.apply(recipe, match)
                 if egraph.node_count >= node_limit:
                     reason = self._make_room()
                     if reason is not None:
@@ -311,7 +198,7 @@ class _Run:
                 reason = StopReason.TIME_LIMIT
             if reason is not None:
                 break
-        state.seconds += self.clock() - start
+        left.seconds += self.clock() - start
         return reason
 
     def _make_room(self) -> StopReason | None:
@@ -329,19 +216,33 @@ class _Run:
             kind: [reach for change, reach in reaches.items() if kind.comes_with(change)]
             for kind in Newness
         }
-        for reach in reaches_by_kind[Newness.MADE]:
-            self.present.update(reach.seeds)
-        for state in self.states:
-            if not state.seeds <= self.present:
+        seeds_by_kind = {
+            kind: set[int]().union(*[reach.seeds for reach in there])
+            for kind, there in reaches_by_kind.items()
+        }
+        new_heads = self._new_heads()
+        for left in self.left_sides:
+            if not left.may_match(new_heads):
                 continue
             # Where a rule looks later, its operands may have come by then, and the search that
             # finds the match is that from the root, if this is new as well.
-            operands = () if state.banned_until > self.iteration + 1 else state.operands
-            for variant, chain in enumerate(state.chains):
-                there = reaches_by_kind[state.newness[variant]]
-                roots = roots_of_all(there, chain, operands, state.root_test)
-                if roots:
-                    state.schedule(variant, since, roots)
+            operands = () if left.banned_until > self.iteration + 1 else left.operands
+            for variant, (chain, kind) in enumerate(zip(left.chains, left.newness, strict=True)):
+                if chain[0] in seeds_by_kind[kind]:
+                    there = reaches_by_kind[kind]
+                    roots = roots_of_all(there, chain, operands, left.root_test)
+                    if roots:
+                        left.schedule(variant, since, roots)
+
+    def _new_heads(self) -> dict[int, list[int]]:
+        """The heads made since this was last asked, by their seeds."""
+        found: dict[int, list[int]] = {}
+        heads = self.egraph.heads
+        for head in range(self._heads_seen, len(heads.op)):
+            for seed in {heads.kind[head], heads.group[head]}:
+                found.setdefault(seed, []).append(head)
+        self._heads_seen = len(heads.op)
+        return found
 
     def _iteration_report(self) -> IterationReport:
         egraph = self.egraph
@@ -362,5 +263,9 @@ class _Run:
             egraph.class_count,
             self.clock() - self.start,
             egraph.is_rebuilt,
-            {state.rule.name: state.statistics() for state in self.states},
+            {
+                name: statistics
+                for left in self.left_sides
+                for name, statistics in left.statistics().items()
+            },
         )

@@ -129,7 +129,7 @@ def merge_shifts_of_broadcast(
     g: Any, h: Any, x: Value, y: Value, z: Value, s: Any, d: Any
 ) -> Value | None:
     """(x - bcast y) ± bcast z = x - bcast(y ∓ z) and (x + bcast y) - bcast z = x + bcast(y - z)"""
-    need("subtract" in (g, h) and {g, h} <= {"add", "subtract"})
+    need(h in ("add", "subtract") and g in ("add", "subtract") and "subtract" in (g, h))
     need(x.dtype in REALS)
     _need_small(x, y, z)
     if h == "add":
@@ -192,8 +192,8 @@ def factor_splat(
     g: Any, x: Value, y: Value, c: Literal, e: Literal, s: Any, d: Any
 ) -> Value | None:
     """x · c ± bcast(y · e) = (x ± bcast(y · (e / c))) · c for splats c and e, c not 0"""
-    need_variable(y)  # or ever new constants would be factored out of each other
     need(g in ("add", "subtract") and x.dtype in REALS and c.is_splat and e.is_splat)
+    need_variable(y)  # or ever new constants would be factored out of each other
     need(SMALLER * y.size <= x.size and is_ordinary(c.data) and c.value != 0)
     quotient = folded("divide", e, splat(c.value, e.type))
     need(is_ordinary(quotient.data))

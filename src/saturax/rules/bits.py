@@ -339,8 +339,8 @@ def _mask(type: TensorType, bits: int) -> Literal:
 )
 def clear_low_bits(f: Any, x: Value, c: Literal) -> Value | None:
     """(x » k) « k = x ∧ ¬(2ᵏ - 1)"""
-    need_variable(x)
     need(f in ("shift_right_logical", "shift_right_arithmetic"))
+    need_variable(x)
     return _and(x, constant(folded("not", _mask(TensorType(x.shape, x.dtype), _shift(c, x.dtype)))))
 
 
@@ -353,8 +353,8 @@ def clear_low_bits(f: Any, x: Value, c: Literal) -> Value | None:
 )
 def clear_low_bits_by_product(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """(x » k) · 2ᵏ = x ∧ ¬(2ᵏ - 1)"""
-    need_variable(x)
     need(f in ("shift_right_logical", "shift_right_arithmetic"))
+    need_variable(x)
     bits = _shift(c, x.dtype)
     need(d.is_splat and int(d.value) == 1 << bits)
     return _and(x, constant(folded("not", _mask(TensorType(x.shape, x.dtype), bits))))
@@ -389,7 +389,7 @@ def clear_high_bits(f: Any, x: Value, c: Literal) -> Value | None:
 )
 def merge_arithmetic_shifts(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """(x » k) » m = x » min(k + m, width - 1), arithmetic shifts"""
-    need_variable(x)
     need(f == "shift_right_arithmetic")
+    need_variable(x)
     total = _shift(c, x.dtype) + _shift(d, x.dtype)
     return binary(f, x, full_like(x, min(total, numpy_dtype(x.dtype).itemsize * 8 - 1)))

@@ -185,12 +185,13 @@ def _bounds(rng: np.random.Generator) -> dict[str, Any]:
 )
 def select_bound(f: Any, x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | None:
     """c where x < c, else min(x, e) = max(min(x, e), c) for c ≤ e; bounds from above alike"""
+    need(f in ("maximum", "minimum"))
     need((x.dtype in REALS or x.dtype in INTEGERS) and c.is_splat and e.is_splat)
     need(k != "TOTALORDER")
     if f == "minimum":
         need(d in ("LT", "LE") and bool(c.value <= e.value))
         return maximum(binary(f, x, constant(e)), constant(c))
-    need(f == "maximum" and d in ("GT", "GE") and bool(c.value >= e.value))
+    need(d in ("GT", "GE") and bool(c.value >= e.value))
     return minimum(binary(f, x, constant(e)), constant(c))
 
 

@@ -151,8 +151,8 @@ def _need_outer(x: Value, y: Value, s: Any) -> None:
 )
 def negate_before_outer_sum(g: Any, x: Value, y: Value, s: Any, d: Any, e: Any) -> Value | None:
     """-(bcast x + bcast y) = bcast(-x) + bcast(-y), and bcast y - bcast x for a difference"""
-    _need_outer(x, y, s)
     need(g in ("add", "subtract"))
+    _need_outer(x, y, s)
     if g == "subtract":
         return subtract(broadcast_in_dim(y, s, e), broadcast_in_dim(x, s, d))
     return add(broadcast_in_dim(negate(x), s, d), broadcast_in_dim(negate(y), s, e))
@@ -170,8 +170,8 @@ def scale_before_outer_sum(
     f: Any, g: Any, x: Value, y: Value, s: Any, d: Any, e: Any, c: Literal
 ) -> Value | None:
     """c · (bcast x ± bcast y) = bcast(c · x) ± bcast(c · y) for a splat c; / c too, not integers"""
-    _need_outer(x, y, s)
     need(f in ("multiply", "divide") and g in ("add", "subtract") and c.is_splat)
+    _need_outer(x, y, s)
     need(x.dtype in REALS or is_complex(x.dtype) or f == "multiply")
     need(is_ordinary(c.data) and bool(np.all(c.data != 0)))
     scaled = [binary(f, value, constant(Literal(c.data, value.shape))) for value in (x, y)]

@@ -322,6 +322,6 @@ def round_converted_integer(f: Any, x: Value, t: Any) -> Value | None:
 )
 def round_twice(f: Any, g: Any, x: Value) -> Value | None:
     """f(g(x)) = g(x) for f and g of floor, ceil, rounding; sign(sign x) = sign x"""
+    need(f == g == "sign" if f not in _MIRRORED else g in _MIRRORED)
     need(not is_complex(x.dtype))
-    need((f in _MIRRORED and g in _MIRRORED) or f == g == "sign")
     return unary(g, x)

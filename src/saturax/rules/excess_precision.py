@@ -52,14 +52,14 @@ def keep_excess_precision(x: Value, s: Any, t: Any) -> Value | None:
 @rule(lambda f, x: unary(f, x), numerics=ROUNDING, source=EXCESS)
 def widen_unary(f: Any, x: Value) -> Value | None:
     """f(x) = f(x as f32) rounded, for f16 and bf16"""
-    need(x.dtype in FOR_SPEED and isinstance(f, str) and f not in _BOOLEAN)
+    need(isinstance(f, str) and f not in _BOOLEAN and x.dtype in FOR_SPEED)
     return convert(unary(f, convert(x, "f32")), x.dtype)
 
 
 @rule(lambda f, x, y: binary(f, x, y), numerics=ROUNDING, source=EXCESS)
 def widen_binary(f: Any, x: Value, y: Value) -> Value | None:
     """f(x, y) = f(x as f32, y as f32) rounded, for f16 and bf16"""
-    need(x.dtype in FOR_SPEED and isinstance(f, str) and f not in _ON_PARTS)
+    need(isinstance(f, str) and f not in _ON_PARTS and x.dtype in FOR_SPEED)
     return convert(binary(f, convert(x, "f32"), convert(y, "f32")), x.dtype)
 
 

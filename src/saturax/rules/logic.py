@@ -72,8 +72,8 @@ def combine_with_complement(f: Any, x: Value) -> Value | None:
 @rule(lambda f, x, c: binary(f, x, constant(c)), numerics=BITWISE, source=BOOLEAN)
 def combine_with_absorbing(f: Any, x: Value, c: Literal) -> Value | None:
     """x ∧ 0 = 0; x ∨ ¬0 = ¬0; of integers, max(x, greatest) = greatest, min(x, least) = least"""
-    need(x.dtype in INTEGERS or x.dtype == "i1")
-    need(f in _ABSORBING and c.is_splat and c.value == _ABSORBING[f](x.dtype))
+    need(f in _ABSORBING and (x.dtype in INTEGERS or x.dtype == "i1"))
+    need(c.is_splat and c.value == _ABSORBING[f](x.dtype))
     return constant(c)
 
 
@@ -311,8 +311,8 @@ def _shifts(rng: np.random.Generator) -> dict[str, Any]:
 )
 def merge_shifts(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """(x « k) « m = x « (k + m), logical right shifts too, integers, 0 ≤ k, m"""
-    need_variable(x)
     need(f in ("shift_left", "shift_right_logical") and x.dtype in INTEGERS)
+    need_variable(x)
     need(c.is_splat and d.is_splat and min(int(c.value), int(d.value)) >= 0)
     shift, width = int(c.value) + int(d.value), numpy_dtype(x.dtype).itemsize * 8
     return binary(f, x, full_like(x, shift)) if shift < width else full_like(x, 0)

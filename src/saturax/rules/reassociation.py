@@ -49,15 +49,17 @@ def _ordinary(f: Any, c: Literal, d: Literal) -> Value:
 )
 def merge_constants(f: Any, x: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(x, c), d) = f(x, f(c, d)) for associative f"""
-    need_variable(x)
     need(f in FUNCTIONS and not is_complex(x.dtype))
+    need_variable(x)
     if is_exact(f, x.dtype) and not (f == "multiply" and (is_all(c, 0) or is_all(d, 0))):
         return binary(f, x, constant(folded(f, c, d)))
     need(x.dtype in REALS)
     return binary(f, x, _ordinary(f, c, d))
 
 
-merge_constants_exactly = exactly(merge_constants, lambda f, x, c, d: is_exact(f, x.dtype))
+merge_constants_exactly = exactly(
+    merge_constants, lambda f, x, c, d: f in FUNCTIONS and is_exact(f, x.dtype)
+)
 
 
 @rule(
@@ -69,8 +71,8 @@ merge_constants_exactly = exactly(merge_constants, lambda f, x, c, d: is_exact(f
 )
 def merge_constants_of_operands(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(x, c), f(y, d)) = f(f(x, y), f(c, d)) for f = + and ·, real"""
-    need_variable(x, y)
     need(f in ("add", "multiply") and x.dtype in REALS)
+    need_variable(x, y)
     return binary(f, binary(f, x, y), _ordinary(f, c, d))
 
 
@@ -83,8 +85,8 @@ def merge_constants_of_operands(f: Any, x: Value, y: Value, c: Literal, d: Liter
 )
 def merge_constants_around(f: Any, x: Value, y: Value, c: Literal, d: Literal) -> Value | None:
     """f(f(f(x, c), y), d) = f(f(x, y), f(c, d)) for f = + and ·, real"""
-    need_variable(x, y)
     need(f in ("add", "multiply") and x.dtype in REALS)
+    need_variable(x, y)
     return binary(f, binary(f, x, y), _ordinary(f, c, d))
 
 

@@ -92,8 +92,9 @@ def factor_lattice(f: Any, g: Any, x: Value, y: Value, z: Value) -> Value | None
 @rule(lambda f, g, x, y: binary(f, unary(g, x), unary(g, y)), numerics=ROUNDING, source=MONOTONE)
 def extremum_of_increasing(f: Any, g: Any, x: Value, y: Value) -> Value | None:
     """max(g x, g y) = g(max(x, y)) for increasing g; the minimum too; real"""
-    partial = g in INCREASING_WHERE_DEFINED and f == "minimum"
-    need(f in ("maximum", "minimum") and (g in INCREASING or partial) and x.dtype in REALS)
+    need(f in ("maximum", "minimum"))
+    need(g in INCREASING or (g in INCREASING_WHERE_DEFINED and f == "minimum"))
+    need(x.dtype in REALS)
     return unary(g, binary(f, x, y))
 
 

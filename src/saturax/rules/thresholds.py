@@ -94,7 +94,7 @@ def _opposite_bounds(rng: np.random.Generator) -> dict[str, Any]:
 )
 def join_opposite_bounds(f: Any, x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | None:
     """x < c ∧ -c < x is |x| < c and x < -c ∨ c < x is c < |x|; ≤ too; real"""
-    need(x.dtype in REALS and f in ("and", "or") and d in ("LT", "LE") and k == "FLOAT")
+    need(f in ("and", "or") and x.dtype in REALS and d in ("LT", "LE") and k == "FLOAT")
     need(c.is_splat and e.is_splat and bool(c.value == -e.value))
     absolute = unary("abs", x)
     if f == "and":

@@ -79,7 +79,7 @@ def _scaled(rng: np.random.Generator) -> dict[str, Any]:
 )
 def halve_scaled_double_sine(f: Any, g: Any, x: Value, c: Literal) -> Value | None:
     """(c · sin x) · cos x = c/2 · sin 2x, the factor on either of them; x real"""
-    need({f, g} == {"sine", "cosine"} and x.dtype in REALS)
+    need(f in ("sine", "cosine") and g in ("sine", "cosine") and f != g and x.dtype in REALS)
     half = folded("multiply", c, Literal(c.data.dtype.type(0.5), c.type.shape))
     need(is_ordinary(half.data))
     return multiply(_sin(_double(x)), constant(half))
@@ -112,7 +112,7 @@ def _minuend(rng: np.random.Generator) -> dict[str, Any]:
 
 def _double_angle(f: str, x: Value, c: Literal, e: float, sign: int) -> Any:
     """± c/2 · cos 2x for cosine and sine, if e is c/2."""
-    need(f in ("sine", "cosine") and x.dtype in REALS and c.is_splat)
+    need(c.is_splat)
     half = float(c.value) / 2
     need(half == e and is_ordinary(np.asarray(half, c.data.dtype)))
     doubled = _cos(_double(x))
@@ -129,7 +129,8 @@ def _double_angle(f: str, x: Value, c: Literal, e: float, sign: int) -> Any:
 )
 def double_angle_of_square(f: Any, g: Any, x: Value, c: Literal, e: Literal) -> Value | None:
     """c · cos²x - c/2 = c/2 · cos 2x and c · sin²x - c/2 = -c/2 · cos 2x, x real"""
-    need(g in ("add", "subtract") and x.dtype in REALS and e.is_splat)
+    need(f in ("sine", "cosine") and g in ("add", "subtract"))
+    need(x.dtype in REALS and e.is_splat)
     return _double_angle(f, x, c, float(e.value) if g == "subtract" else -float(e.value), 1)
 
 
@@ -143,7 +144,7 @@ def double_angle_of_square(f: Any, g: Any, x: Value, c: Literal, e: Literal) -> 
 )
 def double_angle_of_complement(f: Any, x: Value, c: Literal, e: Literal) -> Value | None:
     """c/2 - c · sin²x = c/2 · cos 2x and c/2 - c · cos²x = -c/2 · cos 2x, x real"""
-    need(x.dtype in REALS and e.is_splat)
+    need(f in ("sine", "cosine") and x.dtype in REALS and e.is_splat)
     return _double_angle(f, x, c, float(e.value), -1)
 
 
