@@ -61,9 +61,15 @@ class InternedData:
         self._made: dict[Any, int] = {}
         self._joined: dict[tuple[int, int], int] = {}
 
-    def make(self, heads: "Heads", head: int, data: tuple[int, ...], children: list[int]) -> int:
+    def make(
+        self, heads: "Heads", head: int, data: tuple[int, ...], children: tuple[int, ...]
+    ) -> int:
         """Return the data of an e-node from those of its operands (classes)."""
-        operands = (0,) if len(children) == 1 else tuple(map(children.index, children))
+        count = len(children)
+        if count == 2:
+            operands: tuple[int, ...] = (0, 0) if children[0] == children[1] else (0, 1)
+        else:
+            operands = (0,) if count == 1 else tuple(map(children.index, children))
         key = (head, data, operands)
         found = self._made.get(key)
         if found is None:

@@ -83,6 +83,7 @@ class RuleApplication:
     def __init__(self, rule: Rule, egraph: EGraph, matcher: Matcher) -> None:
         """Start without memo."""
         self.rule = rule
+        self._name = rule.name
         self.egraph = egraph
         self.matcher = matcher
         self.matches = 0
@@ -101,8 +102,8 @@ class RuleApplication:
         """Instantiate the right side for one match and union it with the left side."""
         self.applied += 1
         egraph = self.egraph
-        values = list(match)
-        egraph.instantiate(recipe.steps, values, self.rule.name)
+        values = [*match]
+        egraph.instantiate(recipe.steps, values, self._name)
         left, right = match[0], values[recipe.result]
         if egraph.find(left) != egraph.find(right):
             egraph.union(

@@ -112,13 +112,20 @@ class EGraph:
         """Append to `values` the e-node of each step `(head, commutative, indices in values)`."""
         parent, hashcons = self.parent, self._hashcons
         for head, commutative, references in steps:
-            if len(references) == 2:
-                a, b = values[references[0]], values[references[1]]
+            count = len(references)
+            if count == 2:
+                first, second = references
+                a, b = values[first], values[second]
                 while parent[a] != a:
                     a = parent[a]
                 while parent[b] != b:
                     b = parent[b]
                 key: Key = (head, b, a) if commutative and b < a else (head, a, b)
+            elif count == 1:
+                a = values[references[0]]
+                while parent[a] != a:
+                    a = parent[a]
+                key = (head, a)
             else:
                 key = self._canonical((head, *[values[r] for r in references]))
             node = hashcons.get(key)
@@ -167,14 +174,13 @@ class EGraph:
         self._changed[node] = None
         self.node_count += 1
         self.class_count += 1
-        for position in range(1, len(key)):
-            child = key[position]
-            if key.index(child, 1) == position:
-                self.uses[child].append(node)
+        children = key[1:]
+        for child in children if len(children) <= 1 else dict.fromkeys(children):
+            self.uses[child].append(node)
         if self._interned is None:
             self.data_id.append(0)
             return node
-        self.data_id.append(self._make_data(node))
+        self.data_id.append(self._data_from(head, children))
         if self._modifies:
             self._unmodified.append(node)
         return node
@@ -354,10 +360,14 @@ class EGraph:
         return self.heads.op[self.keys[node][0]] in outdone and self._origin[node] != INPUT
 
     def _make_data(self, node: int) -> int:
-        assert self._interned is not None
         head, *children = self.keys[node]
-        children = list(map(self.find, children))
-        data = tuple([self.data_id[child] for child in children])
+        return self._data_from(head, tuple(map(self.find, children)))
+
+    def _data_from(self, head: int, children: tuple[int, ...]) -> int:
+        """The data of an e-node from those of its operands (canonical ids)."""
+        assert self._interned is not None
+        data_id = self.data_id
+        data = tuple([data_id[child] for child in children])
         return self._interned.make(self.heads, head, data, children)
 
     def _join_data(self, keep: int, gone: int) -> None:
