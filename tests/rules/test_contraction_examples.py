@@ -209,6 +209,17 @@ def test_product_with_few_numbers() -> None:
         )  # fmt: skip
 
 
+def test_lengths_are_summed_coordinate_by_coordinate() -> None:
+    def squared(x: Any) -> Any:
+        return multiply(x, x)
+
+    def parts(x: Any) -> Any:
+        a, b, c = (squared(reshape(slice_dimension(x, 1, k, k + 1), (20,))) for k in range(3))
+        return add(add(a, b), c)
+
+    assert proves(lambda x: reduce_("add", squared(x), (1,)), parts, tensor(20, 3))
+
+
 def test_points_are_turned_coordinate_by_coordinate() -> None:
     def turned(x: Any, r: Any) -> Any:
         terms = [

@@ -59,7 +59,9 @@ MONOTONE = "monotone functions preserve order"
 
 Dimensions = tuple[int, ...]
 
-_FEW_ROWS = 9  # neighbours in a plane, and itself
+# Coordinates, colours, neighbours in a plane: loops over so few are not vectorised. XLA:CPU
+# takes 820 µs for the distances of 512 and 512 points in space, 103 µs where they are written out.
+_FEW_ROWS = 9
 
 DUAL = {"maximum": "minimum", "minimum": "maximum", "and": "or", "or": "and"}
 
@@ -312,7 +314,7 @@ def sum_as_dot(x: Value, d: Any) -> Value | None:
 def reduce_few_rows(f: Any, x: Value, d: Any) -> Value | None:
     """reduce x = f(f(x₀, x₁), x₂) … over one dimension of 2 to 9 rows"""
     need(f in ("add", "maximum", "minimum") and len(d) == 1 and 2 <= x.shape[d[0]] <= _FEW_ROWS)
-    need(d[0] < x.rank - 1 and accumulation_dtype(x.dtype) == x.dtype)
+    need(accumulation_dtype(x.dtype) == x.dtype)
     shape = without(x.shape, d)
     rows = [reshape(slice_dimension(x, d[0], j, j + 1), shape) for j in range(x.shape[d[0]])]
     return reduce(lambda total, row: binary(f, total, row), rows)
