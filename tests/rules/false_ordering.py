@@ -14,6 +14,7 @@ from saturax.graph.ops import (
     add,
     arg_reduce,
     binary,
+    concatenate_all,
     constant,
     default_order,
     divide,
@@ -29,6 +30,7 @@ from saturax.graph.ops import (
     reverse,
     scatter,
     slice_,
+    slice_dimension,
     sort,
     sort_pair,
     subtract,
@@ -163,6 +165,23 @@ def first_of_cumsum_is_the_sum(f, x, w, a, b, s):
     c = cumulation(x.shape, w)
     need(x.rank == 1 and f == "add" and not c.is_reversed and (a, b) == ((0,), (1,)))
     return reshape(reduce_(f, x, (0,)), (1,))
+
+
+@false_rule(
+    lambda x, d, o, s: sort(x, d, o, s),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=lambda rng: {"x": TensorType((4, 3), "i32"), "d": 1, "o": default_order("i32")},
+)
+def sort_three_by_two_comparisons(x, d, o, s):
+    """sort x = x with its outer two and then its first two columns in order"""
+    need(x.shape == (4, 3) and d == 1 and o == default_order("i32") and x.dtype == "i32")
+    rows = [slice_dimension(x, 1, j, j + 1) for j in range(3)]
+    for low, high in ((0, 2), (0, 1)):
+        a, b = rows[low], rows[high]
+        rows[low], rows[high] = binary("minimum", a, b), binary("maximum", a, b)
+    return concatenate_all(rows, 1)
 
 
 # ------------------------------------------------------------------ gathers and scatters

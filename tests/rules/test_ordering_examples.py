@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
+from saturax import Options
 from saturax.graph.build import GraphBuilder, building
+from saturax.graph.ir import Program
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     SET,
@@ -41,8 +44,10 @@ from saturax.graph.ops import (
 )
 from saturax.graph.reference import evaluate
 from saturax.graph.types import TensorType, numpy_dtype
+from saturax.pipeline import optimize_program
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING
 from saturax.rules.sort_keys import sort_by_integers
+from saturax.rules.sorting_networks import comparators
 
 from .proofs import proves, tensor
 
@@ -215,3 +220,32 @@ def test_sorting_by_integers_of_every_width(dtype: str, direction: str) -> None:
     assert keys is not None
     wanted, found = evaluate(builder.finish([plain, keys]), [x])
     np.testing.assert_array_equal(wanted.astype(np.float64), found.astype(np.float64))
+
+
+@pytest.mark.parametrize("count", range(2, 12))
+def test_networks_sort_whatever_there_is(count: int) -> None:
+    """A network that sorts all sequences of zeros and ones sorts everything."""
+    rows = np.array(list(product((0, 1), repeat=count)), np.int32)
+    wanted = np.sort(rows, axis=1)
+    for low, high in comparators(count):
+        pair = rows[:, [low, high]]
+        rows[:, low], rows[:, high] = pair.min(1), pair.max(1)
+    np.testing.assert_array_equal(rows, wanted)
+
+
+@pytest.mark.parametrize("sorting", [sort, argsort])
+def test_few_numbers_are_sorted_by_a_network(sorting: Any) -> None:
+    """Floats and argsorts, too, by their integers: what is left of the sort is free of sorts."""
+    builder = GraphBuilder((tensor(64, 3),))
+    with building(builder):
+        output = (
+            sort(builder.parameters[0], 1, UP)
+            if sorting is sort
+            else argsort(builder.parameters[0], 1)
+        )
+    program = Program(builder.finish([output]))
+    found = optimize_program(program, Options(measure=False, cache=False)).program.graph
+    assert not any(node.op.startswith("sort") for node in found.nodes)
+    x = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
+    expected, got = evaluate(program.graph, [x]), evaluate(found, [x])
+    np.testing.assert_array_equal(expected[0], got[0])
