@@ -1,5 +1,7 @@
 """A device is measured once, in as many turns as it takes, and the result is remembered."""
 
+import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,23 @@ def test_time_limit_keeps_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> 
     calibration = calibrate()
     assert calibration.parallel_gain == 7.0
     assert "parallel_gain" in calibration.defaulted
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="one core"
+)
+@pytest.mark.parametrize("slow", [range(7), range(7, 14), range(20, 23)])
+def test_parallel_gain_survives_a_slow_spell(slow: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two cores that are 1.8 times as fast as one, one is busy for some of the turns."""
+    turns = itertools.count()
+
+    def turn(*_: object) -> float:
+        is_one = len(os.sched_getaffinity(0)) == 1 or next(turns) in slow
+        return 1.8 if is_one else 1.0
+
+    monkeypatch.setattr(probes.Bench, "turn", turn)
+    bench = probes.Bench(default_device(), milliseconds=1.0)
+    assert probes.parallel_gain(bench, "tanh") == pytest.approx(1.8)
 
 
 @pytest.mark.parametrize("function", ["arithmetic", "tanh"])
