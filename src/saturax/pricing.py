@@ -161,7 +161,8 @@ def branches_taken(
 
 def module_of_cluster(kernel: ClusterKernel) -> ModuleToMeasure:
     """A kernel of a program as a module to measure, together with `COMPANION`."""
-    inputs = ModuleToMeasure(b"", _indices(kernel.graph.inputs))
+    integers, positive = _indices(kernel.graph.inputs), _matrices(kernel.graph)
+    inputs = ModuleToMeasure(b"", integers, positive_inputs=positive)
     times = most_times(kernel.graph, kernel.levels)
     return _module(kernel.graph, kernel.levels, inputs, times, _with_companion)
 
@@ -188,9 +189,7 @@ def module_of(kernel: Kernel, *, once: bool = False) -> ModuleToMeasure:
     counter = None if kernel.generic is None or kernel.op != WHILE else counter_of(kernel.generic)
     if counter is not None:  # JAX's loops count from 0
         integers[counter[0]] = (0, 1)
-    # The first operand of what factors or solves is the matrix.
-    positive = frozenset({0} if kernel.op in LINEAR_ALGEBRA and is_square(kernel) else ())
-    inputs = ModuleToMeasure(b"", integers, positive_inputs=positive)
+    inputs = ModuleToMeasure(b"", integers, positive_inputs=_matrices(kernel.graph))
     times = 1 if once else most_times(kernel.graph, kernel.levels)
     return _module(kernel.graph, kernel.levels, inputs, times)
 
@@ -225,7 +224,12 @@ def _indices(types: Sequence[Type]) -> dict[int, Range]:
     }
 
 
-def is_square(kernel: Kernel) -> bool:
-    """Whether the first operand is a square matrix, or several."""
-    shape: tuple[int, ...] = getattr(kernel.operands[0], "shape", ())
-    return len(shape) >= 2 and shape[-1] == shape[-2]
+def _matrices(graph: Graph) -> frozenset[int]:
+    """The inputs that are factored, or solved with: a factorisation that fails takes no time."""
+    found: set[int] = set()
+    for node in graph.nodes:
+        matrix: Any = graph.nodes[node.operands[0]] if node.op in LINEAR_ALGEBRA else node
+        shape: tuple[int, ...] = getattr(matrix.type, "shape", ())
+        if matrix is not node and matrix.op == "parameter" and shape[-1] == shape[-2]:
+            found.add(matrix.attributes[0])
+    return frozenset(found)

@@ -306,3 +306,10 @@ def test_a_kernel_is_measured_with_its_companion() -> None:
     request = module_of_cluster(kernel)
     assert compile_module(request.source) is not None
     assert not request.reuse_bytes
+
+
+def test_a_kernel_that_factors_gets_a_matrix_that_it_can_factor() -> None:
+    """A Cholesky factorisation of any other matrix ends early: 270 µs instead of 610."""
+    graph = graph_of(lambda x: jax.lax.linalg.cholesky(x, symmetrize_input=False), ((64, 64),))
+    requests = [module_of_cluster(kernel) for kernel in kernels_of_program(graph)]
+    assert any(request.positive_inputs == {0} for request in requests)
