@@ -290,7 +290,8 @@ def test_that_the_original_is_best_is_remembered(tmp_path, monkeypatch):
     assert again.report.reason == first.report.reason
 
 
-def test_frozen_functions_are_remembered(tmp_path, monkeypatch):
+@pytest.mark.parametrize("by", ["program", "module"])
+def test_frozen_functions_are_remembered(tmp_path, monkeypatch, by):
     a, b, _ = _ARGUMENTS
 
     def function(weights, x):
@@ -301,6 +302,10 @@ def test_frozen_functions_are_remembered(tmp_path, monkeypatch):
     first = saturax.freeze(function, (a, b), options=options)
     expected = first(wide)
     monkeypatch.setattr(pipeline, "_optimize", _must_not_search)
+    if by == "program":
+        ProgramCache(tmp_path).modules().clear()
+    else:  # the module is not even read
+        monkeypatch.setattr(stablehlo, "import_module", _must_not_search)
     again = saturax.freeze(function, (a, b), options=options)
     assert_equal([again(wide)], [expected])
     assert again.report.cached
@@ -468,7 +473,7 @@ def _small_chain():
     ]
 
 
-_SCRIPT = """
+_HIT_SCRIPT = """
 import pathlib, sys, jax.numpy as jnp, saturax
 options = saturax.Options(time_limit_s=5.0, database=pathlib.Path(sys.argv[1]))
 f = saturax.jit(lambda a, b, x: (a @ b) @ x, options=options)
@@ -479,7 +484,7 @@ print(f.report.cached != "", "saturax.pipeline" in sys.modules)
 
 def test_a_hit_does_not_import_the_optimiser(tmp_path):
     environment = os.environ | {"SATURAX_CACHE": "1", "SATURAX_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", _SCRIPT, str(cache_directory() / "prices.sqlite")]
+    command = [sys.executable, "-c", _HIT_SCRIPT, str(cache_directory() / "prices.sqlite")]
     run_script = functools.partial(
         subprocess.run, command, env=environment, check=True, capture_output=True, text=True
     )

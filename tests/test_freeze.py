@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+import signal
+import subprocess
+import sys
 import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from running import assert_equal, normal
 
 import saturax
-from saturax import FrozenError, Options, SaturaxWarning, freezing
+from saturax import FrozenError, Options, SaturaxWarning, pipeline, stablehlo
+from saturax.freezing.preparation import compiled_by_jax
 from saturax.freezing.program import FrozenProgram
+from saturax.jaxlib_compat import parse_module
 
 _ORIGINAL = Options(time_limit_s=0)
 _QUICK = Options(time_limit_s=8.0)
@@ -67,7 +74,7 @@ def test_measured_programs_compute_the_same():
 
 def test_refreeze_runs_no_search(folded, monkeypatch):
     folded(_x())
-    monkeypatch.setattr(freezing.function, "optimize_program", None)
+    monkeypatch.setattr(pipeline, "optimize_program", None)
     other = folded.refreeze(_weights(seed=50))
     assert_equal(_data(other(_x())), _data(_fold(_weights(seed=50), _x())))
     assert_equal(_data(folded(_x())), _data(_fold(_weights(), _x())))
@@ -125,6 +132,70 @@ def test_files_that_are_something_else(folded, tmp_path, monkeypatch):
         saturax.load_frozen(path)
     with pytest.raises(FileNotFoundError):
         saturax.load_frozen(tmp_path / "none")
+
+
+_LOADING = """
+import sys, numpy as np, saturax
+loaded = saturax.load_frozen(sys.argv[1])
+print(np.asarray(loaded.refreeze(2 * np.eye(3, dtype=np.float32))(np.ones(3, np.float32))))
+print([name for name in sys.modules if name.startswith("saturax.pipeline")])
+"""
+
+
+def test_a_loaded_file_needs_neither_the_optimiser_nor_what_was_lowered_before(tmp_path):
+    """Its calls of LAPACK, in the prologue and in the main program, are bound."""
+
+    def whitened(matrix, x):
+        factor = jnp.linalg.cholesky(matrix)
+        return jnp.linalg.cholesky(jnp.diag(x) + factor @ factor.T).sum()
+
+    fast = saturax.freeze(whitened, np.eye(3, dtype=np.float32), options=_ORIGINAL)
+    fast(np.ones(3, np.float32))
+    fast.save(tmp_path / "x")
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADING, tmp_path / "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split()[0]) == pytest.approx(3 * 3**0.5, rel=1e-5)
+    assert done.stdout.split()[1] == "[]"
+
+
+def test_prologues_are_in_the_compilation_cache_of_jax(tmp_path):
+    text = (
+        "func.func public @main(%0: tensor<2xf32>) -> tensor<2xf32> { return %0 : tensor<2xf32> }"
+    )
+    artifact = stablehlo.to_portable_artifact(parse_module(text))
+    kept = {"jax_compilation_cache_dir": str(tmp_path)}
+    kept |= {"jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: getattr(jax.config, name) for name in kept}
+    try:
+        for name, value in kept.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        (found,) = compiled_by_jax(artifact)([jnp.ones(2)])
+        assert_equal([found], [np.ones(2, np.float32)])
+        assert list(tmp_path.glob("*prologue*-cache"))
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(folded, tmp_path):
+    folded(_x())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, before[1]))
+    try:
+        with pytest.raises(FrozenError, match="room on the disk"):
+            folded.save(tmp_path / "x")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_save_yet(tmp_path):

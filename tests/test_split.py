@@ -36,7 +36,9 @@ def _run_split(parts, inputs):
     prepared = prepared_values(parts, prologue, frozen, literals)
     others = [x for i, x in enumerate(inputs) if i not in parts.frozen]
     results = run(parts.main, [*prepared, *others])
-    assert_equal(run(with_constants(parts, [np.asarray(x) for x in prepared]), others), results)
+    assert_equal(
+        run(with_constants(parts.main, [np.asarray(x) for x in prepared]), others), results
+    )
     return results
 
 

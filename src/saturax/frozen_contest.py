@@ -63,7 +63,7 @@ class FrozenContest(Contest):
         """The candidate itself, or its form with constants where that is faster."""
         try:
             prepared = self._prepared(parts, self._compiled_prologue(parts), self._inputs)
-            program = with_constants(parts, [np.asarray(value) for value in prepared])
+            program = with_constants(parts.main, [np.asarray(value) for value in prepared])
             executable = self._compile(program)
             runner = self._runner_of(lambda inputs: [], executable)
             # Constants are fixed: only the inputs that they were made of can be compared.
@@ -161,8 +161,3 @@ def prepared_values(
     """Run a prologue on the values of the frozen inputs; what the main program takes of it all."""
     computed = [] if prologue is None else prologue([*frozen, *literals])
     return parts.pool(frozen, literals, computed)
-
-
-def program_with_constants(parts: Split, prepared: Sequence[jax.Array]) -> Program:
-    """The main program, with the values that it was prepared with as constants."""
-    return with_constants(parts, [np.asarray(value) for value in prepared])

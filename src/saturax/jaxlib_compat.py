@@ -150,16 +150,20 @@ def parse_module(source: ModuleSource) -> ir.Module:
         return source
     context = mlir_context()
     try:
-        if isinstance(source, bytes) and _is_portable_artifact(source):
-            module: ir.Module = jax_mlir.deserialize_portable_artifact(source, context)
-            return module
-        with context:
-            return ir.Module.parse(source)
+        return _parsed(source, context)
     except (ir.MLIRError, ValueError, RuntimeError) as error:
         raise ModuleError(
             "expected a StableHLO module as text, bytecode or portable artifact, but this jaxlib "
             f"could not read it: {_first_lines(error)}"
         ) from error
+
+
+def _parsed(source: str | bytes, context: ir.Context) -> ir.Module:
+    if isinstance(source, bytes) and _is_portable_artifact(source):
+        module: ir.Module = jax_mlir.deserialize_portable_artifact(source, context)
+        return module
+    with context:
+        return ir.Module.parse(source)
 
 
 def module_bytecode(module: ir.Module) -> bytes:
@@ -169,25 +173,26 @@ def module_bytecode(module: ir.Module) -> bytes:
     return stream.getvalue()
 
 
-def located_nowhere(bytecode: bytes, module: ir.Module) -> bytes:
-    """Bytecode of a module, in whose context it is read, without lines and frames of Python.
+def located_nowhere(source: bytes, context: ir.Context) -> bytes:
+    """Bytecode of a module, which is read in `context`, without lines and frames of Python.
 
     Raises:
         ModuleError: this jaxlib has no pass that strips them.
     """
     try:
-        with module.context:
-            copy = ir.Module.parse(bytecode)
+        copy = _parsed(source, context)
+        with context:
             PassManager.parse("builtin.module(strip-debuginfo)").run(copy.operation)
             return module_bytecode(copy)
     except (ir.MLIRError, ValueError, RuntimeError) as error:
         raise ModuleError(f"could not strip locations: {_first_lines(error)}") from error
 
 
-def replace_contents(module: ir.Module, bytecode: bytes) -> None:
-    """Give a module the contents of another, whose bytecode this is."""
+def replace_contents(module: ir.Module, source: bytes) -> None:
+    """Give a module the contents of another, which is bytecode or a portable artifact."""
+    bind_kernels(source)
+    other = _parsed(source, module.context)
     with module.context:
-        other = ir.Module.parse(bytecode)
         for view in list(module.body.operations):
             view.operation.erase()
         for view in list(other.body.operations):
@@ -324,12 +329,18 @@ def memory_analysis(executable: Executable) -> MemoryUse:
     )
 
 
+def bind_kernels(module: bytes) -> None:
+    """Let jaxlib bind the LAPACK kernels if a module calls any.
+
+    It does so when JAX lowers the first such call; a program that comes from the cache or a file is
+    never lowered here, and calling an unbound kernel crashes.
+    """
+    if b"lapack" in module:
+        _initialize_lapack()
+
+
 @cache
 def _initialize_lapack() -> None:
-    """Let jaxlib bind its LAPACK kernels, which it does when JAX lowers the first such call.
-
-    A program that comes from a file is never lowered here, and calling an unbound kernel crashes.
-    """
     from jaxlib import lapack
 
     initialize = getattr(getattr(lapack, "_lapack", None), "initialize", None)

@@ -192,7 +192,7 @@ class Jitted:
         if self._options.time_limit_s == 0:
             return None
         try:
-            bytecode = located_nowhere(original, module)
+            bytecode = located_nowhere(original, module.context)
         except ModuleError:  # then the program is found by what it computes
             return None
         devices = devices_of(lowered)
@@ -204,8 +204,8 @@ class Jitted:
         found = None if memory is None else memory.find()
         if found is None:
             return None
-        report, bytecode = found
-        if bytecode is not None:
+        report, entry = found
+        if (bytecode := entry.blobs.get("module")) is not None:
             replace_contents(module, bytecode)
         stages = [StageReport("recall", time.monotonic() - start)]
         return dataclasses.replace(report, program=self._name, stages=stages)
@@ -241,7 +241,7 @@ class Jitted:
             bytecode = module_bytecode(emit_module(named))
             replace_contents(module, bytecode)
         if memory is not None and result.is_remembered:
-            memory.keep(result.report, bytecode)
+            memory.keep(result.report, {} if bytecode is None else {"module": bytecode})
         return result.report
 
     def _record(self, report: Report) -> None:

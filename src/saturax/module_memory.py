@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -34,16 +35,20 @@ class ModuleMemory:
         options: Options,
         devices: Sequence[jax.Device] = (),
         compiler_options: Mapping[str, Any] | None = None,
+        frozen: int | None = None,
     ) -> ModuleMemory | None:
-        """The place of a module; None if it is not to be kept."""
+        """The place of a module, the first `frozen` of whose inputs are fixed if that is a number;
+        None if it is not to be kept.
+        """
         if not is_kept(options):
             return None
         digest = hashlib.blake2b(bytecode, digest_size=16).hexdigest()
-        identity = key_digest([digest, *circumstances(options, devices, compiler_options)])
+        around = circumstances(options, devices, compiler_options)
+        identity = key_digest([digest, frozen, *around])
         return cls(ProgramCache(folder_of(options)).modules(), f"{identity}.{known_versions()}")
 
-    def find(self) -> tuple[Report, bytes | None] | None:
-        """The report of its optimisation and the bytecode of what it became, None if itself."""
+    def find(self) -> tuple[Report, Entry] | None:
+        """The report of its optimisation, and what was kept with it."""
         entry = self.cache.get(self.name)
         if entry is None:
             return None
@@ -52,9 +57,14 @@ class ModuleMemory:
             report.cached = entry.document["optimized_at"]
         except Exception:  # written by a version that stored other things: as if it were not there
             return None
-        return report, entry.blobs.get("module")
+        return report, entry
 
-    def keep(self, report: Report, bytecode: bytes | None) -> None:
-        """Remember what the module became; None for the original."""
-        document = {"report": report.to_json(None), "optimized_at": report.cached or now()}
-        self.cache.put(self.name, Entry(document, {} if bytecode is None else {"module": bytecode}))
+    def keep(
+        self,
+        report: Report,
+        blobs: Mapping[str, bytes],
+        document: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """Remember what the module became, and its report."""
+        about = {"report": report.to_json(None), "optimized_at": report.cached or now()}
+        self.cache.put(self.name, Entry({**document, **about}, blobs))

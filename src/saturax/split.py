@@ -91,20 +91,9 @@ def split(
     return Split(prologue, cut.main(program, frontier), literals, tuple(sources), tuple(cut.frozen))
 
 
-def unsplit(program: Program, count: int, constants: bool) -> Split:
-    """A program of which nothing is computed beforehand, whose first `count` inputs are frozen.
-
-    Unlike the main program of a split it is the program itself, operation for operation.
-    """
-    numbers = tuple(range(count))
-    nothing = Graph(program.graph.inputs[:count], (), ())
-    prologue = Program(nothing, symbols=program.symbols)
-    return Split(prologue, program, (), numbers, numbers, constants)
-
-
-def with_constants(split: Split, prepared: Sequence[Array]) -> Program:
-    """The main program with the prepared values as constants."""
-    graph, count = split.main.graph, len(split.sources)
+def with_constants(main: Program, prepared: Sequence[Array]) -> Program:
+    """The main program of a split with the prepared values, its first inputs, as constants."""
+    graph, count = main.graph, len(prepared)
     nodes = []
     for node in graph.nodes:
         if node.op == "parameter":
@@ -115,7 +104,7 @@ def with_constants(split: Split, prepared: Sequence[Array]) -> Program:
                 node = node._replace(attributes=(number - count,))
         nodes.append(node)
     inner = Graph(graph.inputs[count:], tuple(nodes), graph.outputs, graph.effects)
-    return _with_inputs(split.main, inner, split.main.argument_attributes[count:])
+    return _with_inputs(main, inner, main.argument_attributes[count:])
 
 
 def bytes_before(program: Program, frozen: Sequence[int]) -> int:

@@ -21,15 +21,12 @@ import numpy as np
 
 from saturax.cost.device import identify
 from saturax.freezing.arguments import FrozenArguments, FrozenError, check_names
+from saturax.freezing.preparation import Array, Preparation
 from saturax.freezing.program import FrozenProgram, signature_of_exported, strong_signature_of
-from saturax.graph.literal import Literal
 from saturax.graph.types import mlir_dtype, numpy_dtype
-from saturax.inputs import Array
-from saturax.jaxlib_compat import default_device
+from saturax.jaxlib_compat import bind_kernels, default_device, parse_module
 from saturax.jitted import SaturaxWarning
 from saturax.report.model import Report
-from saturax.split import Split
-from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 from saturax.versions import versions
 
 FORMAT = "saturax frozen 1"
@@ -91,7 +88,12 @@ def save(
     frozen: Sequence[Mapping[str, Any]],
     reports: Sequence[Report],
 ) -> None:
-    """Write programs with the values that they hold; the file is written whole or not at all."""
+    """Write programs with the values that they hold; the file is written whole or not at all.
+
+    Raises:
+        FrozenError: it cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     store = _Store({})
@@ -110,6 +112,11 @@ def save(
     try:
         save_file(store.tensors, str(partial), metadata)
         partial.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise FrozenError(
+            f"expected to write {path}, but: {error}; see whether its folder exists and may be "
+            "written, and whether there is room on the disk"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -136,21 +143,19 @@ class _Store:
 
 def _row(store: _Store, start: str, program: FrozenProgram) -> dict[str, Any]:
     """The description of a program, whose arrays go into the store."""
-    parts = program.parts
-    prologue = to_portable_artifact(emit_module(parts.prologue))
+    preparation = program.preparation
+    prologue = np.frombuffer(preparation.prologue, np.uint8)
     return {
         "main": store.put(f"{start}.main", np.frombuffer(_serialized(program), np.uint8)),
-        "prologue": store.put(f"{start}.prologue", np.frombuffer(prologue, np.uint8)),
+        "prologue": store.put(f"{start}.prologue", prologue),
         "prepared": [
             store.put(f"{start}.prepared.{i}", array) for i, array in enumerate(program.prepared)
         ],
         "literals": [
-            store.put(f"{start}.literal.{i}", literal.array)
-            for i, literal in enumerate(parts.literals)
+            store.put(f"{start}.literal.{i}", array) for i, array in enumerate(preparation.literals)
         ],
-        "sources": parts.sources,
-        "frozen": parts.frozen,
-        "constants": parts.constants,
+        "sources": preparation.sources,
+        "constants": preparation.constants,
     }
 
 
@@ -233,19 +238,21 @@ def _serialized(program: FrozenProgram) -> bytes:
 
 def _program(row: Mapping[str, Any], tensors: Mapping[str, Array]) -> FrozenProgram:
     exported = jax.export.deserialize(bytearray(_array(tensors, *row["main"]).tobytes()))
-    parts = Split(
-        prologue=import_module(_array(tensors, *row["prologue"]).tobytes()),
-        main=import_module(exported.mlir_module_serialized),
-        literals=tuple(Literal(_array(tensors, *stored)) for stored in row["literals"]),
+    preparation = Preparation(
+        prologue=_array(tensors, *row["prologue"]).tobytes(),
+        literals=tuple(_array(tensors, *stored) for stored in row["literals"]),
         sources=tuple(row["sources"]),
-        frozen=tuple(row["frozen"]),
         constants=row["constants"],
     )
+    for artifact in (exported.mlir_module_serialized, preparation.prologue):
+        if artifact:
+            bind_kernels(artifact)
+            parse_module(artifact)  # now, not at the first call, if this JAX cannot read it
     with jax.enable_x64(True):
         prepared = [
             jax.device_put(_array(tensors, *stored), default_device()) for stored in row["prepared"]
         ]
-    return FrozenProgram(parts, exported).with_prepared(prepared)
+    return FrozenProgram(preparation, exported).with_prepared(prepared)
 
 
 def _array(tensors: Mapping[str, Array], name: str, shape: Sequence[int], dtype: str) -> Array:

@@ -7,13 +7,16 @@ alone, and the main program takes its results, which the frozen function holds o
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import operator
+import time
 import warnings
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.export
@@ -21,18 +24,19 @@ import numpy as np
 
 from saturax.errors import SaturaxError
 from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
+from saturax.freezing.preparation import Preparation
 from saturax.freezing.program import FrozenProgram, signature_of
 from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jax_internals import fast_calls_after, is_tracing
-from saturax.jaxlib_compat import default_device
+from saturax.jaxlib_compat import ModuleError, default_device, located_nowhere, mlir_context
 from saturax.jitted import SaturaxWarning, depth_of_caller
+from saturax.module_memory import ModuleMemory
 from saturax.options import Options, is_disabled
-from saturax.pipeline import optimize_program
-from saturax.report.model import Report
+from saturax.report.model import Report, StageReport
 from saturax.report.text import summary
-from saturax.run import OnProgress
-from saturax.split import unsplit
-from saturax.stablehlo import import_module
+
+if TYPE_CHECKING:
+    from saturax.run import OnProgress
 
 logger = logging.getLogger("saturax")
 
@@ -110,7 +114,8 @@ class Frozen:
         `saturax.load_frozen` reads it, without the function and without optimising.
 
         Raises:
-            FrozenError: no program was optimised yet, or one runs unoptimised.
+            FrozenError: no program was optimised yet, one runs unoptimised, or the file cannot be
+                written.
         """
         from saturax.freezing.file import save
 
@@ -145,6 +150,38 @@ class Frozen:
         frozen = self._arguments.data()
         _check_devices(frozen)
         exported = _export(self._arguments, args, kwargs)
+        start = time.monotonic()
+        memory = _memory(exported, len(frozen), self._options)
+        chosen = None if memory is None else _recalled(memory, start)
+        if chosen is None:
+            chosen = self._searched(exported, frozen, args, kwargs, memory)
+        report = dataclasses.replace(chosen.report, program=self._name)
+        self.reports.append(report)
+        logger.info(summary(report))
+        for warning in report.warnings:
+            self._warn(warning)
+        is_data = all(map(operator.is_, frozen, self._arguments.arrays))  # and none of them a key
+        if report.outcome == "original" and is_data:
+            # As JAX makes it: XLA orders the same operations differently where they are written
+            # anew or called.
+            nothing = Preparation.of_nothing(len(frozen), chosen.preparation.constants)
+            whole = FrozenProgram(nothing, exported, function=self._arguments.call)
+            return whole.with_frozen(frozen)
+        return FrozenProgram.of(chosen.preparation, chosen.main, exported).with_frozen(frozen)
+
+    def _searched(
+        self,
+        exported: jax.export.Exported,
+        frozen: Sequence[jax.Array],
+        args: Any,
+        kwargs: Any,
+        memory: ModuleMemory | None,
+    ) -> _Chosen:
+        """Let the optimiser choose."""
+        # Importing it takes longer than a hit of the cache, which does without it.
+        from saturax.pipeline import optimize_program
+        from saturax.stablehlo import emit_module, import_module, to_portable_artifact
+
         program = import_module(exported.mlir_module_serialized)
         given = [as_data(leaf) for leaf in jax.tree.leaves((args, kwargs))]
         pairs = zip([*frozen, *given], program.graph.inputs, strict=True)
@@ -159,19 +196,12 @@ class Frozen:
             source=exported.mlir_module_serialized,
         )
         assert result.split is not None
-        result.report.program = self._name
-        self.reports.append(result.report)
-        logger.info(summary(result.report))
-        for warning in result.report.warnings:
-            self._warn(warning)
-        is_data = all(map(operator.is_, frozen, self._arguments.arrays))  # and none of them a key
-        if result.report.outcome == "original" and is_data:
-            # As JAX makes it: XLA orders the same operations differently where they are written
-            # anew or called.
-            parts = unsplit(program, len(frozen), result.split.constants)
-            whole = FrozenProgram(parts, exported, function=self._arguments.call)
-            return whole.with_frozen(frozen)
-        return FrozenProgram.of(result.split, exported).with_frozen(frozen)
+        main = to_portable_artifact(emit_module(result.split.main))
+        chosen = _Chosen(result.report, Preparation.of(result.split), main)
+        if memory is not None and result.is_remembered:
+            document, blobs = chosen.preparation.to_document()
+            memory.keep(result.report, {"main": main, **blobs}, document)
+        return chosen
 
     def _warn(self, text: str) -> None:
         logger.info(text)
@@ -220,6 +250,41 @@ def _export(arguments: FrozenArguments, args: Any, kwargs: Any) -> jax.export.Ex
     if exported.nr_devices > 1 or exported.ordered_effects or exported.unordered_effects:
         raise SaturaxError("programs with effects or on several devices run unoptimised")
     return exported
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What runs for arguments of some types: how it is prepared, and its portable artifact."""
+
+    report: Report
+    preparation: Preparation
+    main: bytes
+
+
+def _memory(exported: jax.export.Exported, count: int, options: Options) -> ModuleMemory | None:
+    """Where the cache has what became of an exported function; None if it is not kept."""
+    if options.time_limit_s == 0:
+        return None
+    try:
+        bytecode = located_nowhere(exported.mlir_module_serialized, mlir_context())
+    except ModuleError:  # then the program is found by what it computes
+        return None
+    return ModuleMemory.of(bytecode, options, frozen=count)
+
+
+def _recalled(memory: ModuleMemory, start: float) -> _Chosen | None:
+    """What was chosen for the same module before, if that is known."""
+    found = memory.find()
+    if found is None:
+        return None
+    report, entry = found
+    try:
+        preparation = Preparation.from_document(entry.document, entry.blobs)
+        main = entry.blobs["main"]
+    except (KeyError, ValueError, TypeError):  # as if it were not there
+        return None
+    stages = [StageReport("recall", time.monotonic() - start)]
+    return _Chosen(dataclasses.replace(report, stages=stages), preparation, main)
 
 
 def _abstract(leaf: Any) -> Any:

@@ -10,11 +10,9 @@ import jax
 import jax.export
 import numpy as np
 
-from saturax.frozen_contest import prepared_values, program_with_constants
+from saturax.freezing.preparation import Preparation
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.jaxlib_compat import Executable, compile_module, default_device
-from saturax.split import Split
-from saturax.stablehlo import emit_module, to_portable_artifact
+from saturax.jaxlib_compat import module_signature, parse_module
 
 _SCALARS = (bool, int, float, complex)
 
@@ -57,25 +55,25 @@ class FrozenProgram:
 
     def __init__(
         self,
-        parts: Split,
+        preparation: Preparation,
         exported: jax.export.Exported,
-        prologue: Executable | None = None,
         call: Any = None,
         prepared: Sequence[jax.Array] = (),
         function: Callable[..., Any] | None = None,
     ) -> None:
-        self.parts = parts
+        self.preparation = preparation
         self.exported = exported
         self.prepared = list(prepared)
-        self._prologue = prologue
         self._function = function
         self._call = jax.jit(function or exported.call) if call is None else call
 
     @classmethod
-    def of(cls, parts: Split, whole: jax.export.Exported) -> FrozenProgram:
-        """The program of a split; `whole` is the exported function of (frozen, args, kwargs)."""
-        artifact = to_portable_artifact(emit_module(parts.main))
-        return cls(parts, _with_first_argument(whole, parts.prepared_types, artifact))
+    def of(cls, preparation: Preparation, main: bytes, whole: jax.export.Exported) -> FrozenProgram:
+        """The program of a main program, a portable artifact; `whole` is the exported function of
+        (frozen, args, kwargs).
+        """
+        types = module_signature(parse_module(main)).inputs[: len(preparation.sources)]
+        return cls(preparation, _with_first_argument(whole, types, main))
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         """Run the main program."""
@@ -84,7 +82,7 @@ class FrozenProgram:
 
     def held(self) -> tuple[Any, list[jax.Array]]:
         """The jitted function of (values, args, kwargs), and the values that it is called with."""
-        return self._call, [] if self.parts.constants else self.prepared
+        return self._call, [] if self.preparation.constants else self.prepared
 
     def lower(self, args: Any, kwargs: Any) -> jax.stages.Lowered:
         """Lower the main program for arguments."""
@@ -94,31 +92,24 @@ class FrozenProgram:
 
     def with_frozen(self, frozen: Sequence[jax.Array]) -> FrozenProgram:
         """The program with the values that its prologue computes from the frozen arrays."""
-        device = default_device()
-        prologue = self._prologue
-        if prologue is None and self.parts.prologue.graph.outputs:
-            prologue = compile_module(emit_module(self.parts.prologue))
-        with jax.enable_x64(True):
-            arrays = [jax.device_put(array, device) for array in frozen]
-            literals = [jax.device_put(x.array, device) for x in self.parts.literals]
-        prepared = prepared_values(self.parts, prologue, arrays, literals)
-        return self.with_prepared(prepared, prologue)
+        return self.with_prepared(self.preparation.values(frozen))
 
-    def with_prepared(
-        self, prepared: Sequence[jax.Array], prologue: Executable | None = None
-    ) -> FrozenProgram:
+    def with_prepared(self, prepared: Sequence[jax.Array]) -> FrozenProgram:
         """The program with values that its prologue has computed."""
-        call = jax.jit(self._closed_over(prepared)) if self.parts.constants else self._call
-        return FrozenProgram(
-            self.parts, self.exported, prologue, call, prepared, function=self._function
-        )
+        is_written_anew = self.preparation.constants
+        call = jax.jit(self._closed_over(prepared)) if is_written_anew else self._call
+        return FrozenProgram(self.preparation, self.exported, call, prepared, self._function)
 
     def _closed_over(self, prepared: Sequence[jax.Array]) -> Callable[..., Any]:
         """The main program with the prepared values as its constants."""
         function = self._function
         if function is not None:
             return lambda first, args, kwargs: function(prepared, args, kwargs)
-        module = emit_module(program_with_constants(self.parts, prepared))
+        from saturax.split import with_constants
+        from saturax.stablehlo import emit_module, import_module, to_portable_artifact
+
+        main = import_module(self.exported.mlir_module_serialized)
+        module = emit_module(with_constants(main, [np.asarray(value) for value in prepared]))
         inner = _with_first_argument(self.exported, (), to_portable_artifact(module))
         return inner.call
 
