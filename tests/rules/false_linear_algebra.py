@@ -24,6 +24,7 @@ from saturax.graph.ops import (
     reverse,
     slice_,
     solve,
+    subtract,
     transpose,
     triangular_solve,
     unary,
@@ -40,6 +41,28 @@ from .declare import false_rule
 def _squares(rng):
     a = TensorType((3, 3), "f64")
     return {"a": a, "x": a, "y": a, "d": DotDimensions((), (), (1,), (0,)), "e": "f64"}
+
+
+# ------------------------------------------------------------------ small systems
+
+
+@false_rule(
+    lambda a, b, r: solve(a, b, r),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {"a": TensorType((16, 2, 2), "f64"), "b": TensorType((16, 2, 1), "f64")},
+)
+def eliminate_without_the_right_side(a, b, r):
+    """a⁻¹b by elimination of a alone, for matrices of 2×2"""
+    need(a.shape == (16, 2, 2) and b.shape == (16, 2, 1) and a.dtype == b.dtype == "f64")
+
+    def entry(x, i, j):
+        return slice_(x, (0, i, j), (16, i + 1, j + 1), (1, 1, 1))
+
+    factor = divide(entry(a, 1, 0), entry(a, 0, 0))
+    last = divide(entry(b, 1, 0), subtract(entry(a, 1, 1), multiply(factor, entry(a, 0, 1))))
+    first = divide(subtract(entry(b, 0, 0), multiply(entry(a, 0, 1), last)), entry(a, 0, 0))
+    return concatenate(first, last, 1)
 
 
 # ------------------------------------------------------------------ triangular solves

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ops import (
     Routine,
     Triangle,
@@ -31,9 +33,11 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.ops.elementwise import compare
+from saturax.graph.reference import evaluate
 from saturax.graph.types import TensorType
 from saturax.rules.factors import diagonal_of
 from saturax.rules.rule import FINITE
+from saturax.rules.small_systems import cholesky_of_small, log_determinant_of_small, solve_small
 
 from .proofs import Program, proves, tensor
 
@@ -195,3 +199,40 @@ def test_what_needs_an_inverse_to_exist_is_not_proved_by_default() -> None:
 )
 def test_not_proved(start: Program, goal: Program) -> None:
     assert not proves(start, goal, MATRIX, COLUMN, only=FAMILIES + MOVES)
+
+
+def _small(rule: Any, *arrays: np.ndarray) -> np.ndarray:
+    """What a rule on small matrices makes of these."""
+    types = tuple(TensorType(array.shape, "f64") for array in arrays)
+    builder = GraphBuilder(types, exact=True)
+    with building(builder):
+        result = rule.apply({"r": LAPACK}, dict(zip("ab", builder.parameters, strict=False)))
+    return evaluate(builder.finish([result]), list(arrays))[0]
+
+
+def test_small_systems_whose_rows_change_places() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 9, 3, 3)), rng.normal(size=(2, 9, 3, 2))
+    a[0, :, 0, 0], a[1, :, :2, 0] = 1e-30, 0
+    np.testing.assert_allclose(_small(solve_small, a, b), np.linalg.solve(a, b), rtol=1e-9)
+    wanted = np.linalg.slogdet(a)[1]
+    np.testing.assert_allclose(_small(log_determinant_of_small, a), wanted, atol=1e-9)
+
+
+def test_small_matrices_that_are_singular() -> None:
+    """The library finds no solution of the singular ones, and its determinant is 0."""
+    a, b = np.random.default_rng(0).normal(size=(16, 3, 3)), np.ones((16, 3, 1))
+    a[0], a[1, :, 1], a[2, 2] = 0, 0, 0
+    is_singular = np.arange(16) < 3
+    found = _small(solve_small, a, b)
+    np.testing.assert_array_equal(np.isfinite(found).all((1, 2)), ~is_singular)
+    np.testing.assert_array_equal(_small(log_determinant_of_small, a) == -np.inf, is_singular)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_small_matrices_without_a_cholesky_factor(place: int) -> None:
+    x = np.random.default_rng(0).normal(size=(16, 4, 4))
+    a = x @ np.swapaxes(x, 1, 2) + np.eye(4)
+    wanted = np.linalg.cholesky(a)
+    a[3, place, place], wanted[3] = -1, np.where(np.tri(4), np.nan, 0)
+    np.testing.assert_allclose(_small(cholesky_of_small, a), wanted, atol=1e-12)

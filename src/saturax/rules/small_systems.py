@@ -1,0 +1,167 @@
+"""Batches of small matrices, factored and solved entry by entry instead of by a call for each.
+
+The steps are those of the library: Cholesky's, and elimination with the largest pivot in each
+column. An entry of all matrices is one tensor, so that a batch is as wide as the vectors of the
+processor. Letters as in `linear_algebra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from saturax.graph.build import Value
+from saturax.graph.literal import Literal
+from saturax.graph.ops import (
+    add,
+    binary,
+    cholesky,
+    compare,
+    concatenate_all,
+    divide,
+    full_like,
+    log_abs_determinant,
+    multiply,
+    reshape,
+    select,
+    slice_,
+    solve,
+    subtract,
+    unary,
+)
+from saturax.graph.types import TensorType
+from saturax.rules.rule import ROUNDING, need, rule
+
+# XLA:CPU's calls take 0.08 µs a Cholesky factor of 3×3 and 0.28 µs an inverse; the entries of 4,096
+# factors together take 66 µs instead of 333.
+_LARGEST_FACTORED, _LARGEST_SOLVED, _MOST_COLUMNS, _LEAST_BATCH = 4, 3, 4, 16
+_WIDE = ("f32", "f64")
+
+
+def _batch(rng: np.random.Generator) -> tuple[Literal, TensorType]:
+    """Well-conditioned symmetric matrices of one small size, and right sides."""
+    n, m = int(rng.integers(1, _LARGEST_SOLVED + 1)), int(rng.integers(1, _MOST_COLUMNS + 1))
+    batch = (16,) if rng.integers(2) else (2, 9)
+    x = rng.normal(size=(*batch, n, n))
+    return Literal(x @ np.swapaxes(x, -1, -2) + np.eye(n)), TensorType((*batch, n, m), "f64")
+
+
+def _matrices(rng: np.random.Generator) -> dict[str, Any]:
+    """A batch and right sides; every other batch has rows that have to change places."""
+    a, b = _batch(rng)
+    rows = a.array[..., ::-1, :] if rng.integers(2) else a.array
+    return {"a": Literal(np.ascontiguousarray(rows)), "b": b}
+
+
+@rule(
+    lambda a, r: cholesky(a, r),
+    numerics=ROUNDING,
+    source="LAPACK, potf2",
+    examples=lambda rng: {"a": _batch(rng)[0]},
+)
+def cholesky_of_small(a: Value, r: Any) -> Any:
+    """lᵢⱼ = (aᵢⱼ - Σₖ lᵢₖlⱼₖ) / lⱼⱼ for 16 or more matrices of up to 4×4, NaN if one lⱼⱼ is none"""
+    n = _small(a, _LARGEST_FACTORED)
+    entries = _entries(a)
+    zero = full_like(entries[0][0], 0)
+    factor: list[list[Any]] = [[zero] * n for _ in range(n)]
+    is_good: Any = None
+    for j in range(n):
+        for i in range(j, n):
+            terms = [multiply(factor[i][k], factor[j][k]) for k in range(j)]
+            rest = reduce(subtract, terms, entries[i][j])
+            if i == j:
+                positive = compare(rest, zero, "GT", "FLOAT")
+                is_good = positive if is_good is None else binary("and", is_good, positive)
+            factor[i][j] = unary("sqrt", rest) if i == j else divide(rest, factor[j][j])
+    nothing = full_like(zero, np.nan)
+    rows = [[select(is_good, x, nothing) if k <= i else zero for k, x in enumerate(row)]
+            for i, row in enumerate(factor)]  # fmt: skip
+    return _assembled(rows, a.rank)
+
+
+@rule(
+    lambda a, b, r: solve(a, b, r),
+    numerics=ROUNDING,
+    source="Gaussian elimination with partial pivoting",
+    examples=_matrices,
+)
+def solve_small(a: Value, b: Value, r: Any) -> Any:
+    """a⁻¹b by elimination, for 16 or more matrices of up to 3×3 and up to 4 right sides"""
+    n = _small(a, _LARGEST_SOLVED)
+    need(b.rank == a.rank and 0 < b.shape[-1] <= _MOST_COLUMNS and b.dtype == a.dtype)
+    rows = _eliminated([x + y for x, y in zip(_entries(a), _entries(b), strict=True)])
+    solution: list[list[Any]] = []
+    for i in reversed(range(n)):
+        known = range(i + 1, n)
+        row = []
+        for column in range(b.shape[-1]):
+            terms = [multiply(rows[i][k], solution[n - 1 - k][column]) for k in known]
+            row.append(divide(reduce(subtract, terms, rows[i][n + column]), rows[i][i]))
+        solution.append(row)
+    return _assembled(solution[::-1], b.rank)
+
+
+@rule(
+    lambda a, r: log_abs_determinant(a, r),
+    numerics=ROUNDING,
+    source="Gaussian elimination with partial pivoting",
+    examples=lambda rng: {"a": _matrices(rng)["a"]},
+)
+def log_determinant_of_small(a: Value, r: Any) -> Any:
+    """log|det a| = Σ log|uᵢᵢ| by elimination, for 16 or more matrices of up to 3×3"""
+    n = _small(a, _LARGEST_SOLVED)
+    rows = _eliminated(_entries(a))
+    return reduce(add, [unary("log", unary("abs", rows[i][i])) for i in range(n)])
+
+
+def _small(a: Value, largest: int) -> int:
+    """The size of the matrices of a, which need to be small and many."""
+    n = a.shape[-1]
+    need(a.dtype in _WIDE and 1 < n <= largest and a.shape[-2] == n)
+    need(prod(a.shape[:-2]) >= _LEAST_BATCH)
+    return n
+
+
+def _entries(x: Value) -> list[list[Any]]:
+    """What stands in each row and column, for the whole batch."""
+    batch = x.shape[:-2]
+
+    def entry(i: int, j: int) -> Any:
+        start = (*[0] * len(batch), i, j)
+        part = slice_(x, start, (*batch, i + 1, j + 1), (1,) * x.rank)
+        return reshape(part, batch)
+
+    return [[entry(i, j) for j in range(x.shape[-1])] for i in range(x.shape[-2])]
+
+
+def _assembled(rows: Sequence[Sequence[Any]], rank: int) -> Any:
+    """The matrices that have these entries."""
+
+    def row(entries: Sequence[Any]) -> Any:
+        parts = [reshape(entry, (*entry.shape, 1, 1)) for entry in entries]
+        return concatenate_all(parts, rank - 1)
+
+    return concatenate_all([row(entries) for entries in rows], rank - 2)
+
+
+def _eliminated(rows: list[list[Any]]) -> list[list[Any]]:
+    """Rows with nothing below the diagonal; each pivot is the largest left in its column."""
+    n = len(rows)
+    for k in range(n):
+        for i in range(k + 1, n):
+            larger = compare(unary("abs", rows[i][k]), unary("abs", rows[k][k]), "GT", "FLOAT")
+            pairs = list(zip(rows[i], rows[k], strict=True))
+            rows[k] = [select(larger, x, y) for x, y in pairs]
+            rows[i] = [select(larger, y, x) for x, y in pairs]
+        zero = full_like(rows[k][k], 0)
+        is_zero = compare(rows[k][k], zero, "EQ", "FLOAT")
+        for i in range(k + 1, n):  # the library leaves a column of zeros as it is
+            factor = select(is_zero, zero, divide(rows[i][k], rows[k][k]))
+            pairs = list(zip(rows[i], rows[k], strict=True))
+            rows[i] = [subtract(x, multiply(factor, y)) for x, y in pairs]
+    return rows
