@@ -244,4 +244,30 @@ ROWS = (
         lambda v, w: jnp.round(v)[:, None] - jnp.round(w)[None],
         (normal(N), normal(N)),
     ),
+    Identity(
+        "mixed_with_itself",
+        lambda x, y: y * x + (1.0 - y) * x,
+        lambda x, y: x,
+        (X, Y),
+        numerics="finite",
+    ),
+    Identity(
+        "conjugate_of_half_conjugated",
+        lambda z, w: jnp.conj(jnp.conj(z) * w),
+        lambda z, w: z * jnp.conj(w),
+        (normal(N, N, dtype="complex64"), normal(N, N, dtype="complex64")),
+    ),
+    Identity(
+        "angles_of_conjugates",
+        lambda z: jnp.angle(jnp.conj(z)) + jnp.angle(z),
+        lambda z: jnp.zeros((N, N)),
+        (normal(N, N, dtype="complex64"),),
+        numerics="finite",
+    ),
+    Identity(
+        "modulus_of_polar_form",
+        lambda x, y: jnp.abs(lax.complex(x * jnp.cos(y), x * jnp.sin(y))),
+        lambda x, y: jnp.abs(x),
+        (X, Y),
+    ),
 )

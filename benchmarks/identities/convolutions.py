@@ -220,4 +220,10 @@ ROWS = (
         lambda x, k: _conv(x, k),
         (IMAGE, KERNEL),
     ),
+    Identity(
+        "mean_over_output_channels",
+        lambda x, k: jnp.mean(_conv(x, k), 3),
+        lambda x, k: _conv(x, jnp.mean(k, 3, keepdims=True))[..., 0],
+        (IMAGE, KERNEL),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from .row import Identity, N, integers
 
@@ -120,5 +121,28 @@ ROWS = (
         lambda x: (x.astype(jnp.int32) * 3) < 30,
         lambda x: x < 10,
         (BYTES,),
+    ),
+    Identity(
+        "ones_of_rotated_word",
+        lambda x: lax.population_count((x << 3) | (x >> 29)),
+        lambda x: lax.population_count(x),
+        (integers(N, N, low=0, below=1 << 30, dtype="uint32"),),
+    ),
+    Identity(
+        "ones_of_half_words",
+        lambda x: lax.population_count(x & np.uint32(0xFFFF)) + lax.population_count(x >> 16),
+        lambda x: lax.population_count(x),
+        (integers(N, N, low=0, below=1 << 30, dtype="uint32"),),
+    ),
+    Identity(
+        "distance_of_sets",
+        lambda x, y: (
+            lax.population_count(x) + lax.population_count(y) - 2 * lax.population_count(x & y)
+        ),
+        lambda x, y: lax.population_count(x ^ y),
+        (
+            integers(N, N, low=0, below=1 << 30, dtype="uint32"),
+            integers(N, N, low=0, below=1 << 30, dtype="uint32"),
+        ),
     ),
 )

@@ -445,4 +445,22 @@ ROWS = (
         lambda k: k - jnp.mean(k, 0) - jnp.mean(k, 1, keepdims=True) + jnp.mean(k),
         (A,),
     ),
+    Identity(
+        "common_left_factor_of_transposed",
+        lambda a, b, c: a @ b + a @ c.T,
+        lambda a, b, c: a @ (b + c.T),
+        (A, B, C),
+    ),
+    Identity(
+        "common_right_factor_of_transposed",
+        lambda a, b, c: b @ a - c.T @ a,
+        lambda a, b, c: (b - c.T) @ a,
+        (A, B, C),
+    ),
+    Identity(
+        "window_of_rows_of_product",
+        lambda a, b, i: (a @ b)[i, :8],
+        lambda a, b, i: a[i] @ b[:, :8],
+        (A, B, integers(8, low=0, below=N)),
+    ),
 )

@@ -411,4 +411,11 @@ ROWS = (
     Identity(
         "any_by_count", lambda p: jnp.sum(p, 1) > 0, lambda p: jnp.any(p, 1), (booleans(N, N),)
     ),
+    Identity(
+        "greatest_distance_on_a_line",
+        lambda v: jnp.max(jnp.abs(v[:, None] - v[None])),
+        lambda v: jnp.max(v) - jnp.min(v),
+        (normal(N),),
+        numerics="finite",
+    ),
 )

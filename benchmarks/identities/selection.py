@@ -385,4 +385,11 @@ ROWS = (
         lambda p: jnp.full(N, N),
         (booleans(N, N),),
     ),
+    Identity(
+        "root_above_zero",
+        lambda x: jnp.where(jnp.sqrt(x * x + 1.0) > 0.0, x, 0.0),
+        lambda x: x,
+        (X,),
+        numerics="finite",
+    ),
 )

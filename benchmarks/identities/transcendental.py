@@ -451,4 +451,11 @@ ROWS = (
         lambda x: jax.nn.sigmoid(x),
         (normal(N, N),),
     ),
+    Identity(
+        "swish_of_both_signs",
+        lambda x: jax.nn.silu(x) - jax.nn.silu(-x),
+        lambda x: x,
+        (X,),
+        numerics="finite",
+    ),
 )

@@ -1,21 +1,27 @@
-"""False rules on Fourier transforms, kernels with zeros, logarithms, and order looked for twice."""
+"""False rules on transforms, kernels with zeros, logarithms, repeated order, bits and layouts."""
 
 from __future__ import annotations
 
 from saturax.graph.ops import (
     SET,
+    binary,
     broadcast_in_dim,
+    compare,
     concatenate,
     constant,
     convert,
     convolution,
     divide,
+    dot_general,
     fft,
+    full,
     gather,
     get_result,
     iota,
+    negate,
     pad,
     reduce_,
+    reshape,
     reverse,
     scatter,
     slice_,
@@ -25,13 +31,20 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules import (
+    contraction_common,
+    convolution_algebra,
     convolution_taps,
     counts,
     fourier_pairs,
+    gathers,
+    known_ranges,
     log_domain,
+    monotone,
+    ones,
     reselection,
     scatter_algebra,
 )
+from saturax.rules.facts import bounds_of
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 from saturax.rules.windows import window_shape
 
@@ -175,3 +188,113 @@ def count_of_negated_in_the_whole(p, t, d):
     found = reduce_("add", convert(p, t), d)
     whole = TensorType((*found.shape, p.size + 1), t)
     return subtract(reduce_("maximum", iota(found.rank, whole), (found.rank,)), found)
+
+
+@false_rule(
+    lambda f, x, c, e: unary(
+        "popcnt",
+        binary(
+            f,
+            binary("shift_left", x, constant(c)),
+            binary("shift_right_logical", x, constant(e)),
+        ),
+    ),
+    BITWISE,
+    "integers",
+    "bits",
+    examples=lambda rng: ones._rotated(rng) | {"e": ones._rotated(rng)["e"]},
+)
+def ones_of_word_moved_both_ways(f, x, c, e):
+    """popcnt((x « k) ∨ (x » l)) = popcnt x for any k and l"""
+    need(c.is_splat and e.is_splat and c.type.dtype == e.type.dtype)
+    return unary("popcnt", x)
+
+
+@false_rule(
+    lambda x, i, c, k, d, n, b: gather(x, concatenate(i, constant(c), k), d, n, b),
+    BITWISE,
+    "integers",
+    "bits",
+    "raised",
+    examples=gathers._beside_constants,
+)
+def slice_first_columns_before_gather(x, i, c, k, d, n, b):
+    """x[i, a:b] = x[:, : b - a][i]"""
+    need(k == d.index_vector_dim and x.rank == 2)
+    part = slice_(x, (0, 0), (x.shape[0], n[1]), (1, 1))
+    return gather(part, i, d._replace(start_index_map=(0,)), n, b)
+
+
+@false_rule(
+    lambda f, x, y, z, d, e, p, t: binary(
+        f, dot_general(x, y, d, p, t), dot_general(x, z, e, p, t)
+    ),
+    ROUNDING,
+    "integers",
+    "values",
+    "types",
+    examples=contraction_common._transposed,
+)
+def factor_without_transposing(f, x, y, z, d, e, p, t):
+    """x·y ± x·zᵀ = x · (y ± z)"""
+    need(f in ("add", "subtract") and x.dtype == y.dtype == z.dtype == t and y.shape == z.shape)
+    need(d != e and x.rank == y.rank == 2)
+    return dot_general(x, binary(f, y, z), d, p, t)
+
+
+@false_rule(
+    lambda x, y, s, d, e, r: reduce_(
+        "maximum",
+        unary("abs", subtract(broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e))),
+        r,
+    ),
+    FINITE,
+    "integers",
+    "values",
+    examples=monotone._two_lines,
+)
+def greatest_distance_one_way(x, y, s, d, e, r):
+    """max |xᵢ - yⱼ| = max x - min y"""
+    need(not set(d) & set(e) and tuple(r) == tuple(range(len(s))) and 0 not in s)
+    high = reduce_("maximum", x, range(x.rank))
+    return subtract(high, reduce_("minimum", y, range(y.rank)))
+
+
+@false_rule(lambda x, y: binary("atan2", x, negate(y)), ROUNDING, "values")
+def angle_of_other_mirror(x, y):
+    """atan2(x, -y) = -atan2(x, y)"""
+    need(x.dtype in ("f32", "f64"))
+    return negate(binary("atan2", x, y))
+
+
+@false_rule(
+    lambda x, k, w, d, g, p, t, e: reduce_("add", convolution(x, k, w, d, g, p, t), e),
+    ROUNDING,
+    "integers",
+    "values",
+    "types",
+    "raised",
+    examples=convolution_algebra._summed_outputs,
+)
+def sum_input_features_in_kernel(x, k, w, d, g, p, t, e):
+    """Σ (x ∗ k) over output features = Σ x ∗ (Σ k over input features)"""
+    need(k.shape[0] == w.padding[0][0] + 1 and k.shape[1] == k.shape[2] and d.output_feature in e)
+    kernel = reduce_("add", k, (d.kernel_input_feature,))
+    turned = reshape(kernel, (*kernel.shape, 1))
+    return reduce_("add", convolution(x, turned, w, d, g, p, t), e)
+
+
+@false_rule(
+    lambda x, y, d, k: compare(x, y, d, k),
+    FINITE,
+    "bits",
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=known_ranges._computed,
+)
+def compare_numbers_by_lower_bounds(x, y, d, k):
+    """(x ≥ y) = true if x may not be less than the least y"""
+    need(x.dtype in ("f32", "f64") and k == "FLOAT" and d == "LT" and x.size > 0)
+    need(bounds_of(x)[0] >= bounds_of(y)[0])
+    return full(True, x.tensor.with_dtype("i1"))

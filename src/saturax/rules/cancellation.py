@@ -13,7 +13,15 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import add, broadcast_in_dim, constant, multiply, negate, reshape, subtract
-from saturax.rules.conditions import REALS, for_integers, is_all, is_small
+from saturax.rules.conditions import (
+    REALS,
+    double_constants,
+    for_integers,
+    is_all,
+    is_small,
+    where_proved,
+)
+from saturax.rules.facts import is_finite
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 
 RING = "ring axioms"
@@ -155,3 +163,22 @@ def interpolate(x: Value, y: Value, z: Value, c: Literal) -> Value | None:
     """(1 - z) · x + z · y = x + z · (y - x), real"""
     need(x.dtype in REALS and is_all(c, 1.0))
     return add(x, multiply(z, subtract(y, x)))
+
+
+@rule(
+    lambda x, z, c: add(multiply(subtract(constant(c), z), x), multiply(z, x)),
+    numerics=FINITE,
+    source=RING,
+)
+def mix_with_itself(x: Value, z: Value, c: Literal) -> Value | None:
+    """(1 - z) · x + z · x = x, real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return x
+
+
+mix_with_itself_where_proved = where_proved(
+    mix_with_itself,
+    lambda x, z, **_: is_finite(x) and is_finite(z),
+    __name__,
+    examples=double_constants("x", "z"),
+)

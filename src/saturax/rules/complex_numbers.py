@@ -82,6 +82,13 @@ def multiply_conjugate_matrices(z: Value, w: Value, d: Any, p: Any, t: Any) -> V
     return _conjugate(dot_general(z, w, d, p, t))
 
 
+@rule(lambda z, w: _conjugate(multiply(_conjugate(z), w)), numerics=ROUNDING, source=CONJUGATE)
+def conjugate_of_product(z: Value, w: Value) -> Value | None:
+    """conjugate of z̅ · w = z · w̅"""
+    need(is_complex(z.dtype))
+    return multiply(z, _conjugate(w))
+
+
 @rule(lambda g, z, w: binary(g, _conjugate(z), _conjugate(w)), numerics=ROUNDING, source=CONJUGATE)
 def add_conjugates(g: Any, z: Value, w: Value) -> Value | None:
     """z̅ ± w̅ = conjugate of z ± w"""
@@ -231,3 +238,16 @@ def exponential_of_imaginary(c: Literal, y: Value) -> Value | None:
     """exp(0 + iy) = cos y + i sin y"""
     need(is_all(c, 0.0))
     return binary("complex", unary("cosine", y), unary("sine", y))
+
+
+@rule(
+    lambda x, y: unary(
+        "abs",
+        binary("complex", multiply(x, unary("cosine", y)), multiply(x, unary("sine", y))),
+    ),
+    numerics=ROUNDING,
+    source="cos² y + sin² y = 1",
+)
+def modulus_of_polar(x: Value, y: Value) -> Value | None:
+    """|x cos y + i x sin y| = |x|"""
+    return unary("abs", x)

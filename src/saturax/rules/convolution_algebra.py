@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
@@ -23,13 +25,14 @@ from saturax.graph.ops import (
     multiply,
     negate,
     pad,
+    reduce_,
     reshape,
     slice_dimension,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.arithmetic import is_finite, is_real, is_uniform
 from saturax.rules.rule import ROUNDING, need, rule
-from saturax.rules.windows import window_shape
+from saturax.rules.windows import channels_last, window_shape
 
 BILINEAR = "convolution is bilinear"
 LINEAR_FUNCTIONS = ("add", "subtract")
@@ -279,3 +282,29 @@ def split_convolution_of_concatenated_features(
     left = slice_dimension(k, at, 0, size)
     right = slice_dimension(k, at, size, k.shape[at])
     return binary("add", convolution(x, left, w, d, g, p, t), convolution(y, right, w, d, g, p, t))
+
+
+@rule(
+    lambda x, k, w, d, g, p, t, e: reduce_("add", convolution(x, k, w, d, g, p, t), e),
+    numerics=ROUNDING,
+    source=BILINEAR,
+    examples=lambda rng: _summed_outputs(rng),
+)
+def sum_output_features_in_kernel(
+    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str,
+    e: Dimensions,
+) -> Any:  # fmt: skip
+    """Σ (x ∗ k) over output features (and others) = Σ x ∗ (Σ k) over others, in one group"""
+    o = d.kernel_output_feature
+    need(g == (1, 1) and d.output_feature in e and k.shape[o] > 1 and is_uniform(t, x, k))
+    kernel = reshape(reduce_("add", k, (o,)), (*k.shape[:o], 1, *k.shape[o + 1 :]))
+    return reduce_("add", convolution(x, kernel, w, d, g, p, t), e)
+
+
+def _summed_outputs(rng: np.random.Generator) -> dict[str, Any]:
+    """A convolution of a line, summed over its output features."""
+    n, m, o = (int(i) for i in rng.integers(2, 5, 3))
+    x, k = TensorType((2, n + 2, m), "f32"), TensorType((2, m, o), "f32")
+    w = Window((1,), ((1, 0),), (1,), (1,), (False,))
+    e = (2,) if rng.random() < 0.5 else (1, 2)
+    return {"x": x, "k": k, "w": w, "d": channels_last(1), "g": Groups(1, 1), "t": "f32", "e": e}

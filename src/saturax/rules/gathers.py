@@ -1,19 +1,25 @@
-"""Gathers at indices that grow in equal steps, as slices, and slices of gathers."""
+"""Gathers at indices that grow in equal steps, as slices; slices of gathers, and before them."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     GatherDimensions,
     broadcast_in_dim,
+    concatenate,
+    constant,
     gather,
     reshape,
     reverse,
     slice_,
     transpose,
 )
+from saturax.graph.types import TensorType
 from saturax.rules.facts import iota_of
 from saturax.rules.indexing import GATHER
 from saturax.rules.rule import BITWISE, need, rule
@@ -159,3 +165,39 @@ def slice_before_gather(
 def _cut(x: Value, bounds: list[tuple[int, int, int]]) -> Any:
     start, limit, stride = zip(*bounds, strict=True) if bounds else ((), (), ())
     return slice_(x, start, limit, stride)
+
+
+def _beside_constants(rng: np.random.Generator) -> dict[str, Any]:
+    """Rows of a matrix, of which each time the same columns are read."""
+    n, m = (int(k) for k in rng.integers(2, 6, 2))
+    size, count = int(rng.integers(1, m + 1)), int(rng.integers(1, 4))
+    c = splat(int(rng.integers(-1, m + 1)), TensorType((count, 1), "i32"))
+    return {
+        "x": TensorType((n, m), str(rng.choice(["f32", "i32"]))),
+        "i": TensorType((count, 1), "i32"),
+        "c": c,
+        "k": 1,
+        "d": GatherDimensions((1,), (0,), (), (), (0, 1), 1),
+        "n": (1, size),
+    }
+
+
+@rule(
+    lambda x, i, c, k, d, n, b: gather(x, concatenate(i, constant(c), k), d, n, b),
+    numerics=BITWISE,
+    source=GATHER,
+    examples=_beside_constants,
+)
+def slice_columns_before_gather(
+    x: Value, i: Value, c: Literal, k: Any, d: Any, n: Any, b: Any
+) -> Value | None:
+    """x[i, a:b] = x[:, a:b][i]: what is read at constant places comes first"""
+    d = GatherDimensions(*d)
+    need(k == d.index_vector_dim and c.is_splat and x.size > 0)
+    kept = i.shape[k]
+    starts, size = [0] * x.rank, list(x.shape)
+    for j in d.start_index_map[kept:]:
+        starts[j] = min(max(int(c.value), 0), x.shape[j] - n[j])
+        size[j] = n[j]
+    part = slice_(x, starts, [a + s for a, s in zip(starts, size, strict=True)], (1,) * x.rank)
+    return gather(part, i, d._replace(start_index_map=d.start_index_map[:kept]), n, b)

@@ -19,7 +19,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, is_all
+from saturax.rules.conditions import REALS, double_constants, folded, is_all, is_ordinary
 from saturax.rules.rule import FINITE, ROUNDING, Examples, need, rule
 
 DEFINITION = "tanh x = (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ)"
@@ -246,3 +246,29 @@ def error_plus_complement(x: Value) -> Value | None:
     """erf x + erfc x = 1, x real"""
     need(x.dtype in REALS)
     return full_like(x, 1)
+
+
+@rule(lambda x: multiply(_sinh(x), _cosh(x)), numerics=ROUNDING, source="sinh 2x = 2 sinh x cosh x")
+def halve_double_hyperbolic_sine(x: Value) -> Value | None:
+    """sinh x · cosh x = ½ sinh 2x, x real"""
+    need(x.dtype in REALS)
+    return multiply(_sinh(add(x, x)), full_like(x, 0.5))
+
+
+def _scaled(rng: np.random.Generator) -> dict[str, Any]:
+    f, g = rng.permutation(["chlo.sinh", "chlo.cosh"]).tolist()
+    return {**double_constants("c")(rng), "f": f, "g": g}
+
+
+@rule(
+    lambda f, g, x, c: multiply(multiply(unary(f, x), constant(c)), unary(g, x)),
+    numerics=ROUNDING,
+    source="sinh 2x = 2 sinh x cosh x",
+    examples=_scaled,
+)
+def halve_scaled_double_hyperbolic_sine(f: Any, g: Any, x: Value, c: Literal) -> Value | None:
+    """(c · sinh x) · cosh x = c/2 · sinh 2x, the factor on either of them; x real"""
+    need({f, g} == {"chlo.sinh", "chlo.cosh"} and x.dtype in REALS)
+    half = folded("multiply", c, Literal(c.data.dtype.type(0.5), c.type.shape))
+    need(is_ordinary(half.data))
+    return multiply(_sinh(add(x, x)), constant(half))

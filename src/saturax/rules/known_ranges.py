@@ -5,6 +5,7 @@ Nothing here grows: every right side is an operand, a constant, or as large as t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,17 @@ from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
 from saturax.graph.literal import splat
 from saturax.graph.ops import (
+    add,
     binary,
     compare,
+    constant,
     convert,
     divide,
     full,
     full_like,
     maximum,
     minimum,
+    multiply,
     negate,
     reduce_,
     select,
@@ -309,3 +313,43 @@ def compare_before_convert(x: Value, y: Value, s: Any, d: Any, k: Any) -> Value 
     limits = np.iinfo(numpy_dtype(s))
     need(all(limits.min <= low and high <= limits.max for low, high in map(bounds_of, (x, y))))
     return compare(x, y, d, "UNSIGNED" if is_unsigned(x.dtype) else "SIGNED")
+
+
+_DECIDED: dict[str, Callable[[float, float, float, float], bool | None]] = {
+    "LT": lambda a, b, c, e: True if b < c else False if a >= e else None,
+    "LE": lambda a, b, c, e: True if b <= c else False if a > e else None,
+    "EQ": lambda a, b, c, e: False if b < c or a > e else None,
+}
+"""What a comparison of a number from [a, b] with one from [c, e] gives, if that is certain."""
+
+_OPPOSITE = {"GE": "LT", "GT": "LE", "NE": "EQ"}
+
+
+def _computed(rng: np.random.Generator) -> dict[str, Any]:
+    """A number of at least 1 that may be NaN by its bounds, and a constant below it."""
+    type = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+    builder = GraphBuilder((type,))
+    with building(builder):
+        x = builder.parameters[0]
+        y = add(multiply(x, x), full_like(x, 1))
+        found = builder.finish([unary("sqrt", y)])
+    bound, d = splat(int(rng.integers(-2, 1)), type), str(rng.choice(["LT", "GE", "EQ", "NE"]))
+    builder = GraphBuilder(())
+    with building(builder):
+        below = builder.finish([constant(bound)])
+    return {"x": found, "y": below, "d": d, "k": "FLOAT"}
+
+
+@rule(
+    lambda x, y, d, k: compare(x, y, d, k),
+    numerics=FINITE,
+    source=BOUNDS,
+    uses_facts=True,
+    examples=_computed,
+)
+def compare_numbers_by_bounds(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """x < y is true or false if the bounds of x and y decide it, for floats that are numbers"""
+    need(x.dtype in REALS and k == "FLOAT" and x.size > 0)
+    found = _DECIDED[_OPPOSITE.get(d, d)](*bounds_of(x), *bounds_of(y))
+    need(found is not None)
+    return full(found != (d in _OPPOSITE), x.tensor.with_dtype("i1"))

@@ -10,6 +10,7 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     binary,
+    broadcast_in_dim,
     concatenate,
     constant,
     multiply,
@@ -20,7 +21,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules.conditions import REALS, exactly, is_exact, need_variable
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 MONOTONE = "monotone functions preserve order"
 DUAL = {"maximum": "minimum", "minimum": "maximum"}
@@ -132,3 +133,32 @@ def binary_before_rotation(
     need_variable(x, y)
     _need_rotation(x, (a, b), (u, v), s, k)
     return _rotated(binary(g, x, y), a, b, u, v, s, k)
+
+
+def _two_lines(rng: np.random.Generator) -> dict[str, Any]:
+    n, m = (int(k) for k in rng.integers(1, 5, 2))
+    type = str(rng.choice(["f32", "f64"]))
+    x, y = TensorType((n,), type), TensorType((m,), type)
+    return {"x": x, "y": y, "s": (n, m), "d": (0,), "e": (1,), "r": (0, 1)}
+
+
+@rule(
+    lambda x, y, s, d, e, r: reduce_(
+        "maximum",
+        unary("abs", subtract(broadcast_in_dim(x, s, d), broadcast_in_dim(y, s, e))),
+        r,
+    ),
+    numerics=FINITE,
+    source=MONOTONE,
+    examples=_two_lines,
+)
+def greatest_distance(x: Value, y: Value, s: Any, d: Any, e: Any, r: Any) -> Value | None:
+    """max |xᵢ - yⱼ| over all i and j = max(max x - min y, max y - min x), real"""
+    need(x.dtype in REALS and not set(d) & set(e) and 0 not in s)
+    need(set(d) | set(e) <= set(r) and tuple(r) == tuple(range(len(s))))
+
+    def greatest(u: Value, v: Value) -> Any:
+        high = reduce_("maximum", u, range(u.rank))
+        return subtract(high, reduce_("minimum", v, range(v.rank)))
+
+    return binary("maximum", greatest(x, y), greatest(y, x))

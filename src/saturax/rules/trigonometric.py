@@ -15,6 +15,7 @@ from saturax.graph.ops import (
     divide,
     full_like,
     multiply,
+    negate,
     subtract,
     unary,
 )
@@ -205,3 +206,14 @@ def scale_of_angle(x: Value, y: Value, c: Literal, e: Literal) -> Value | None:
     need(x.dtype in REALS and c.is_splat and e.is_splat and c.value == e.value)
     need(0 < float(c.value) < float("inf"))
     return binary("atan2", x, y)
+
+
+@rule(
+    lambda x, y: binary("atan2", negate(x), y),
+    numerics=ROUNDING,
+    source="an angle below the axis is negative",
+)
+def angle_of_mirrored(x: Value, y: Value) -> Value | None:
+    """atan2(-x, y) = -atan2(x, y), real"""
+    need(x.dtype in REALS)
+    return negate(binary("atan2", x, y))
