@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from saturax.graph.ir import Graph
+from saturax.proposals.banded_products import use_bands
 from saturax.proposals.batch import batch_contractions
 from saturax.proposals.bits import move_bits
 from saturax.proposals.cases import work_out_cases
@@ -42,6 +43,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "work_out_cases": work_out_cases,
     "move_bits": move_bits,
     "merge_solves": merge_solves,
+    "use_bands": use_bands,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,
     "merge_contractions": merge_contractions,

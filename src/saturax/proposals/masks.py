@@ -14,7 +14,7 @@ from saturax.graph.reference import UnsupportedError, evaluate
 from saturax.graph.types import TensorType, is_complex, is_float
 from saturax.rules.constants import holds_numbers
 
-_LARGEST, _MOST_NODES = 1 << 16, 40
+_LARGEST, _MOST_NODES = 1 << 17, 120  # `jax.image.resize` makes a matrix in 55
 
 
 def splat_of_node(graph: Graph, index: int) -> Literal | None:
