@@ -251,4 +251,24 @@ ROWS = (
         lambda a, x: jnp.sum(jsl.solve_triangular(jnp.linalg.cholesky(a), x, lower=True) ** 2),
         (definite(64), normal(64)),
     ),
+    Identity(
+        "orthogonal_times_triangle",
+        lambda a: (lambda q, r: q @ r)(*jnp.linalg.qr(a)),
+        lambda a: a,
+        (regular(N),),
+    ),
+    Identity(
+        "eigenvectors_multiplied_back",
+        lambda a: (lambda w, v: (v * w) @ v.T)(*jnp.linalg.eigh(a)),
+        lambda a: (a + a.T) / 2,
+        (definite(N),),
+        numerics="finite",
+    ),
+    Identity(
+        "cholesky_factor_squared",
+        lambda a: (lambda low: low @ low.T)(jnp.linalg.cholesky(a)),
+        lambda a: (a + a.T) / 2,
+        (definite(N),),
+        numerics="finite",
+    ),
 )

@@ -16,8 +16,10 @@ from saturax.graph.ops import (
     determinant_sign,
     divide,
     dot_general,
+    eigh,
     fft,
     full_like,
+    get_result,
     log_abs_determinant,
     multiply,
     reduce_,
@@ -30,6 +32,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
+from saturax.rules import factors_multiplied
 from saturax.rules.facts import splat_of
 from saturax.rules.rule import ROUNDING, need
 from saturax.rules.solving import swap
@@ -271,3 +274,24 @@ def energy_without_factor(x, n):
     need(x.rank == 1 and len(n) == 1)
     size = unary("abs", x)
     return reduce_("add", multiply(size, size), (0,))
+
+
+@false_rule(
+    lambda a, low, r, u, v, d, p, e: dot_general(
+        multiply(
+            get_result(eigh(a, low, r), 0),
+            broadcast_in_dim(get_result(eigh(a, low, r), 1), u, v),
+        ),
+        get_result(eigh(a, low, r), 0),
+        d,
+        p,
+        e,
+    ),
+    ROUNDING,
+    "values",
+    examples=factors_multiplied._symmetric,
+)
+def multiply_eigenvectors_to_what_is_not_read(a, low, r, u, v, d, p, e):
+    """V·Λ·Vᵀ = a: but only one triangle of a is read"""
+    need(a.rank == 2 and a.dtype == e and v == (1,) and d.lhs_contract == d.rhs_contract == (1,))
+    return a

@@ -52,7 +52,6 @@ from saturax.rules.facts import (
     is_diagonal,
     is_identity,
     is_lower_triangular,
-    is_symmetric,
     is_upper_triangular,
 )
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
@@ -208,29 +207,6 @@ def cholesky_of_diagonal(a: Value, r: Any) -> Any:
     need(is_diagonal(a) and not is_complex(a.dtype))
     roots = unary("sqrt", reduce_("add", a, (a.rank - 2,)))
     return diagonal_matrix(roots)
-
-
-@rule(
-    lambda a, r, s, d, p, e: dot_general(cholesky(a, r), cholesky(a, s), d, p, e),
-    numerics=FINITE,
-    source="definition of the Cholesky factor",
-    uses_facts=True,
-    examples=lambda rng: _factored(rng),
-)
-def multiply_cholesky_factors(a: Value, r: Any, s: Any, d: Any, p: Any, e: str) -> Any:
-    """L·Lᵀ = a for the factor L of symmetric a, if it is positive definite"""
-    need(not is_complex(a.dtype) and a.dtype == e and is_symmetric(a))
-    rank = a.rank
-    batch = tuple(range(rank - 2))
-    need(DotDimensions(*d) == DotDimensions(batch, batch, (rank - 1,), (rank - 1,)))
-    return a
-
-
-def _factored(rng: np.random.Generator) -> dict[str, Any]:
-    n = int(rng.integers(1, 5))
-    x = rng.normal(size=(n, n))
-    a = x @ x.T + np.eye(n)
-    return {"a": Literal((a + a.T) / 2), "d": DotDimensions((), (), (1,), (1,)), "e": "f64"}
 
 
 # Cancellation: only where a is invertible, and then all results are finite.
