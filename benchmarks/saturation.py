@@ -65,7 +65,8 @@ def _graph(name: str, mode: str, is_reduced: bool) -> Graph:
     program = workload.build(is_reduced)
     with workload.context():
         if mode == "train":
-            arguments = (program.parameters, *program.inputs, *program.train_inputs())
+            assert program.train_step is not None
+            arguments = (program.parameters, *program.train_inputs)
             lowered = jax.jit(program.train_step).lower(*arguments)
         else:
             lowered = jax.jit(program.function).lower(program.parameters, *program.inputs)

@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from saturax.egraph import Limits, PatternAttribute, PatternNode, Recipe, pattern, saturate
+from saturax.egraph import (
+    Limits,
+    Matcher,
+    PatternAttribute,
+    PatternNode,
+    PatternVar,
+    Recipe,
+    pattern,
+    saturate,
+)
 from saturax.egraph.heads import Heads
 from saturax.egraph.left_side import LeftSide, left_sides
 from saturax.egraph.reach import Reach
@@ -20,6 +29,7 @@ def _is_rare(value: Any) -> bool:
 
 F, G = PatternAttribute("f"), PatternAttribute("g")
 RARE = PatternAttribute("f", admits=_is_rare)
+WHOLE = PatternVar("x", no_result_of="unary")
 NAMED = PatternAttribute("f", ("convert", PatternAttribute("t")))
 
 
@@ -45,6 +55,7 @@ def test_names_of_variables_do_not_matter(left: PatternNode, right: PatternNode)
         (pattern("binary", "x", "x", at=F), pattern("binary", "x", "y", at=F)),
         (pattern("constant", at=0), pattern("constant", at=False)),
         (pattern("unary", "x", at=F), pattern("unary", "x", at=RARE)),
+        (pattern("unary", "x", at=F), pattern("unary", WHOLE, at=F)),
         (pattern("unary", "x", at=F), pattern("unary", "x", at=NAMED)),
         (pattern("pair", "x", at=(F, F)), pattern("pair", "x", at=(F, G))),
     ],
@@ -109,3 +120,19 @@ def test_functions_with_parameters_are_kinds_by_their_name() -> None:
     assert heads.kind[first] == heads.kind[second] != heads.kind[third]
     assert heads.kind[first] != heads.kind[fourth]
     assert heads.kind[first] == heads.kind_index("unary", 1, 1, ("convert", PatternAttribute("t")))
+
+
+def test_a_variable_may_leave_out_what_an_operation_makes() -> None:
+    """It still stands for a class of which the operation makes nothing new."""
+    egraph = make_egraph()
+    a, b = leaf("a"), leaf("b")
+    insert(egraph, unary("negate", unary("abs", a)))
+    insert(egraph, op("add", unary("abs", a), b))
+    egraph.union(insert(egraph, unary("keep", b)), insert(egraph, b), "test")
+    egraph.rebuild()
+    found = {
+        egraph.find(match[-1])
+        for left in (pattern("unary", WHOLE, at=F), pattern("binary", "y", WHOLE, at="add"))
+        for match in Matcher(left, egraph).all_matches(egraph)
+    }
+    assert found == {insert(egraph, a), insert(egraph, b)}

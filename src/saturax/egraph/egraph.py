@@ -65,7 +65,7 @@ class EGraph:
         self.parent: list[int] = []
         self.proof = ProofForest()
         self._origin: list[str] = []
-        self._dead = bytearray()
+        self.is_dead = bytearray()
         # By class (valid at canonical ids); its e-nodes by group and by kind.
         self.groups: list[dict[int, list[int]]] = []
         self.uses: list[list[int]] = []
@@ -165,7 +165,7 @@ class EGraph:
         self.parent.append(node)
         self.proof.edges.append(None)
         self._origin.append(origin)
-        self._dead.append(0)
+        self.is_dead.append(0)
         kind = self.heads.kind[head]
         self.groups.append({group: [node]} if kind == group else {group: [node], kind: [node]})
         self.uses.append([])
@@ -263,7 +263,7 @@ class EGraph:
         return self._tidy(should_stop)
 
     def _repair_keys(self, should_stop: Callable[[], bool] | None) -> bool:
-        keys, hashcons, dead, pending = self.keys, self._hashcons, self._dead, self._pending
+        keys, hashcons, dead, pending = self.keys, self._hashcons, self.is_dead, self._pending
         steps = 0
         while pending:
             steps += 1
@@ -321,7 +321,7 @@ class EGraph:
             self._join_own_data(node)
 
     def _bury(self, node: int) -> None:
-        self._dead[node] = 1
+        self.is_dead[node] = 1
         self.node_count -= 1
         self._touched[self.find(node)] = None
 
@@ -333,7 +333,7 @@ class EGraph:
 
     def _tidy(self, should_stop: Callable[[], bool] | None) -> bool:
         """Drop dead e-nodes from the touched classes; order each group by stamp for matchers."""
-        dead, stamp, touched = self._dead, self.stamp, self._touched
+        dead, stamp, touched = self.is_dead, self.stamp, self._touched
         while touched:
             if not len(touched) & 255 and should_stop is not None and should_stop():
                 return False
@@ -387,7 +387,7 @@ class EGraph:
                 return False
             changed = self.find(queue.pop())
             for node in self.uses[changed]:
-                if self._dead[node]:
+                if self.is_dead[node]:
                     continue
                 self._renew(node)
                 self._join_own_data(node)
@@ -427,7 +427,7 @@ class EGraph:
     def nodes(self, class_id: int) -> list[ENode]:
         """Return the e-nodes of a class."""
         groups = self.groups[self.find(class_id)].items()
-        return [self.node(n) for g, nodes in groups if g >= 0 for n in nodes if not self._dead[n]]
+        return [self.node(n) for g, nodes in groups if g >= 0 for n in nodes if not self.is_dead[n]]
 
     def nodes_of(self, class_id: int, op: str) -> list[ENode]:
         """Return the e-nodes of one operation in a class."""
@@ -436,7 +436,7 @@ class EGraph:
             self.node(node)
             for group in self.heads.groups_of(op)
             for node in groups.get(group, ())
-            if not self._dead[node]
+            if not self.is_dead[node]
         ]
 
     def classes(self) -> Iterator[int]:
@@ -449,7 +449,7 @@ class EGraph:
 
     def parents(self, class_id: int) -> list[int]:
         """Return the permanent ids of the e-nodes which use a class."""
-        return [node for node in self.uses[self.find(class_id)] if not self._dead[node]]
+        return [node for node in self.uses[self.find(class_id)] if not self.is_dead[node]]
 
     def type_of(self, class_id: int) -> Any:
         """Return the type which all e-nodes of a class share."""
@@ -469,10 +469,10 @@ class EGraph:
 
     def live_nodes(self) -> list[int]:
         """Return the permanent ids of all e-nodes."""
-        return [node for node, is_dead in enumerate(self._dead) if not is_dead]
+        return [node for node, is_dead in enumerate(self.is_dead) if not is_dead]
 
     def take_changed(self) -> list[int]:
         """Return the e-nodes that are new to matchers in some way since the last call."""
-        changed = [node for node in self._changed if not self._dead[node]]
+        changed = [node for node in self._changed if not self.is_dead[node]]
         self._changed.clear()
         return changed

@@ -26,11 +26,13 @@ class Shape(NamedTuple):
     An operand is a number, if it is a variable (the same for the same variable), else a shape.
     `is_tested` says whether attributes have to be looked at; `equal_attributes` which of them, by
     position, equal one of an earlier operation, by that one's index and its position there.
+    `guarded` are the variables that stand here first and not for any class.
     """
 
     operands: "tuple[int | Shape, ...]"
     is_tested: bool
     equal_attributes: tuple[tuple[int, int, int], ...]
+    guarded: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -57,7 +59,12 @@ def shape_of(pattern: PatternNode) -> Shape:
             variables[operand.name] if isinstance(operand, PatternVar) else shape(operand)
             for operand in node.operands
         )
-        return Shape(operands, not is_told_by_seed(node), tuple(equal))
+        guarded = tuple(
+            variables[operand.name]
+            for operand in node.operands
+            if isinstance(operand, PatternVar) and operand.no_result_of is not None
+        )
+        return Shape(operands, not is_told_by_seed(node), tuple(equal), guarded)
 
     return shape(pattern)
 
@@ -106,7 +113,7 @@ class _Source:
         self.variables: dict[int, str] = {}
         self._write(
             "def factory(groups, keys, stamp, stamps, kinds, answers, ask, "
-            "commutative, exact, group, memos, tests):",
+            "commutative, exact, group, memos, tests, guards):",
             0,
         )
         for index in range(self.count):
@@ -178,7 +185,7 @@ class _Source:
         places = [f"k{index}[{position + 1}]" for position in range(len(shape.operands))]
         if len(places) == 1 and shape.operands[0] in self.variables:
             # Few e-nodes have the operand, and attributes take longer to look at.
-            self._variable(shape.operands[0], places[0], indent)
+            self._variable(shape.operands[0], places[0], shape.guarded, indent)
             self._attributes(shape, index, indent)
             return indent
         self._attributes(shape, index, indent)
@@ -200,7 +207,7 @@ class _Source:
                 following += operand.size
                 below.append(operand)
             else:
-                self._variable(operand, place, indent)
+                self._variable(operand, place, shape.guarded, indent)
         for operand in below:
             indent = self._node(operand, indent)
         return indent
@@ -249,10 +256,12 @@ class _Source:
                 f"if exact[h{index}][{position}] != exact[h{node}][{there}]: continue", indent
             )
 
-    def _variable(self, number: int, place: str, indent: int) -> None:
+    def _variable(self, number: int, place: str, guarded: tuple[int, ...], indent: int) -> None:
         local = self.variables.get(number)
         if local is None:
             local = self.variables[number] = f"x{number}"
             self._write(f"{local} = {place}", indent)
+            if number in guarded:
+                self._write(f"if guards[{number}]({local}): continue", indent)
         else:
             self._write(f"if {place} != {local}: continue", indent)

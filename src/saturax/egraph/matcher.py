@@ -20,7 +20,7 @@ from saturax.egraph.egraph import EGraph
 from saturax.egraph.heads import exact_key
 from saturax.egraph.loops import factory_of, is_told_by_seed, repeated_positions, shape_of
 from saturax.egraph.newness import newness_of, stamps_of
-from saturax.egraph.pattern import PatternAttribute, PatternNode
+from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
 
 Match = tuple[int, ...]
 Key = tuple[int, ...]
@@ -85,6 +85,7 @@ class Matcher:
             [_seed(node, egraph) for node in nodes],
             [{} for _ in nodes],
             [_attribute_test(node, egraph) for node in nodes],
+            _guards(nodes, self.variables, egraph),
         )
 
     def variant(self, index: int) -> MatchFunction:
@@ -164,6 +165,33 @@ def _seed(node: PatternNode, egraph: EGraph) -> int:
 def root_test(pattern: PatternNode, egraph: EGraph) -> Callable[[int], bool] | None:
     """Whether the attributes of a head fit the root, remembered; None where all of its seed do."""
     return None if is_told_by_seed(pattern) else cache(_attribute_test(pattern, egraph))
+
+
+def _guards(
+    nodes: list[PatternNode], variables: tuple[str, ...], egraph: EGraph
+) -> dict[int, Callable[[int], bool]]:
+    """For each guarded variable, by number, whether it must not stand for a class."""
+    return {
+        variables.index(operand.name): _made_by(operand.no_result_of, egraph)
+        for node in nodes
+        for operand in node.operands
+        if isinstance(operand, PatternVar) and operand.no_result_of is not None
+    }
+
+
+def _made_by(op: str, egraph: EGraph) -> Callable[[int], bool]:
+    """Return whether a class is what an operation makes of another class."""
+    groups, keys, groups_of = egraph.groups, egraph.keys, egraph.heads.groups_of
+
+    def is_made(id: int) -> bool:
+        there = groups[id]
+        for group in groups_of(op):
+            for node in there.get(group, ()):
+                if keys[node][1] != id:
+                    return True
+        return False
+
+    return is_made
 
 
 def head_tests(

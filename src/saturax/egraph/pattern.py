@@ -13,9 +13,13 @@ from saturax.egraph.heads import exact_key
 
 @dataclass(frozen=True, slots=True)
 class PatternVar:
-    """Stands for any operand; binds an e-class."""
+    """Stands for any operand; binds an e-class.
+
+    It must not be what `no_result_of` makes of another class, if that names an operation.
+    """
 
     name: str
+    no_result_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def left_key(pattern: PatternNode) -> Any:
 
     def key(operand: "PatternVar | PatternNode") -> Any:
         if isinstance(operand, PatternVar):
-            return numbers.setdefault((operand.name, False), len(numbers))
+            return (numbers.setdefault((operand.name, False), len(numbers)), operand.no_result_of)
         return (
             operand.op,
             tuple(map(attribute_key, operand.attributes)),

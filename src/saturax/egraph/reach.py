@@ -42,8 +42,8 @@ class Reach:
         lower, seed = chain[:-1], chain[-1]
         level = self._levels.get(lower)
         if level is None:
-            parents = self._egraph.parents
-            above = [node for id in self.roots(lower) for node in parents(id)]
+            uses, is_dead = self._egraph.uses, self._egraph.is_dead
+            above = [node for id in self.roots(lower) for node in uses[id] if not is_dead[node]]
             level = self._levels[lower] = _Level(self._egraph, above)
         heads = level.heads.get(seed, ())
         if fits is not None:
@@ -70,9 +70,13 @@ class _Level:
     def __init__(self, egraph: EGraph, nodes: Iterable[int]) -> None:
         self._egraph = egraph
         self._by_head: dict[int, list[int]] = {}
-        keys = egraph.keys
+        keys, by_head = egraph.keys, self._by_head
         for node in nodes:
-            self._by_head.setdefault(keys[node][0], []).append(node)
+            head = keys[node][0]
+            if head in by_head:
+                by_head[head].append(node)
+            else:
+                by_head[head] = [node]
         by_seed: dict[int, list[int]] = {}
         kind, group = egraph.heads.kind, egraph.heads.group
         for head in self._by_head:
@@ -131,11 +135,17 @@ class _Level:
         found = self._owners_by_operand.get((seed, position))
         if found is not None:
             return found
-        keys, find = self._egraph.keys, self._egraph.find
+        keys, parent, find = self._egraph.keys, self._egraph.parent, self._egraph.find
         found = self._owners_by_operand[seed, position] = {}
         for head in self.heads.get(seed, ()):
             is_either = position <= 2 and self._egraph.heads.commutative[head]
             for place in (1, 2) if is_either else (position,):
                 for node in self._by_head[head]:
-                    found.setdefault(keys[node][place], []).append(find(node))
+                    child, owner = keys[node][place], parent[node]
+                    if parent[owner] != owner:
+                        owner = find(owner)
+                    if child in found:
+                        found[child].append(owner)
+                    else:
+                        found[child] = [owner]
         return found

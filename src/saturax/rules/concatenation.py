@@ -1,4 +1,8 @@
-"""Concatenations: they join what adjoins, and change places with elementwise work."""
+"""Concatenations: they join what adjoins, and change places with elementwise work.
+
+Slices are joined as slices of what is no slice itself: a value has one such form, in which
+`merge_slices` puts it, but as many others as there are slices that contain it.
+"""
 
 from __future__ import annotations
 
@@ -45,6 +49,7 @@ def drop_empty_part(x: Value, y: Value, i: int) -> Any:
     lambda x, a, b, c, d, e, f, i: concatenate(slice_(x, a, b, c), slice_(x, d, e, f), i),
     numerics=BITWISE,
     source=SPEC,
+    whole="x",
 )
 def merge_adjoining_slices(
     x: Value, a: Dimensions, b: Dimensions, c: Dimensions,
@@ -60,6 +65,7 @@ def merge_adjoining_slices(
     ),
     numerics=BITWISE,
     source=SPEC,
+    whole="x",
 )
 def merge_adjoining_slices_at_the_end(
     w: Value, x: Value, a: Dimensions, b: Dimensions, c: Dimensions,
@@ -75,6 +81,7 @@ def merge_adjoining_slices_at_the_end(
     ),
     numerics=BITWISE,
     source=SPEC,
+    whole="x",
 )
 def merge_adjoining_slices_at_the_start(
     w: Value, x: Value, a: Dimensions, b: Dimensions, c: Dimensions,

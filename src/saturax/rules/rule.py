@@ -64,9 +64,10 @@ class Rule:
     right side asks what is known of its operands. An `expansive` rule may grow the e-graph without
     bound when it runs alone. A rule that `only_merges` adds nothing: where both sides are there, it
     tells that they are equal. Constants named in `special` may be NaN or infinite, whatever
-    the class. `examples(rng)` draws attribute values and operand types (or constant
-    operands, as `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a
-    rule whose left side is hard to meet at random.
+    the class. `examples(rng)` draws attribute values and operand types (or constant operands, as
+    `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a rule whose
+    left side is hard to meet at random. (`rule` has `whole`, which is part of the pattern: operands
+    that must not be slices themselves.)
     """
 
     name: str
@@ -186,10 +187,16 @@ _ELEMENTWISE = frozenset({"unary", "binary", "ternary"})
 class _PatternBuilder:
     """Turns operation constructors, called with placeholders, into a pattern."""
 
-    def __init__(self, right: Callable[..., Value | None], parameters: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        right: Callable[..., Value | None],
+        parameters: tuple[str, ...],
+        whole: frozenset[str],
+    ) -> None:
         self.structured: list[tuple[str, tuple[Any, ...]]] = []
         self._right = right
         self._parameters = parameters
+        self._whole = whole
         self._functions: dict[str, PatternAttribute] = {}
 
     def make(self, op: str, attributes: tuple[Any, ...], operands: tuple[Any, ...]) -> PatternNode:
@@ -198,8 +205,12 @@ class _PatternBuilder:
         return PatternNode(
             op,
             tuple(made(attribute) for attribute in attributes),
-            tuple(PatternVar(x.name) if isinstance(x, Placeholder) else x for x in operands),
+            tuple(self._operand(x) if isinstance(x, Placeholder) else x for x in operands),
         )
+
+    def _operand(self, placeholder: Placeholder) -> PatternVar:
+        name = placeholder.name
+        return PatternVar(name, "slice" if name in self._whole else None)
 
     def _function(self, attribute: Any) -> Any:
         """The attribute of an elementwise operation: of variables, those that the rule is about."""
@@ -292,6 +303,7 @@ def rule(
     examples: Examples | None = None,
     only_merges: bool = False,
     special: Iterable[str] = (),
+    whole: Iterable[str] = (),
 ) -> Callable[[Callable[..., Value | None]], Rule]:
     """Declare a rewrite rule; its docstring is the equation with its condition.
 
@@ -306,7 +318,7 @@ def rule(
         names = _parameters(left)
         if names != _parameters(right):
             raise RuleError(f"rule {right.__name__}: both sides must have the same parameters")
-        builder = _PatternBuilder(right, names)
+        builder = _PatternBuilder(right, names, frozenset(whole))
         with building(builder):
             pattern = left(*map(Placeholder, names))
         return Rule(
