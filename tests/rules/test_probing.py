@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saturax.egraph import PatternAttribute
+from saturax.egraph import PatternAttribute, PatternNode
 from saturax.rules import all_rules
 from saturax.rules.probing import admission
 
@@ -52,6 +52,20 @@ def test_a_function_is_admitted_where_the_rest_is_looked_at(looks: Callable[[Any
     assert admits("f")
     assert not admits("g")
     assert admits(("g", 1)), "only names are asked about"
+
+
+def test_other_attributes_are_asked_about_where_a_rule_says_so() -> None:
+    """[x[i:], x[:i]]: what comes second begins at 0."""
+    (rule,) = [rule for rule in all_rules() if rule.name == "unary_before_rotation"]
+    rolled = rule.pattern.operands[0]
+    assert isinstance(rolled, PatternNode)
+    first, second = rolled.operands
+    assert isinstance(first, PatternNode)
+    assert isinstance(second, PatternNode)
+    start, begins = first.attributes[0], second.attributes[0]
+    assert begins.fits((0, 0))
+    assert not begins.fits((0, 1))
+    assert start.fits((0, 1))
 
 
 def test_an_unknown_value_is_no_none() -> None:

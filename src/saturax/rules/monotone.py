@@ -66,10 +66,9 @@ def _rolled(rng: np.random.Generator) -> dict[str, Any]:
 def _need_rotation(x: Value, first: Any, second: Any, s: Any, k: int) -> None:
     """Go on if x[first] and then x[second] are all of x, turned along dimension k."""
     (a, b), (u, v) = first, second
-    other = [i for i in range(x.rank) if i != k]
-    need(all(step == 1 for step in s))
-    need(all(a[i] == u[i] == 0 and b[i] == v[i] == x.shape[i] for i in other))
-    need(u[k] == 0 and v[k] == a[k] and b[k] == x.shape[k])
+    need(not any(u) and all(step == 1 for step in s))
+    need(all(a[i] == 0 and b[i] == v[i] == x.shape[i] for i in range(x.rank) if i != k))
+    need(v[k] == a[k] and b[k] == x.shape[k])
 
 
 @rule(
@@ -106,13 +105,14 @@ def _rotated(x: Any, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any) -> Any:
     source="elementwise work moves through a permutation",
     uses_facts=True,
     examples=_rolled,
+    decided_by="u",
 )
 def unary_before_rotation(
     g: Any, x: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any
 ) -> Value | None:
     """f([x[i:], x[:i]]) = [f(x)[i:], f(x)[:i]]"""
-    need_variable(x)
     _need_rotation(x, (a, b), (u, v), s, k)
+    need_variable(x)
     return _rotated(unary(g, x), a, b, u, v, s, k)
 
 
@@ -124,14 +124,15 @@ def unary_before_rotation(
     source="elementwise work moves through a permutation",
     uses_facts=True,
     examples=lambda rng: (lambda drawn: drawn | {"y": drawn["x"]})(_rolled(rng)),
+    decided_by="u",
 )
 def binary_before_rotation(
     g: Any, x: Value, y: Value, a: Any, b: Any, u: Any, v: Any, s: Any, k: Any
 ) -> Value | None:
     """f([x[i:], x[:i]], [y[i:], y[:i]]) = [f(x, y)[i:], f(x, y)[:i]]"""
+    _need_rotation(x, (a, b), (u, v), s, k)
     need(x.shape == y.shape)
     need_variable(x, y)
-    _need_rotation(x, (a, b), (u, v), s, k)
     return _rotated(binary(g, x, y), a, b, u, v, s, k)
 
 

@@ -1,4 +1,4 @@
-"""Which functions a rule can be about, found by asking its right side.
+"""Which functions (or other attributes) a rule can be about, found by asking its right side.
 
 A pattern like f(g(x, y), g(x, z)) matches almost everything, though its rule speaks of few f. The
 right side is called with a name for f, and with unknown values for all else, at which it must not
@@ -51,20 +51,24 @@ for _operator in (
 
 
 def admission(
-    applies: Callable[..., bool], parameters: Collection[str], name: str
+    applies: Callable[..., bool],
+    parameters: Collection[str],
+    name: str,
+    *,
+    asks_all: bool = False,
 ) -> Callable[[Any], bool]:
     """The test of values of the parameter `name`: False where nothing else can make a rule apply.
 
     `applies(**arguments)` tells whether the rule applies; it may be given unknown arguments, and
-    it may fail. Values that are no names are not asked about.
+    it may fail. Values that are no names are not asked about, unless it `asks_all`.
     """
 
     @cache
-    def admits_name(value: str) -> bool:
+    def admits(value: Any) -> bool:
         unknown: dict[str, Any] = {other: Unknown() for other in parameters}
         try:
             return applies(**{**unknown, name: value})
         except (LookedError, Exception):
             return True
 
-    return lambda value: not isinstance(value, str) or admits_name(value)
+    return admits if asks_all else lambda value: not isinstance(value, str) or admits(value)

@@ -66,8 +66,11 @@ class Rule:
     tells that they are equal. Constants named in `special` may be NaN or infinite, whatever
     the class. `examples(rng)` draws attribute values and operand types (or constant operands, as
     `Literal`, or computed ones, as a `Graph` with one output), by name, for tests of a rule whose
-    left side is hard to meet at random. (`rule` has `whole`, which is part of the pattern: operands
-    that must not be slices themselves.)
+    left side is hard to meet at random.
+
+    `rule` takes two things that become part of the pattern: `whole`, operands that must not be
+    slices themselves, and `decided_by`, attributes of which the right side refuses many values
+    before it looks at anything else. The functions of elementwise operations are always taken so.
     """
 
     name: str
@@ -192,12 +195,14 @@ class _PatternBuilder:
         right: Callable[..., Value | None],
         parameters: tuple[str, ...],
         whole: frozenset[str],
+        decided_by: frozenset[str],
     ) -> None:
         self.structured: list[tuple[str, tuple[Any, ...]]] = []
         self._right = right
         self._parameters = parameters
         self._whole = whole
-        self._functions: dict[str, PatternAttribute] = {}
+        self._decided_by = decided_by
+        self._probed: dict[str, PatternAttribute] = {}
 
     def make(self, op: str, attributes: tuple[Any, ...], operands: tuple[Any, ...]) -> PatternNode:
         """A pattern node."""
@@ -216,11 +221,14 @@ class _PatternBuilder:
         """The attribute of an elementwise operation: of variables, those that the rule is about."""
         if not isinstance(attribute, Placeholder):
             return self._attribute(attribute)
-        name = attribute.name
-        if name not in self._functions:
-            admits = admission(self._may_apply, self._parameters, name)
-            self._functions[name] = PatternAttribute(name, admits=admits)
-        return self._functions[name]
+        return self._probing(attribute.name)
+
+    def _probing(self, name: str, *, asks_all: bool = False) -> PatternAttribute:
+        """An attribute without the values that the right side refuses, whatever the rest is."""
+        if name not in self._probed:
+            admits = admission(self._may_apply, self._parameters, name, asks_all=asks_all)
+            self._probed[name] = PatternAttribute(name, admits=admits)
+        return self._probed[name]
 
     def _may_apply(self, **arguments: Any) -> bool:
         try:
@@ -230,6 +238,8 @@ class _PatternBuilder:
 
     def _attribute(self, attribute: Any) -> Any:
         if isinstance(attribute, Placeholder):
+            if attribute.name in self._decided_by:
+                return self._probing(attribute.name, asks_all=True)
             return PatternAttribute(attribute.name)
         if _has_placeholder(attribute):
             name = f"_{len(self.structured)}"
@@ -304,6 +314,7 @@ def rule(
     only_merges: bool = False,
     special: Iterable[str] = (),
     whole: Iterable[str] = (),
+    decided_by: Iterable[str] = (),
 ) -> Callable[[Callable[..., Value | None]], Rule]:
     """Declare a rewrite rule; its docstring is the equation with its condition.
 
@@ -318,7 +329,7 @@ def rule(
         names = _parameters(left)
         if names != _parameters(right):
             raise RuleError(f"rule {right.__name__}: both sides must have the same parameters")
-        builder = _PatternBuilder(right, names, frozenset(whole))
+        builder = _PatternBuilder(right, names, frozenset(whole), frozenset(decided_by))
         with building(builder):
             pattern = left(*map(Placeholder, names))
         return Rule(
