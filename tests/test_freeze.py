@@ -130,6 +130,9 @@ def test_files_that_are_something_else(folded, tmp_path, monkeypatch):
     path.write_bytes(whole.replace(b" cores |", b" corez |"))
     with pytest.warns(SaturaxWarning, match="need not be the fastest"):
         saturax.load_frozen(path)
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])  # one bit of the weights
+    with pytest.raises(FrozenError, match="checksum is wrong"):
+        saturax.load_frozen(path)
     with pytest.raises(FileNotFoundError):
         saturax.load_frozen(tmp_path / "none")
 

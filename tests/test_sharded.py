@@ -148,6 +148,76 @@ def test_sharded_programs_keep_results_and_shardings(body):
     _run_on_mesh(body)
 
 
+_USES = """
+w = host[:64, :64]
+small = jax.device_put(host[:64, :64], tiles)
+quick = Options(time_limit_s=0.2, candidates=1, cache=False)
+warnings.simplefilter("ignore", SaturaxWarning)
+
+def layer(a, n=1):
+    return jnp.tanh(a @ w) * n
+
+def uses(jit):
+    one = jit(layer)
+    total = lambda a: one(a).sum()
+    yield "grad", lambda: jax.grad(total)(small)
+    yield "value_and_grad", lambda: jax.value_and_grad(total)(small)
+    yield "jvp", lambda: jax.jvp(one, (small,), (small,))
+    yield "vjp", lambda: jax.vjp(one, small)[1](small)
+    yield "vmap", lambda: jax.vmap(one)(small)
+    yield "scan", lambda: jax.lax.scan(lambda c, a: (c + one(a).sum(), a), 0.0, small)
+    yield "checkpoint", lambda: jax.grad(jax.checkpoint(total))(small)
+    yield "inner", lambda: jax.jit(lambda a: one(a) + 1)(small)
+    yield "static", lambda: jit(layer, static_argnums=1)(small, 3)
+    yield "in and out", lambda: jit(layer, in_shardings=rows, out_shardings=columns)(w)
+    yield "shard_map in it", lambda: jit(jax.shard_map(
+        lambda a: jax.lax.psum(a @ w, "a"), mesh=mesh, in_specs=P("a"), out_specs=P()))(w)
+    yield "in shard_map", lambda: jax.shard_map(
+        jit(lambda a: jax.lax.psum(a @ w, "a")), mesh=mesh, in_specs=P("a"), out_specs=P())(w)
+    yield "pmap", lambda: jax.pmap(one)(host[:8, :64].reshape(8, 1, 64))
+    yield "compiled", lambda: jit(layer).lower(small).compile()(small)
+    yield "device", lambda: one(jax.device_put(w, jax.devices()[3]))
+    yield "default device", lambda: on_default(one)
+    yield "spmd_axis_name", lambda: jax.vmap(one, spmd_axis_name="a")(small.reshape(4, 16, 64))
+    yield "other devices", lambda: jit(lambda a, b: a + b)(
+        jax.device_put(w, jax.devices()[1]), jax.device_put(w, jax.devices()[2]))
+    yield "does not divide", lambda: jit(layer, in_shardings=rows)(host[:3, :64])
+
+def on_default(function):
+    with jax.default_device(jax.devices()[5]):
+        return function(w)
+
+def outcome(use):
+    try:
+        return use()
+    except Exception as error:
+        return type(error).__name__
+
+def donated(jit):
+    a, b = jax.device_put(w, tiles), jax.device_put(w, rows)
+    result = jit(lambda a, b: (a + 1, b * 2), donate_argnums=(0, 1))(a, b)
+    assert a.is_deleted() and b.is_deleted()
+    return result
+
+fast = lambda f, **rest: saturax.jit(f, options=quick, **rest)
+same(donated(fast), donated(jax.jit))
+names = []
+for (name, found), (_, expected) in zip(uses(fast), uses(jax.jit), strict=True):
+    one, other = outcome(found), outcome(expected)
+    if isinstance(other, str):
+        assert one == other, (name, one, other)
+    else:
+        same(one, other)
+    names.append(name)
+print(len(names))
+"""
+
+
+def test_uses_on_a_mesh_are_those_of_jax_jit():
+    """Transformations, static and donated arguments, devices, and what is refused."""
+    assert _run_on_mesh(_USES).split() == ["19"]
+
+
 def test_one_function_on_one_device_and_on_a_mesh():
     _run_on_mesh(
         """

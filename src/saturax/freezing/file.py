@@ -7,6 +7,7 @@ file runs no code of it before its program is called.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -30,7 +31,7 @@ from saturax.report.model import Report
 from saturax.versions import versions
 
 FORMAT = "saturax frozen 1"
-_DOCUMENT = "document"
+_DOCUMENT, _DIGEST = "document", "digest"
 _REMEDY = "freeze and save the function again"
 
 
@@ -107,7 +108,7 @@ def save(
         "device": identify().key,
         "platform": default_device().platform,
     }
-    metadata = {"format": FORMAT, _DOCUMENT: json.dumps(document)}
+    metadata = {"format": FORMAT, _DOCUMENT: json.dumps(document), _DIGEST: _digest(store.tensors)}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         save_file(store.tensors, str(partial), metadata)
@@ -175,6 +176,9 @@ def load_frozen(path: str | Path) -> LoadedFrozen:
             f"expected a file of format {FORMAT!r} at {path}, got {metadata.get('format')!r}; "
             f"{_REMEDY} with this version of saturax"
         )
+    # Files of earlier versions have no digest.
+    if metadata.get(_DIGEST, whole := _digest(tensors)) != whole:
+        raise FrozenError(f"expected {path} as it was saved, but its checksum is wrong; {_REMEDY}")
     document = json.loads(metadata[_DOCUMENT])
     _check_device(path, document)
     programs = {}
@@ -203,6 +207,15 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
             f"expected a safetensors file at {path}, but it is damaged or something else: {error}; "
             f"{_REMEDY}"
         ) from error
+
+
+def _digest(tensors: Mapping[str, Array]) -> str:
+    """A checksum of all arrays: safetensors has none, and wrong weights give wrong results."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(tensors.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _check_device(path: Path, document: Mapping[str, Any]) -> None:
