@@ -418,4 +418,13 @@ ROWS = (
         (normal(N),),
         numerics="finite",
     ),
+    Identity(
+        "mean_over_patches",
+        lambda x: jnp.mean(
+            x.reshape(4, 14, 16, 14, 16, 3).transpose(0, 1, 3, 2, 4, 5).reshape(4, 196, 768), (1, 2)
+        ),
+        lambda x: jnp.mean(x, (1, 2, 3)),
+        (normal(4, 224, 224, 3),),
+        note=BY_PRODUCT,
+    ),
 )

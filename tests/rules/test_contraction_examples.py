@@ -48,6 +48,7 @@ from saturax.graph.types import TensorType
 from saturax.represent import represent
 from saturax.rules import all_rules
 from saturax.rules.rule import FINITE
+from saturax.rules.sums_as_products import LONGEST_PRODUCT, sum_as_dot
 from saturax.rules.windows import channels_first, channels_last
 
 from .proofs import proves, tensor
@@ -714,3 +715,23 @@ def test_the_square_of_what_is_turned_has_the_same_sum() -> None:
         lambda x: reduce_("add", multiply(x, x), (1,)),
         tensor(4, 9),
     )
+
+
+def test_long_sums_are_added_in_parts() -> None:
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+        ((2, 40_000), (1,)),
+        ((4, 224, 224, 3), (1, 2, 3)),
+        ((8192, 16, 5), (0, 1)),
+    ]
+    for shape, d in shapes:
+        builder = GraphBuilder((TensorType(shape, "f32"),))
+        with building(builder):
+            value = sum_as_dot.right(builder.parameters[0], d)
+        assert value is not None
+        types = [n.type for n in builder.nodes]
+        for node in builder.nodes:
+            if node.op == "dot_general":
+                ones = types[node.operands[1]]
+                assert isinstance(ones, TensorType)
+                assert 1 < ones.size <= LONGEST_PRODUCT
+        assert value.shape == tuple(n for i, n in enumerate(shape) if i not in d)

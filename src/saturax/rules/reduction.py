@@ -14,15 +14,11 @@ from typing import Any
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
-    DotDimensions,
-    Precision,
     binary,
     broadcast_in_dim,
     concatenate,
     constant,
     convert,
-    dot_general,
-    full,
     full_like,
     identity_value,
     multiply,
@@ -36,7 +32,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
-from saturax.graph.types import TensorType, is_complex
+from saturax.graph.types import is_complex
 from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.conditions import (
     INCREASING,
@@ -299,15 +295,6 @@ reduce_beside_splat_exactly = exactly(reduce_beside_splat, _is_exactly_distribut
 def product_of_exponentials(x: Value, d: Any) -> Value | None:
     """Π exp x = exp Σx"""
     return unary("exponential", reduce_("add", x, d))
-
-
-@rule(lambda x, d: reduce_("add", x, d), numerics=ROUNDING, source="definition of the dot product")
-def sum_as_dot(x: Value, d: Any) -> Value | None:
-    """Σx = x · 1 along d, x real: a kernel of another kind, which fuses otherwise"""
-    need(x.dtype in REALS and x.size > 0 and d)
-    ones = full(1, TensorType(tuple(x.shape[i] for i in d), x.dtype))
-    dimensions = DotDimensions((), (), tuple(d), tuple(range(len(d))))
-    return dot_general(x, ones, dimensions, Precision(("HIGHEST", "HIGHEST")), x.dtype)
 
 
 @rule(lambda f, x, d: reduce_(f, x, d), numerics=ROUNDING, source=MONOID)
