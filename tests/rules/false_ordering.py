@@ -184,6 +184,19 @@ def sort_three_by_two_comparisons(x, d, o, s):
     return concatenate_all(rows, 1)
 
 
+@false_rule(
+    lambda x, k: get_result(top_k(x, k), 1),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=lambda rng: {"x": TensorType((4, 3), "f32"), "k": 3},
+)
+def top_places_from_the_least_up(x, k):
+    """The indices of top_k(x, n) = argsort x"""
+    need(x.shape == (4, 3) and k == 3 and x.dtype == "f32")
+    return get_result(sort_pair(x, iota(1, TensorType(x.shape, "i32")), 1, default_order("f32")), 1)
+
+
 # ------------------------------------------------------------------ gathers and scatters
 
 

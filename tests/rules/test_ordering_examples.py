@@ -233,19 +233,24 @@ def test_networks_sort_whatever_there_is(count: int) -> None:
     np.testing.assert_array_equal(rows, wanted)
 
 
-@pytest.mark.parametrize("sorting", [sort, argsort])
+@pytest.mark.parametrize(
+    "sorting",
+    [
+        lambda x: sort(x, 1, UP),
+        lambda x: argsort(x, 1),
+        lambda x: get_result(top_k(x, 2), 0),
+        lambda x: get_result(top_k(x, 2), 1),
+    ],
+    ids=["sort", "argsort", "top values", "top places"],
+)
 def test_few_numbers_are_sorted_by_a_network(sorting: Any) -> None:
-    """Floats and argsorts, too, by their integers: what is left of the sort is free of sorts."""
+    """Floats, argsorts and the largest, too, by their integers: no sort is left."""
     builder = GraphBuilder((tensor(64, 3),))
     with building(builder):
-        output = (
-            sort(builder.parameters[0], 1, UP)
-            if sorting is sort
-            else argsort(builder.parameters[0], 1)
-        )
+        output = sorting(builder.parameters[0])
     program = Program(builder.finish([output]))
     found = optimize_program(program, Options(measure=False, cache=False)).program.graph
-    assert not any(node.op.startswith("sort") for node in found.nodes)
-    x = np.random.default_rng(0).standard_normal((64, 3)).astype(np.float32)
+    assert not any(node.op in ("sort", "sort_pair", "top_k") for node in found.nodes)
+    x = np.random.default_rng(0).integers(-1, 2, (64, 3)).astype(np.float32)
     expected, got = evaluate(program.graph, [x]), evaluate(found, [x])
     np.testing.assert_array_equal(expected[0], got[0])

@@ -26,6 +26,7 @@ from saturax.graph.ops import (
     iota,
     reshape,
     select,
+    slice_dimension,
     sort,
     sort_pair,
     top_k,
@@ -38,6 +39,9 @@ from saturax.rules.indices import holds_indices
 from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 IEEE = "IEEE 754-2019, totalOrder of binary interchange formats"
+
+# What `sorting_networks` sorts; XLA:CPU calls a partial sort of its own for each row.
+_FEW = 16
 
 KEYS = {"f16": "i16", "bf16": "i16", "f32": "i32", "f64": "i64"}
 """The integers as wide as each type of reals."""
@@ -92,15 +96,20 @@ def argsort_by_packing(x: Value, e: Any, t: TensorType, d: Any, o: Any) -> Value
     if x.dtype in KEYS:
         need(o[1] == REALS_ORDER)
         key = _flipped(_bits(_with_one_nan(_with_one_zero(x)), KEYS[x.dtype]))
+    return convert(_sorted_places(key, d, o[0]), t.dtype)
+
+
+def _sorted_places(key: Value, d: int, direction: str) -> Any:
+    """Where the sorted keys come from, as wide integers: their low words sort along, stably."""
     need(key.dtype in INTEGERS and numpy_dtype(key.dtype).itemsize <= 4)
-    if o[0] == "GT":
+    if direction == "GT":
         key = unary("not", key)
     wide = "ui64" if is_unsigned(key.dtype) else "i64"
-    type = TensorType(x.shape, wide)
+    type = TensorType(key.shape, wide)
     high = binary("shift_left", convert(key, wide), full(32, type))
     kind = "UNSIGNED" if wide == "ui64" else "SIGNED"
     packed = sort(binary("or", high, iota(d, type)), d, Order("LT", kind), True)
-    return convert(binary("and", packed, full((1 << 32) - 1, type)), t.dtype)
+    return binary("and", packed, full((1 << 32) - 1, type))
 
 
 @rule(
@@ -133,3 +142,21 @@ def top_index_by_integers(x: Value, k: Any) -> Value | None:
     keys = _flipped(_bits(x, KEYS[x.dtype]))
     place = get_result(arg_reduce("maximum", keys, x.rank - 1, "i32"), 1)
     return reshape(place, (*x.shape[:-1], 1))
+
+
+@rule(lambda x, k: get_result(top_k(x, k), 0), numerics=BITWISE, source=IEEE)
+def top_values_of_few(x: Value, k: Any) -> Value | None:
+    """The values of top_k of up to 16 floats = the floats of the first k sorted integers"""
+    last = x.rank - 1
+    need(1 < k <= x.shape[last] <= _FEW and x.dtype in KEYS)
+    keys = sort(_flipped(_bits(x, KEYS[x.dtype])), last, Order("GT", "SIGNED"), True)
+    return _bits(_flipped(slice_dimension(keys, last, 0, k)), x.dtype)
+
+
+@rule(lambda x, k: get_result(top_k(x, k), 1), numerics=BITWISE, source=IEEE)
+def top_places_of_few(x: Value, k: Any) -> Value | None:
+    """The indices of top_k of up to 16 floats = the first k places of their integers, sorted"""
+    last = x.rank - 1
+    need(1 < k <= x.shape[last] <= _FEW and x.dtype in KEYS)
+    places = _sorted_places(_flipped(_bits(x, KEYS[x.dtype])), last, "GT")
+    return convert(slice_dimension(places, last, 0, k), "i32")
