@@ -217,6 +217,5 @@ def _summary(batch_minima: Sequence[_Call], repetitions: int) -> Timing:
     seconds, computed_s = np.asarray(batch_minima).T
     low, high = (float(each) for each in np.quantile(seconds, (0.25, 0.75)))
     spread = (high - low) / low if low > 0 else 0.0
-    # Of a share of a call that other processes took neither was computed: their ratio holds.
-    cores = float(computed_s.sum() / max(seconds.sum(), 1e-9))
-    return Timing(low, spread, repetitions, cores * low)
+    # What other processes take of a call is in its seconds, not in what this one computed.
+    return Timing(low, spread, repetitions, float(np.median(computed_s)))
