@@ -26,8 +26,8 @@ import jax
 import numpy as np
 
 import saturax
-from saturax.interleave import interleave, ratio_of_medians
 from saturax.proposals import PROPOSALS
+from saturax.racing.interleave import interleave, ratio_of_medians
 from saturax.rules import all_rules, families
 
 from .accuracy import SEEDS, Judge, problem_of
@@ -76,28 +76,32 @@ def segments_of(factor: float) -> Patch:
     """Cuts repetitive programs into segments so many times as large."""
 
     def patch() -> AbstractContextManager[Any]:
-        from saturax.partition import LARGEST, SMALLEST, partition
+        from saturax.search.partition import LARGEST, SMALLEST, partition
 
         def other(graph: Any) -> Any:
             return partition(graph, int(factor * SMALLEST), int(factor * LARGEST))
 
-        return mock.patch("saturax.segments.partition", other)
+        return mock.patch("saturax.search.segments.partition", other)
 
     return patch
 
 
 MEASURED = (
-    Variant("prices", "the study's", patch=patched("saturax.pipeline.PriceModel", StudyModel)),
+    Variant(
+        "prices",
+        "the study's",
+        patch=patched("saturax.search.device_prices.PriceModel", StudyModel),
+    ),
     Variant(
         "prices",
         "nothing measured",
-        patch=patched("saturax.pricing.Pricing.complete", lambda self, kernels: False),
+        patch=patched("saturax.search.pricing.Pricing.complete", lambda self, kernels: False),
     ),
     Variant("extraction", "greedy", {"extraction": "greedy"}),
     Variant(
         "extraction",
         "no variation by measuring",
-        patch=patched("saturax.refine.MeasuredSearch.refine", lambda self: 0),
+        patch=patched("saturax.racing.refine.MeasuredSearch.refine", lambda self: 0),
     ),
     Variant("extraction", "one candidate", {"candidates": 1}),
     Variant(

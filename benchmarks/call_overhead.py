@@ -19,7 +19,7 @@ import numpy as np
 import saturax
 from provenance import provenance
 from saturax import Options
-from saturax.interleave import interleave, ratio_of_medians
+from saturax.racing.interleave import interleave, ratio_of_medians
 
 _COUNTS = (0, 1, 4, 16, 64)
 

@@ -4,7 +4,7 @@
 
 768 features, 3072 inside, GELU; by rows of the input. `right` is x·W as models write it, `left`
 Wᵀ·xᵀ with W transposed beforehand, the transposes of results left to XLA, `held` the same with
-barriers before them (`saturax.holding`).
+barriers before them (`saturax.assembly.holding`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from saturax.interleave import interleave, ratio_of_medians
+from saturax.racing.interleave import interleave, ratio_of_medians
 
 from .provenance import provenance
 from .written import write_results

@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 import saturax
-from saturax.cache import CacheWarning, ProgramCache
+from saturax.cache.store import CacheWarning, ProgramCache
 
 from .provenance import provenance
 

@@ -32,11 +32,11 @@ from saturax.cost.formulate import formulate
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.pipeline import active_rules
-from saturax.pricing import Pricing
 from saturax.proposals import propose
-from saturax.represent import Represented, represent
 from saturax.run import Run
-from saturax.search import price
+from saturax.search.pricing import Pricing
+from saturax.search.represent import Represented, represent
+from saturax.search.rounds import price
 from saturax.stablehlo import import_module
 
 from .models import workloads

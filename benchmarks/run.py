@@ -27,8 +27,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from saturax.effort import EFFORTS
 from saturax.options import NUMERICS, Options
+from saturax.search.effort import EFFORTS
 
 from .apart import run_apart
 from .cases import MODES

@@ -24,7 +24,7 @@ from saturax.graph.ir import Graph
 from saturax.options import Options
 from saturax.pipeline import active_rules
 from saturax.proposals import propose
-from saturax.represent import represent
+from saturax.search.represent import represent
 from saturax.stablehlo import import_module
 
 from .models import workloads

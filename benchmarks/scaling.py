@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from saturax.effort import EFFORTS
+from saturax.search.effort import EFFORTS
 
 from .apart import run_apart
 from .written import write_results

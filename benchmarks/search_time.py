@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from saturax.effort import EFFORTS
+from saturax.search.effort import EFFORTS
 
 from .apart import run_apart
 from .models import workloads

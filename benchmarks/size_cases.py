@@ -31,7 +31,7 @@ from saturax.cost.program import program_us, unmeasured
 from saturax.cost.timing import TimedProgram
 from saturax.graph.ir import Graph, Program
 from saturax.jaxlib_compat import compile_module
-from saturax.pricing import companion, module_of_cluster
+from saturax.search.pricing import companion, module_of_cluster
 from saturax.stablehlo import emit_module, import_module, to_bytecode
 
 from .provenance import provenance

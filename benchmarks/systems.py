@@ -113,7 +113,7 @@ def saturax_greedy(case: Case, options: saturax.Options) -> System:
 
 def saturax_study(case: Case, options: saturax.Options) -> System:
     """saturax with the cost model of the OOPSLA 2025 study."""
-    with mock.patch("saturax.pipeline.PriceModel", StudyModel):
+    with mock.patch("saturax.search.device_prices.PriceModel", StudyModel):
         return saturax_full(case, options)
 
 
@@ -172,7 +172,7 @@ class StageClock:
                 self.compile_s[self.stage] = self.compile_s.get(self.stage, 0.0) + spent
 
         # Reports do not tell compilation apart, but the time limit does.
-        with mock.patch("saturax.contest.compile_module", timed):
+        with mock.patch("saturax.racing.contest.compile_module", timed):
             yield
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import saturax
 from saturax.cost.calibrate import load_or_calibrate
 from saturax.cost.database import PriceDatabase
-from saturax.interleave import Call, interleave, ratio_of_medians
+from saturax.racing.interleave import Call, interleave, ratio_of_medians
 
 from . import optimiser
 from .accuracy import SEEDS, Judge, problem_of

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from running import matrix_chain
 
-from saturax import Options, OptionsError, bench, cli
-from saturax.bench import Measured, read_subject, shape_of, table
+from saturax import Options, OptionsError
+from saturax.command import bench, cli
+from saturax.command.bench import Measured, read_subject, shape_of, table
 from saturax.report.model import Report
 from saturax.stablehlo import to_text
 

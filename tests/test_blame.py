@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from running import normal, program_of, run
 
-from saturax.blame import Blame, blame
+from saturax.checking.blame import Blame, blame
 from saturax.cost.formulate import Extracted
 from saturax.graph.ir import Program
 from saturax.stablehlo.widen import widen

@@ -12,8 +12,9 @@ from running import QUICK, assert_equal, matrix_chain, run
 from test_partition import arguments, network
 
 import saturax
-from saturax import Options, OptionsError, contest, pipeline
-from saturax.effort import EFFORTS
+from saturax import Options, OptionsError, pipeline
+from saturax.racing import contest
+from saturax.search.effort import EFFORTS
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
 _STAGES = ["calibrate", "saturate", "price", "extract", "prepare", "select", "refine", "confirm"]
@@ -77,7 +78,7 @@ def test_compiling_the_original_takes_nothing_from_the_search(clock, monkeypatch
         clock.ahead_s += 2 * _LIMIT_S
         return compile_module(*arguments, **options)
 
-    monkeypatch.setattr("saturax.contest.time", clock)
+    monkeypatch.setattr("saturax.racing.contest.time", clock)
     monkeypatch.setattr(contest, "compile_module", compile_slowly)
     report = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_OPTIONS).report
     stops = [stage.notes["stopped by"] for stage in report.stages if stage.name == "saturate"]

@@ -22,9 +22,10 @@ import pytest
 from running import assert_equal, matrix_chain, normal, run
 
 import saturax
-from saturax import Options, cache, circumstances, pipeline, reasons, remember, stablehlo
-from saturax.cache import CacheImportError, CacheWarning, Entry, ProgramCache
-from saturax.cache_transfer import export_cache, import_cache
+from saturax import Options, pipeline, reasons, stablehlo
+from saturax.cache import circumstances, entries, store
+from saturax.cache.store import CacheImportError, CacheWarning, Entry, ProgramCache
+from saturax.cache.transfer import export_cache, import_cache
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import identify
 from saturax.folders import cache_directory
@@ -85,7 +86,7 @@ def test_every_changed_byte_is_noticed():
     content = Entry({"a": 1}, {"b": b"xyz"}).to_bytes(_NAME)
     for place in range(len(content)):
         changed = content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
-        with pytest.raises(cache._UnreadableError):
+        with pytest.raises(store._UnreadableError):
             Entry.from_bytes(changed, _NAME)
 
 
@@ -336,7 +337,7 @@ def test_wrong_program_of_another_version_is_not_taken(tmp_path, monkeypatch):
     wrong = saturax.optimize(
         lambda a, b, x: a @ (b @ x) * 1.01, *_ARGUMENTS, options=Options(time_limit_s=0)
     )
-    blobs = {"main": remember.to_portable_artifact(remember.emit_module(wrong.program))}
+    blobs = {"main": entries.to_portable_artifact(entries.emit_module(wrong.program))}
     programs.put(name, replace(entry, blobs=blobs))
     known = circumstances.versions()
     monkeypatch.setattr(circumstances, "versions", lambda: {**known, "jax": "99"})
@@ -396,7 +397,7 @@ def test_export_and_import(programs, tmp_path, monkeypatch):
 
 
 def test_command_line(tmp_path, monkeypatch, capsys):
-    from saturax.cli import main
+    from saturax.command.cli import main
 
     monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path))
     ProgramCache().put(_NAME, _ENTRY)
@@ -415,7 +416,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
 _SCRIPT = textwrap.dedent(
     """
     import sys, warnings, numpy as np, saturax
-    warnings.simplefilter("error", saturax.cache.CacheWarning)
+    warnings.simplefilter("error", saturax.cache.store.CacheWarning)
     from pathlib import Path
     a, b, x = (np.random.default_rng(i).standard_normal(s).astype("f4") for i, s in
                enumerate([(200, 200), (200, 200), (200,)]))

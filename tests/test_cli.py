@@ -16,7 +16,8 @@ import pytest
 from running import assert_equal, matrix_chain, run
 
 import saturax
-from saturax import cli, pipeline
+from saturax import pipeline
+from saturax.command import cli
 from saturax.stablehlo import Form, import_module, read, to_bytecode, to_portable_artifact, to_text
 
 _FUNCTION, _ARGUMENTS = matrix_chain(64)
@@ -140,7 +141,7 @@ def test_calibrate(monkeypatch, capsys):
 
 
 def test_demo(capsys, monkeypatch):
-    from saturax import demo
+    from saturax.command import demo
 
     monkeypatch.setattr(demo, "mobilenet_v2", lambda layers, image: image.sum() * 2)
     monkeypatch.setattr(demo, "parameters", lambda: [])

@@ -15,8 +15,8 @@ from running import assert_equal, matrix_chain, normal, program_of, run
 import saturax
 import saturax.report.text
 from saturax import Options, SaturaxWarning
+from saturax.checking.isolate import isolate, outside_calls
 from saturax.graph.types import TensorType
-from saturax.isolate import isolate, outside_calls
 
 _OPTIONS = Options(time_limit_s=4.0, candidates=3, cache=False)
 _CHAIN, _CHAIN_ARGUMENTS = matrix_chain(256)
@@ -98,7 +98,7 @@ def test_optimising_calls_nothing():
 
 def test_what_an_effect_is_given_is_checked(monkeypatch):
     """A program that is right but for the operand of a callback is rejected."""
-    from saturax import contest
+    from saturax.racing import contest
 
     def function(a, x):
         jax.debug.callback(lambda v: None, (a @ a).sum() + 1)

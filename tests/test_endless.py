@@ -9,7 +9,7 @@ from running import normal, program_of, run
 
 import saturax
 from saturax import Options
-from saturax.endless import MOST_STEPS, counting
+from saturax.checking.endless import MOST_STEPS, counting
 
 _SHORT = Options(time_limit_s=1.0, cache=False)
 

@@ -285,8 +285,8 @@ def test_closed_over_constants_are_frozen_too():
 
 @pytest.mark.parametrize("form", ["arguments", "constants"])
 def test_original_that_is_kept_is_the_module_that_jax_made(tmp_path, monkeypatch, form):
-    monkeypatch.setattr("saturax.frozen_contest._is_gain", lambda entry: form == "constants")
-    monkeypatch.setattr("saturax.selection.confirm", lambda *arguments: None)
+    monkeypatch.setattr("saturax.racing.frozen_contest._is_gain", lambda entry: form == "constants")
+    monkeypatch.setattr("saturax.racing.selection.confirm", lambda *arguments: None)
     table = jnp.asarray(normal(256, 256, seed=5))
 
     @jax.jit
@@ -316,7 +316,7 @@ def test_original_that_is_kept_is_the_module_that_jax_made(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("form", ["arguments", "constants"])
 def test_later_calls_run_no_python(monkeypatch, form):
-    monkeypatch.setattr("saturax.frozen_contest._is_gain", lambda entry: form == "constants")
+    monkeypatch.setattr("saturax.racing.frozen_contest._is_gain", lambda entry: form == "constants")
     asked = []
     held = FrozenProgram.held
     monkeypatch.setattr(FrozenProgram, "held", lambda self: (asked.append(1), held(self))[1])
@@ -431,7 +431,7 @@ def test_disabled(monkeypatch, caplog):
 
 def test_what_is_remembered_compiles_to_the_same_module(tmp_path, monkeypatch):
     """So that JAX's compilation cache has it for the next process, with constants, too."""
-    monkeypatch.setattr("saturax.frozen_contest._is_gain", lambda entry: True)
+    monkeypatch.setattr("saturax.racing.frozen_contest._is_gain", lambda entry: True)
 
     def scaled(weights, x):
         y = jnp.maximum(_fold(weights, x) + weights["b"], 0.1)

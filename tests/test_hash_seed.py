@@ -12,7 +12,7 @@ import jax, jax.numpy as jnp, saturax
 from saturax.egraph import Limits, saturate
 from saturax.pipeline import active_rules
 from saturax.proposals import propose
-from saturax.represent import represent
+from saturax.search.represent import represent
 from saturax.stablehlo import emit_module, import_module
 
 def loss(w, v, x, y):

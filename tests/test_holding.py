@@ -9,9 +9,9 @@ from running import assert_equal, normal, program_of, run
 
 import saturax
 from saturax import Options
+from saturax.assembly.holding import hold_products
 from saturax.graph.ir import node_regions
 from saturax.graph.ops import BARRIER
-from saturax.holding import hold_products
 from saturax.jaxlib_compat import compile_module
 from saturax.stablehlo import emit_module
 

@@ -12,7 +12,7 @@ import pytest
 from running import matrix_chain
 from test_report import _report
 
-from saturax import cli
+from saturax.command import cli
 from saturax.report.drawing import MOST_OPERATIONS, draw_both
 from saturax.report.html import Law, page
 from saturax.report.model import KernelReport, Report, StageReport

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from saturax.checking.inputs import DISTRIBUTIONS, check_examples, draw, too_large_to_vary
 from saturax.errors import OptionsError
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.inputs import DISTRIBUTIONS, check_examples, draw, too_large_to_vary
 
 _DTYPES = ("f32", "f64", "f16", "bf16", "f8E4M3FN", "i32", "ui8", "i4", "i1", "complex<f32>")
 _SHAPES = ((), (0,), (5,), (40, 30))

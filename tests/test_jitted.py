@@ -16,9 +16,10 @@ import pytest
 from running import QUICK, assert_equal, matrix_chain, normal
 
 import saturax
-from saturax import Options, SaturaxWarning, contest, pipeline, stablehlo
+from saturax import Options, SaturaxWarning, pipeline, stablehlo
 from saturax.jax_internals import hook_compilation
 from saturax.jitted import Jitted
+from saturax.racing import contest
 
 _FUNCTION, _ARGUMENTS = matrix_chain(256)
 _SHORT = Options(time_limit_s=0.5)

@@ -28,7 +28,8 @@ def product(a: Any, b: Any, x: Any) -> Any:
 def _no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the device can do does not matter here, and takes half a minute to measure."""
     monkeypatch.setattr(
-        "saturax.pipeline.load_or_calibrate", lambda *args, **kwargs: default_calibration()
+        "saturax.search.device_prices.load_or_calibrate",
+        lambda *args, **kwargs: default_calibration(),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.running import assert_equal, program_of, run
 
 from saturax.graph.ir import Program
-from saturax.partition import Replacement, partition
+from saturax.search.partition import Replacement, partition
 
 
 def layer(x, w):

@@ -25,11 +25,13 @@ from running import (
 )
 
 import saturax
-from saturax import Options, contest, pipeline, pricing, proposals, search
+from saturax import Options, pipeline, proposals
 from saturax.cost.database import PriceDatabaseWarning
 from saturax.errors import RuleError
 from saturax.extract import solver
 from saturax.jaxlib_compat import ModuleError
+from saturax.racing import contest
+from saturax.search import pricing, rounds
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
 
@@ -52,18 +54,18 @@ def test_matrix_chain_gets_faster_and_stays_equal(optimized):
 
 
 @pytest.mark.parametrize(
-    ("module", "limit", "value"), [(pricing, "_SHARE", 0.0), (search, "_PRICING_ROUNDS", 1)]
+    ("module", "limit", "value"), [(pricing, "_SHARE", 0.0), (rounds, "_PRICING_ROUNDS", 1)]
 )
 def test_what_there_was_no_time_to_measure_has_to_win_by_more(monkeypatch, module, limit, value):
     """With no time for measuring, or too few rounds, prices are predictions, and cautious ones."""
     seen = []
-    reprice = search.Formulation.repriced
+    reprice = rounds.Formulation.repriced
 
     def repriced(formulation, model):
         seen.append(model.caution)
         return reprice(formulation, model)
 
-    monkeypatch.setattr(search.Formulation, "repriced", repriced)
+    monkeypatch.setattr(rounds.Formulation, "repriced", repriced)
     monkeypatch.setattr(module, limit, value)
     options = dataclasses.replace(QUICK, time_limit_s=2)
     function, arguments = matrix_chain(320)
@@ -204,10 +206,10 @@ def test_interruption_after_the_first_race_keeps_the_best():
 @pytest.mark.parametrize(
     ("module", "name", "error", "told"),
     [
-        (search, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
-        (search, "formulate", RuntimeError("a defect"), "internal error, please report it"),
-        (search, "propose", TypeError("a defect"), "internal error, please report it"),
-        (search, "extract", MemoryError("too much"), "internal error, please report it"),
+        (rounds, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
+        (rounds, "formulate", RuntimeError("a defect"), "internal error, please report it"),
+        (rounds, "propose", TypeError("a defect"), "internal error, please report it"),
+        (rounds, "extract", MemoryError("too much"), "internal error, please report it"),
     ],
 )
 def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, error, told):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from running import assert_equal, normal, program_of, run
 
+from saturax.assembly.precompute import precompute
 from saturax.graph.ir import Program
-from saturax.precompute import precompute
 
 
 def _evaluate(graph, inputs):

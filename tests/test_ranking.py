@@ -18,9 +18,9 @@ from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program
 from saturax.graph.ir import Graph
 from saturax.jaxlib_compat import default_device
-from saturax.pricing import Pricing
-from saturax.ranking import Ranking, without_common
 from saturax.run import Run
+from saturax.search.pricing import Pricing
+from saturax.search.ranking import Ranking, without_common
 from saturax.stablehlo import import_module
 
 ON_CPU = pytest.mark.skipif(default_device().platform != "cpu", reason="a model of XLA:CPU")

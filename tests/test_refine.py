@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import pytest
 from running import normal, program_of
 
-from saturax import refine
-from saturax.blame import Blame
+from saturax.checking.blame import Blame
 from saturax.cost.device import Calibration
 from saturax.cost.formulate import formulate, read_program
 from saturax.cost.model import PriceModel
@@ -18,10 +17,11 @@ from saturax.extract import dag_greedy
 from saturax.options import Options
 from saturax.pipeline import active_rules
 from saturax.proposals import propose
-from saturax.refine import MeasuredSearch
+from saturax.racing import refine
+from saturax.racing.refine import MeasuredSearch
+from saturax.racing.select import RaceEntry, RaceResult
 from saturax.report.model import CandidateReport
-from saturax.represent import represent
-from saturax.select import RaceEntry, RaceResult
+from saturax.search.represent import represent
 
 
 class Judge:

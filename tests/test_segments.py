@@ -12,13 +12,13 @@ from tests.running import assert_equal, program_of, run
 from tests.test_partition import arguments, network
 
 import saturax
-from saturax import selection
+from saturax.assembly.split import Split, split
 from saturax.graph.ir import Program
-from saturax.partition import partition
+from saturax.racing import selection
 from saturax.report.model import CandidateReport, Report, StageReport
 from saturax.run import Run
-from saturax.segments import optimize_segments, repetitive_partition
-from saturax.split import Split, split
+from saturax.search.partition import partition
+from saturax.search.segments import optimize_segments, repetitive_partition
 
 OPTIONS = saturax.Options(time_limit_s=10, cache=False)
 

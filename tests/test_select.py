@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saturax.select import RaceResult, median_interval, race, signed_rank_probability
+from saturax.racing.select import RaceResult, median_interval, race, signed_rank_probability
 
 
 class Machine:

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from saturax import Options, selection
+from saturax import Options
+from saturax.racing import selection
 from saturax.report.model import CandidateReport, Report
 from saturax.run import Run
 

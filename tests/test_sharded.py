@@ -221,16 +221,16 @@ def test_uses_on_a_mesh_are_those_of_jax_jit():
 def test_one_function_on_one_device_and_on_a_mesh():
     _run_on_mesh(
         """
-        from saturax import pipeline
         from saturax.jaxlib_compat import default_device
+        from saturax.search import device_prices
 
-        calibrated, where = pipeline._calibrated, []
+        calibrated, where = device_prices.calibrated, []
 
         def calibrate(run, database):
             where.append(default_device().id)
             return calibrated(run, database)
 
-        pipeline._calibrated = calibrate
+        device_prices.calibrated = calibrate
         fast = saturax.jit(f, options=options)
         same(fast(host, host, v), jax.jit(f)(host, host, v))
         same(fast(x, x, v), jax.jit(f)(x, x, v))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from saturax import sources
+from saturax.cache import sources
 from saturax.folders import cache_directory
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from running import assert_equal, normal, program_of, run
 
-from saturax.frozen_contest import prepared_values
+from saturax.assembly.split import bytes_before, split, with_constants
 from saturax.jaxlib_compat import compile_module
-from saturax.split import bytes_before, split, with_constants
+from saturax.racing.frozen_contest import prepared_values
 from saturax.stablehlo import emit_module
 
 _BIG = jnp.asarray(normal(128, 256, seed=3))  # 128 KiB: lifted

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from running import normal
 
-from saturax.accuracy import ALL_INPUTS, compare, mean_square_error
+from saturax.checking.accuracy import ALL_INPUTS, compare, mean_square_error
+from saturax.checking.inputs import nudged
+from saturax.checking.samples import Sample, take_samples
+from saturax.checking.verify import verify
 from saturax.graph.types import TensorType
-from saturax.inputs import nudged
-from saturax.samples import Sample, take_samples
-from saturax.verify import verify
 
 _MATRIX, _VECTOR = TensorType((12, 12), "f32"), TensorType((12,), "f32")
 
@@ -283,7 +283,7 @@ def _slow_away_from(example, clock, slow_s):
 )
 def test_inputs_that_make_a_program_slow_are_given_up(monkeypatch, slow_s, limit_s, expected):
     example, clock = normal(12, 12), [0.0]
-    monkeypatch.setattr("saturax.samples.time.monotonic", lambda: clock[-1])
+    monkeypatch.setattr("saturax.checking.samples.time.monotonic", lambda: clock[-1])
     run = _slow_away_from(example, clock, slow_s)
     samples = take_samples(
         *(run, _wide(run), (_MATRIX,), [example]), with_special_values=False, time_limit_s=limit_s

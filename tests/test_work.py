@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from saturax.contest import Contest
-from saturax.select import RaceEntry
+from saturax.racing.contest import Contest
+from saturax.racing.select import RaceEntry
+from saturax.racing.work import Work, is_less, work_of
 from saturax.stablehlo import import_module
-from saturax.work import Work, is_less, work_of
 
 X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
 LEAN = Work(100.0, 10.0, 1000.0, 0.0, 0.0)

@@ -20,9 +20,9 @@ import jax.export
 import numpy as np
 
 import saturax
-from saturax.bench import relative_difference as output_difference
-from saturax.interleave import interleave, ratio_of_medians
+from saturax.command.bench import relative_difference as output_difference
 from saturax.jaxlib_compat import compile_module
+from saturax.racing.interleave import interleave, ratio_of_medians
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact, widen
 
 from ..systems import enzyme_jit

@@ -23,7 +23,7 @@ from saturax.cost.program import ClusterKernel, kernels_of_program, program_us
 from saturax.extract import dag_cost
 from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
-from saturax.represent import represent
+from saturax.search.represent import represent
 from saturax.stablehlo import import_module
 
 from .variants import load

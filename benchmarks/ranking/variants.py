@@ -1,8 +1,8 @@
 """Equivalent programs, rewritten differently: random extractions from the e-graphs of workloads.
 
-Workloads are taken at full size and cut into segments (`saturax.partition`), so that operations
-have the sizes that matter, and a variant still compiles in a fraction of a second. Each variant has
-been compared with its original on random inputs, and is stored as StableHLO.
+Workloads are taken at full size and cut into segments (`saturax.search.partition`), so that
+operations have the sizes that matter, and a variant still compiles in a fraction of a second. Each
+variant has been compared with its original on random inputs, and is stored as StableHLO.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from saturax.assembly.holding import hold_products
 from saturax.cost.device import default_calibration
 from saturax.cost.formulate import Formulation, formulate, read_program
 from saturax.cost.measure import Range, put_on_device, random_array
@@ -28,13 +29,12 @@ from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType, is_float
-from saturax.holding import hold_products
 from saturax.jaxlib_compat import Executable, ModuleError, compile_module, default_device
-from saturax.partition import partition
 from saturax.proposals import propose
-from saturax.represent import represent
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics
+from saturax.search.partition import partition
+from saturax.search.represent import represent
 from saturax.stablehlo import emit_module, import_module, to_bytecode
 
 from ..models import Workload

@@ -176,7 +176,7 @@ def _price(folder: Path, threads: str, cores: set[int], deadline: float) -> None
     from saturax.cost.device import identify
     from saturax.cost.timing import TimedProgram
     from saturax.jaxlib_compat import compile_module
-    from saturax.pricing import COMPANION, companion, module_of, module_of_cluster
+    from saturax.search.pricing import COMPANION, companion, module_of, module_of_cluster
 
     from .predictions import COMPANION_KEY, wanted_clusters, wanted_kernels
     from .variants import random_inputs

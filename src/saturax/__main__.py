@@ -2,6 +2,6 @@
 
 import sys
 
-from saturax.cli import main
+from saturax.command.cli import main
 
 sys.exit(main())

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from saturax.inputs import Array, check_examples
+from saturax.checking.inputs import Array, check_examples
 from saturax.jax_internals import devices_of, examples_of
 from saturax.jitted import Jitted
 from saturax.options import Options, with_rules

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
 from saturax.jaxlib_compat import (
@@ -33,7 +34,6 @@ from saturax.jaxlib_compat import (
     module_bytecode,
     replace_contents,
 )
-from saturax.module_memory import ModuleMemory
 from saturax.options import Options, is_disabled, with_rules
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary

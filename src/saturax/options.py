@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saturax.effort import EFFORTS, Effort
 from saturax.errors import OptionsError
+from saturax.search.effort import EFFORTS, Effort
 
 if TYPE_CHECKING:
     from saturax.user_rules import UserRule

@@ -16,30 +16,18 @@ from typing import Any
 
 import jax
 
-from saturax.contest import Contest
-from saturax.cost.calibrate import load_or_calibrate
+from saturax.assembly.split import Split, bytes_before, split
+from saturax.cache.entries import Memory, Remembered, renamed
+from saturax.checking.inputs import Array
+from saturax.checking.isolate import outside_calls
 from saturax.cost.database import PriceDatabase
-from saturax.cost.device import identify
-from saturax.cost.model import PriceModel
-from saturax.cost.target import named_target
 from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
-from saturax.inputs import Array
-from saturax.isolate import outside_calls
 from saturax.jaxlib_compat import ModuleSource
 from saturax.options import NUMERICS, Options
-from saturax.partition import Partition
-from saturax.pricing import Pricing, branches_taken
-from saturax.reasons import is_conclusive, why_kept, why_unsuitable
-from saturax.refine import shortest_race_s
-from saturax.remember import Memory, Remembered, renamed
-from saturax.report.model import FrozenReport, Report, StageReport
-from saturax.rules import rules_within
-from saturax.rules.rule import Numerics, Rule
-from saturax.run import OnProgress, Run
-from saturax.search import compare_kernels, equalities_of, extract_varied, search
-from saturax.segments import Assembled, optimize_segments, repetitive_partition
-from saturax.selection import (
+from saturax.racing.contest import Contest
+from saturax.racing.refine import shortest_race_s
+from saturax.racing.selection import (
     confirm,
     contest_of,
     operation_counts,
@@ -48,13 +36,22 @@ from saturax.selection import (
     select_by_measuring,
     select_by_prediction,
 )
-from saturax.split import Split, bytes_before, split
+from saturax.reasons import is_conclusive, why_kept, why_unsuitable
+from saturax.report.model import FrozenReport, Report, StageReport
+from saturax.rules import rules_within
+from saturax.rules.rule import Numerics, Rule
+from saturax.run import OnProgress, Run
+from saturax.search.device_prices import pricing_of
+from saturax.search.kernels import compare_kernels
+from saturax.search.partition import Partition
+from saturax.search.pricing import Pricing, branches_taken
+from saturax.search.rounds import equalities_of, extract_varied, search
+from saturax.search.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.stablehlo import emit_module, to_text
 from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
 
-_LONGEST_CALIBRATION_S = 30.0
 # Larger graphs that repeat themselves are optimised in segments only; segments of smaller ones get
 # a share of what is left of the time limit.
 _LARGEST_WHOLE, _SEGMENTS_SHARE, _SEGMENTS_ALONE_SHARE = 2_500, 0.5, 0.8
@@ -261,7 +258,7 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
     is_alone = run.options.measure and len(run.devices) <= 1
     parts = repetitive_partition(program.graph) if is_alone else None
     with closing(PriceDatabase(run.options.database)) as database:
-        pricing = _pricing(run, database)
+        pricing = pricing_of(run, database)
         run.restart_clock()
         if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
             _optimize_in_segments(run, program, examples, parts, pricing)
@@ -307,29 +304,6 @@ def _branches_taken(run: Run, program: Program, contest: Contest) -> dict[tuple[
     except Exception as error:  # whatever a compiler may raise
         logger.info("the branches that %s takes are not known: %s", program.name, error)
         return {}
-
-
-def _pricing(run: Run, database: PriceDatabase) -> Pricing:
-    """Prices of this device, or of the one that the user names."""
-    name = run.options.device
-    if name is None:
-        device = identify()
-        run.report.device = device.key
-        return Pricing(run, device, database, _calibrated(run, database))
-    target = named_target(name, database)
-    run.report.device, run.report.priced_by = target.key, target.origin
-    return Pricing(run, target, database, PriceModel(target.calibration, link=target.link))
-
-
-def _calibrated(run: Run, database: PriceDatabase) -> PriceModel:
-    """The model of this device, which is measured once: the time limit begins after it."""
-    with run.stage("calibrate") as notes:
-        limit_s = _LONGEST_CALIBRATION_S if run.options.measure else 0.0
-        started = time.monotonic()
-        calibration = load_or_calibrate(database, time_limit_s=limit_s)
-        run.count_running(time.monotonic() - started)
-        notes["measured"] = calibration.measured_at
-    return PriceModel(calibration)
 
 
 def _optimize_in_segments(

@@ -10,12 +10,12 @@ from typing import Any
 
 import jax
 
+from saturax.assembly.split import Split
+from saturax.cache.entries import Remembered
 from saturax.graph.ir import Program
 from saturax.jaxlib_compat import ModuleSource
 from saturax.options import Options
-from saturax.remember import Remembered
 from saturax.report.model import Report, StageReport
-from saturax.split import Split
 
 OnProgress = Callable[[str, str], None]
 """Called with a stage's name and a detail whenever there is something new to show."""

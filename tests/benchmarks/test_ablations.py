@@ -5,8 +5,9 @@ from __future__ import annotations
 from benchmarks.ablations import MEASURED, ablate, parts_of, segments_of, table, without
 from benchmarks.worker import Task
 
-from saturax import Report, partition, proposals, segments
+from saturax import Report, proposals
 from saturax.rules import families
+from saturax.search import partition, segments
 
 
 def test_parts_are_families_and_proposals():

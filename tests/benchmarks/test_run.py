@@ -25,7 +25,7 @@ from benchmarks.worker import Task, compile_and_run, reference_of, run_task
 from saturax.cost.device import default_calibration
 from saturax.cost.kernel import Kernel
 from saturax.graph.types import TensorType
-from saturax.interleave import LEAST_ROUNDS, PAIR_ROUNDS, interleave, ratio_of_medians
+from saturax.racing.interleave import LEAST_ROUNDS, PAIR_ROUNDS, interleave, ratio_of_medians
 
 OPTIONS = {"time_limit_s": 1.0, "database": None}
 
@@ -240,7 +240,7 @@ class Clock:
 )
 def test_interleaving_goes_on_until_the_ratio_is_known(monkeypatch, seconds, limit_s, rounds):
     clock = Clock()
-    monkeypatch.setattr("saturax.interleave.time", clock)
+    monkeypatch.setattr("saturax.racing.interleave.time", clock)
     calls = {"slow": clock.taking(*seconds), "fast": clock.taking(1.0)}
     times = interleave(calls, budget_s=1.0, pair=("slow", "fast"), limit_s=limit_s)
     if rounds is None:
@@ -251,7 +251,7 @@ def test_interleaving_goes_on_until_the_ratio_is_known(monkeypatch, seconds, lim
 
 def test_reference_is_chosen_by_times_of_its_own(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("saturax.interleave.time", clock)
+    monkeypatch.setattr("saturax.racing.interleave.time", clock)
     calls = {"xla": clock.taking(1.2), "xla_arguments": clock.taking(1.0), "saturax": None}
     assert reference_of(calls, 1.0) == "xla_arguments"
     assert reference_of({"xla": None, "saturax": None}, 1.0) == "xla"

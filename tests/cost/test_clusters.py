@@ -29,7 +29,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device, optimized_hlo
-from saturax.pricing import module_of_cluster
+from saturax.search.pricing import module_of_cluster
 from saturax.stablehlo import emit_module, import_module, to_bytecode
 from saturax.stablehlo.blocked_dot import blocked_dot_as_reduction
 

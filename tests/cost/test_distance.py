@@ -10,8 +10,8 @@ from saturax.cost.distance import REUSE_BYTES, held_bytes, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program
-from saturax.pricing import module_of
-from saturax.represent import represent
+from saturax.search.pricing import module_of
+from saturax.search.represent import represent
 
 _MB = 1 << 20
 

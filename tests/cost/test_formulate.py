@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import pytest
 from running import FAMILIES, assert_equal, instance, matrix_chain, normal, program_of, run
 
+from saturax.assembly.precompute import precompute
 from saturax.cost.device import Calibration
 from saturax.cost.formulate import CHANGE_OF_MODE, formulate, read_program
 from saturax.cost.model import PriceModel
@@ -16,11 +17,10 @@ from saturax.egraph import Limits, saturate
 from saturax.extract import dag_cost, dag_greedy, is_valid, tree_greedy
 from saturax.graph.ir import Program
 from saturax.graph.types import TensorType
-from saturax.precompute import precompute
 from saturax.proposals import propose
-from saturax.represent import represent
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics
+from saturax.search.represent import represent
 
 
 def _formulation(program, model=None, iterations=2):

@@ -13,7 +13,7 @@ from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.model import PriceModel
 from saturax.extract import dag_greedy, selected_us
 from saturax.proposals.equality import Equalities
-from saturax.represent import represent
+from saturax.search.represent import represent
 
 _MB = 1 << 20
 _MODEL = PriceModel(Calibration("test", fresh_memory_us_per_mb=100.0))

@@ -18,9 +18,9 @@ from saturax.cost.model import PriceModel
 from saturax.graph.ops import Blocks, DotDimensions, generic_of
 from saturax.graph.reference import evaluate
 from saturax.graph.types import OpaqueType, TensorType, TupleType
-from saturax.pricing import branches_taken
 from saturax.proposals.equality import Equalities
-from saturax.search import propose_regions
+from saturax.search.pricing import branches_taken
+from saturax.search.rounds import propose_regions
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_branches_that_examples_do_not_take_are_not_searched(monkeypatch, model,
         model.taken[regions] = taken
     searched = []
     monkeypatch.setattr(
-        "saturax.search._optimized_region",
+        "saturax.search.rounds._optimized_region",
         lambda run, region, *_: searched.append(region) or region,
     )
     propose_regions(None, Equalities(graph), (), SimpleNamespace(model=model))

@@ -17,7 +17,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.graph.ops import matmul
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device
-from saturax.pricing import module_of
+from saturax.search.pricing import module_of
 from saturax.stablehlo import emit_module, import_module
 
 VECTOR, MATRIX = (512,), (512, 512)

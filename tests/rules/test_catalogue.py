@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saturax.catalogue import COMMAND, Row, as_markdown, as_text, rows
-from saturax.cli import main
+from saturax.command.cli import main
 from saturax.rules import all_rules
 from saturax.testing.evidence import FAILED, RECORD, UNRECORDED, recorded
 

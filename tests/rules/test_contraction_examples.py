@@ -45,11 +45,11 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
-from saturax.represent import represent
 from saturax.rules import all_rules
 from saturax.rules.rule import FINITE
 from saturax.rules.sums_as_products import LONGEST_PRODUCT, sum_as_dot
 from saturax.rules.windows import channels_first, channels_last
+from saturax.search.represent import represent
 
 from .proofs import proves, tensor
 

@@ -31,7 +31,7 @@ from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.ops.elementwise import function_name
 from saturax.graph.types import TensorType, Type
-from saturax.represent import Represented
+from saturax.search.represent import Represented
 
 # Ties between equally fast programs go to the one with fewer operations.
 _TIE_BREAK_US = 1e-3

@@ -24,7 +24,7 @@ from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
 from saturax.graph.types import TensorType
-from saturax.represent import represent
+from saturax.search.represent import represent
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ import jax
 import jax.export
 import numpy as np
 
+from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import SaturaxError
 from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
 from saturax.freezing.preparation import Preparation
@@ -30,7 +31,6 @@ from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jax_internals import fast_calls_after, is_tracing
 from saturax.jaxlib_compat import ModuleError, default_device, located_nowhere, mlir_context
 from saturax.jitted import SaturaxWarning, depth_of_caller
-from saturax.module_memory import ModuleMemory
 from saturax.options import Options, is_disabled
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary

@@ -23,7 +23,7 @@ from saturax.jaxlib_compat import (
 )
 
 if TYPE_CHECKING:
-    from saturax.split import Split
+    from saturax.assembly.split import Split
 
 Array = np.ndarray[Any, Any]
 

@@ -105,7 +105,7 @@ class FrozenProgram:
         function = self._function
         if function is not None:
             return lambda first, args, kwargs: function(prepared, args, kwargs)
-        from saturax.split import with_constants
+        from saturax.assembly.split import with_constants
         from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 
         main = import_module(self.exported.mlir_module_serialized)

@@ -16,15 +16,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from saturax.cache import Entry, ProgramCache, folder_of
-from saturax.circumstances import circumstances, is_kept, key_digest, known_versions, now
+from saturax.assembly.split import Split
+from saturax.cache.circumstances import circumstances, is_kept, key_digest, known_versions, now
+from saturax.cache.store import Entry, ProgramCache, folder_of
 from saturax.graph.fingerprint import program_fingerprint
 from saturax.graph.ir import Program
 from saturax.graph.literal import Literal
 from saturax.graph.types import numpy_dtype
 from saturax.options import Options
 from saturax.report.model import Report
-from saturax.split import Split
 from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 
 # Another process that optimises the same program is waited for so many times its limit.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
-from saturax.inputs import Array
+from saturax.checking.inputs import Array
 
 ERROR_MULTIPLE = 2.0
 """How many times the original's error a candidate's may be."""

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from saturax.cache import CacheImportError, ProgramCache
+from saturax.cache.store import CacheImportError, ProgramCache
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import identify
 from saturax.cost.price_exchange import export_prices, import_prices

@@ -26,14 +26,13 @@ from saturax.extract import (
 from saturax.graph.ir import Graph
 from saturax.graph.ops import Generic, generic_of
 from saturax.options import NUMERICS, Options
-from saturax.pricing import Pricing
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
-from saturax.ranking import Ranking
-from saturax.report.model import KernelReport
-from saturax.represent import Represented, represent
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
+from saturax.search.pricing import Pricing
+from saturax.search.ranking import Ranking
+from saturax.search.represent import Represented, represent
 
 _SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
 # Short runs give saturation more of their time, up to so many seconds: it begins with compiling
@@ -53,8 +52,6 @@ _NODES = 3_000
 _NODES_PER_CONVOLUTION = 150
 # Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
 _CONSIDERED = 3
-# Cheaper kernels do not appear in the report.
-_LEAST_SHOWN_US = 0.05
 # Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
 # many operations, whose limit on nodes is what bounds them, and others while they have not grown.
 _SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
@@ -178,31 +175,6 @@ def _proposed_us(
     saturate(represented.egraph, folding, limits)
     formulation, _, best = price(run, represented, pricing)
     return selected_us(formulation.problem, best)
-
-
-def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[KernelReport]:
-    """The kernels of two programs with their prices, those first that differ in most time."""
-    counts: list[Counter[str]] = []
-    prices: dict[str, float] = {}
-    measured: set[str] = set()
-    for graph in (before, after):
-        formulation = formulate(represent(graph), pricing.model)
-        signatures = formulation.problem.signatures or ()
-        seen: Counter[str] = Counter()
-        for node in formulation.original().values():
-            price_us = formulation.problem.cost_us[node]
-            if price_us >= _LEAST_SHOWN_US:
-                name = str(signatures[node])
-                seen[name] += 1
-                prices[name] = price_us
-                if signatures[node] in pricing.model.measured:
-                    measured.add(name)
-        counts.append(seen)
-    reports = [
-        KernelReport(name, price_us, name in measured, counts[0][name], counts[1][name])
-        for name, price_us in prices.items()
-    ]
-    return sorted(reports, key=lambda k: -k.price_us * (abs(k.before - k.after) + 1e-3 * k.before))
 
 
 @collector_paused()

@@ -15,8 +15,8 @@ from typing import Any
 
 import jax
 
-from saturax.cache import Entry, ProgramCache, folder_of
-from saturax.circumstances import circumstances, is_kept, key_digest, known_versions, now
+from saturax.cache.circumstances import circumstances, is_kept, key_digest, known_versions, now
+from saturax.cache.store import Entry, ProgramCache, folder_of
 from saturax.options import Options
 from saturax.report.model import Report
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from saturax.cost.published import DEVICES
-from saturax.effort import EFFORTS
 from saturax.options import NUMERICS, OBJECTIVES, Options
+from saturax.search.effort import EFFORTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

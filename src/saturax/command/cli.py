@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.status import Status
 
-from saturax.command_options import add_options, options_of
+from saturax.command.options import add_options, options_of
 from saturax.errors import SaturaxError
 from saturax.graph.ir import Program
 from saturax.options import NUMERICS
@@ -127,7 +127,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from saturax.bench import bench, read_subject, table
+    from saturax.command.bench import bench, read_subject, table
 
     with _progress() as on_progress:
         subject = read_subject(
@@ -170,8 +170,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """The script's own output is its own: what saturax says goes to standard error."""
+    from saturax.command.script import decisions_json, run_script
     from saturax.installation import PRIVATE, install
-    from saturax.script import decisions_json, run_script
 
     installation = install(
         options=options_of(arguments),
@@ -226,7 +226,7 @@ def _lines(done: Mapping[str, Any], indent: str = "") -> Iterator[str]:
 
 
 def _cache(arguments: argparse.Namespace) -> int:
-    from saturax.cache_transfer import manage
+    from saturax.cache.transfer import manage
 
     file, foreign = getattr(arguments, "file", None), getattr(arguments, "foreign", "refuse")
     done = manage(arguments.action or "info", file, foreign)
@@ -334,7 +334,7 @@ def _page(result: Optimized, original: Program) -> str:
 
 def _demo(arguments: argparse.Namespace) -> int:
     from saturax.api import optimize
-    from saturax.demo import image, mobilenet_v2, parameters
+    from saturax.command.demo import image, mobilenet_v2, parameters
 
     with _progress() as on_progress:
         result = optimize(

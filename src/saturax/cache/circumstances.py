@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 
+from saturax.cache.sources import rules_version
 from saturax.cost.device import identify
 from saturax.options import Options
-from saturax.sources import rules_version
 from saturax.versions import versions
 
 # Options that say where things are, not what is done.

@@ -9,17 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from saturax.contest import Candidate, Contest, running
-from saturax.footprint import Footprint
+from saturax.assembly.split import Split, split, with_constants
+from saturax.checking.inputs import Array
+from saturax.checking.samples import Run
+from saturax.checking.verify import verify
 from saturax.graph.ir import Graph, Program
-from saturax.inputs import Array
 from saturax.jaxlib_compat import Executable
+from saturax.racing.contest import Candidate, Contest, running
+from saturax.racing.footprint import Footprint
+from saturax.racing.select import RaceEntry, RaceResult
+from saturax.racing.work import Work
 from saturax.report.model import CandidateReport
-from saturax.samples import Run
-from saturax.select import RaceEntry, RaceResult
-from saturax.split import Split, split, with_constants
-from saturax.verify import verify
-from saturax.work import Work
 
 # A race between two forms of one program: weights as arguments or as constants.
 _FORM_RACE_S = 2.0

@@ -20,9 +20,9 @@ from saturax.cost.device import DeviceIdentity
 from saturax.cost.fresh_memory import fresh_bytes
 from saturax.cost.measure import MODULES_PER_GROUP, Measurement, measure_modules
 from saturax.cost.program import ClusterKernel, kernels_of_program, predicted_load, program_us
-from saturax.footprint import predict
 from saturax.graph.ir import Graph, Program
-from saturax.pricing import Pricing, companion, module_of_cluster
+from saturax.racing.footprint import predict
+from saturax.search.pricing import Pricing, companion, module_of_cluster
 
 # Share of the time limit that measuring kernels of whole programs may take.
 _SHARE = 0.1

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saturax.accuracy import ALL_INPUTS, OutputError, compare, rounding_of
-from saturax.inputs import Array
-from saturax.samples import Run, Sample
+from saturax.checking.accuracy import ALL_INPUTS, OutputError, compare, rounding_of
+from saturax.checking.inputs import Array
+from saturax.checking.samples import Run, Sample
 
 # Mean errors differ by some per cent from draw to draw, and should not exceed twice the original's
 # on any; without the luck of the largest, fewer roundings are free. Those of few numbers are luck,

@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from saturax.assembly.holding import hold_products
+from saturax.checking.inputs import Array
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.types import TensorType, Type
-from saturax.holding import hold_products
-from saturax.inputs import Array
 
 # Smaller constants stay in the main program: XLA folds them (indices, masks of a few rows).
 _LEAST_LIFTED_BYTES = 1 << 16

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from saturax.assembly.split import Split, fixed_nodes
+from saturax.checking.inputs import Array
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program
-from saturax.inputs import Array
 from saturax.options import Options
-from saturax.partition import LARGEST, Partition, Replacement, Segment, partition
 from saturax.report.model import Report
-from saturax.split import Split, fixed_nodes
+from saturax.search.partition import LARGEST, Partition, Replacement, Segment, partition
 
 # A graph is repetitive if its distinct segments have at most this share of its operations.
 _REPETITIVE = 0.6

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import jax.numpy as jnp
 import numpy as np
 
-from saturax.accuracy import compare, rounding_of
+from saturax.checking.accuracy import compare, rounding_of
+from saturax.checking.inputs import Array
 from saturax.cost.formulate import Extracted
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph
 from saturax.graph.types import TensorType, Type, is_complex, is_float
-from saturax.inputs import Array
 
 Evaluate = Callable[[Graph], list[list[Array]]]
 """Runs a graph on several inputs of the program."""

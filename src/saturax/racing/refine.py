@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saturax.blame import Blame, blame
-from saturax.contest import Candidate, Contest
+from saturax.checking.blame import Blame, blame
 from saturax.cost.formulate import CHANGE_OF_MODE, Extracted, Formulation, read_program
 from saturax.extract import Selection, dag_cost, dag_greedy
+from saturax.racing.contest import Candidate, Contest
+from saturax.racing.select import WARM_UPS, calls_in_a_row, least_pairs
 from saturax.report.model import CandidateReport
-from saturax.search import rules_of
-from saturax.select import WARM_UPS, calls_in_a_row, least_pairs
+from saturax.search.rounds import rules_of
 
 logger = logging.getLogger("saturax")
 

@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from saturax.contest import Candidate, Contest
+from saturax.assembly.holding import hold_products
+from saturax.assembly.split import Split, bytes_before, split
+from saturax.checking.inputs import Array
 from saturax.cost.formulate import Extracted, read_program
 from saturax.extract import Extraction
-from saturax.footprint import Footprint, predict
-from saturax.frozen_contest import FrozenContest
 from saturax.graph.ir import Graph, Program
-from saturax.holding import hold_products
-from saturax.inputs import Array
-from saturax.refine import Entry, MeasuredSearch, shortest_race_s
+from saturax.racing.contest import Candidate, Contest
+from saturax.racing.footprint import Footprint, predict
+from saturax.racing.frozen_contest import FrozenContest
+from saturax.racing.refine import Entry, MeasuredSearch, shortest_race_s
+from saturax.racing.select import WARM_UPS, least_pairs
 from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
-from saturax.search import Found, rules_of
-from saturax.segments import Assembled
-from saturax.select import WARM_UPS, least_pairs
-from saturax.split import Split, bytes_before, split
+from saturax.search.rounds import Found, rules_of
+from saturax.search.segments import Assembled
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
 # The last race takes so many seconds, or as many as so many pairs of long programs take, within a

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from saturax.assembly.holding import hold_products
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
 from saturax.cost.distance import REUSE_BYTES
@@ -27,9 +28,8 @@ from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type
-from saturax.holding import hold_products
-from saturax.represent import represent
 from saturax.run import Run
+from saturax.search.represent import represent
 from saturax.stablehlo import emit_module, to_bytecode
 
 # Share of the time limit that measuring single operations may take.

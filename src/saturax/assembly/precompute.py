@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from saturax.checking.inputs import Array
 from saturax.graph.build import prune
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
-from saturax.inputs import Array
 
 Evaluate = Callable[[Graph, Sequence[Array]], list[Array]]
 """Runs a graph on inputs."""

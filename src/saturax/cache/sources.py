@@ -18,7 +18,10 @@ from pathlib import Path
 from saturax.folders import cache_directory
 
 # Packages whose sources decide what is found, besides the modules beside them.
-_PACKAGES = ("rules", "proposals", "facts", "egraph", "graph", "cost", "extract", "stablehlo")
+_PACKAGES = (
+    *("rules", "proposals", "facts", "egraph", "graph", "cost", "extract", "stablehlo"),
+    *("search", "assembly", "checking", "racing", "freezing"),
+)
 _NOTE = "sources"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _NOTE_BYTES = 65  # two digests and the space between them
@@ -27,7 +30,7 @@ _NOTE_BYTES = 65  # two digests and the space between them
 @cache
 def rules_version() -> str:
     """A digest of the sources that decide what is found; users' own rules are options."""
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     files = sorted(_files(folder))
     stamp = _stamp_of(files)
     if (noted := _noted(stamp)) is not None:

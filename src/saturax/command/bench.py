@@ -21,15 +21,15 @@ import jax
 import jax.export
 import numpy as np
 
+from saturax.checking.inputs import Array, check_examples, draw
 from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Program
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.inputs import Array, check_examples, draw
-from saturax.interleave import Call, interleave, ratio_of_medians
 from saturax.jax_internals import examples_of
 from saturax.jaxlib_compat import compile_module, without_donation
 from saturax.options import Options
 from saturax.pipeline import optimize_program
+from saturax.racing.interleave import Call, interleave, ratio_of_medians
 from saturax.report.model import Report
 from saturax.run import OnProgress
 from saturax.stablehlo import emit_module, import_module, read

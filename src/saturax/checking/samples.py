@@ -15,10 +15,10 @@ from functools import cached_property
 import jax.numpy as jnp
 import numpy as np
 
-from saturax.accuracy import ERROR_MULTIPLE, FREE_ROUNDINGS, compare, mean_square_error
+from saturax.checking.accuracy import ERROR_MULTIPLE, FREE_ROUNDINGS, compare, mean_square_error
+from saturax.checking.inputs import DISTRIBUTIONS, Array, draw, nudged, too_large_to_vary
 from saturax.errors import SaturaxError
 from saturax.graph.types import TensorType
-from saturax.inputs import DISTRIBUTIONS, Array, draw, nudged, too_large_to_vary
 
 Run = Callable[[Sequence[Array]], list[Array]]
 

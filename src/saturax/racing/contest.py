@@ -15,14 +15,17 @@ from weakref import WeakKeyDictionary
 import jax
 import numpy as np
 
-from saturax.endless import MOST_STEPS, counting
+from saturax.assembly.holding import hold_products
+from saturax.assembly.precompute import precompute
+from saturax.assembly.split import Split
+from saturax.checking.endless import MOST_STEPS, counting
+from saturax.checking.inputs import Array, draw
+from saturax.checking.isolate import isolate
+from saturax.checking.samples import EndlessError, Run, Sample, take_samples
+from saturax.checking.verify import Verdict, verify
 from saturax.errors import SaturaxError
-from saturax.footprint import Footprint, measure
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
-from saturax.holding import hold_products
-from saturax.inputs import Array, draw
-from saturax.isolate import isolate
 from saturax.jaxlib_compat import (
     Executable,
     ModuleSource,
@@ -30,14 +33,11 @@ from saturax.jaxlib_compat import (
     parse_module,
     without_donation,
 )
-from saturax.precompute import precompute
+from saturax.racing.footprint import Footprint, measure
+from saturax.racing.select import RaceEntry, RaceResult, race
+from saturax.racing.work import Work, is_less, work_of
 from saturax.report.model import CandidateReport
-from saturax.samples import EndlessError, Run, Sample, take_samples
-from saturax.select import RaceEntry, RaceResult, race
-from saturax.split import Split
 from saturax.stablehlo import emit_module, widen
-from saturax.verify import Verdict, verify
-from saturax.work import Work, is_less, work_of
 
 # A tie: the least median of original over candidate, and the least ends of its interval. Where it
 # is wider, the race has told nothing.

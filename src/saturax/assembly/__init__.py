@@ -1,0 +1,1 @@
+"""From an extracted graph to programs that run: constants, prologues, held products."""

@@ -1,0 +1,1 @@
+"""Optimised programs on disk: files, what they hold, and moving them between machines."""

@@ -1,0 +1,1 @@
+"""Whole programs are compiled, timed against the original, and chosen."""
