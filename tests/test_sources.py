@@ -19,7 +19,7 @@ def package(tmp_path, monkeypatch):
         (folder / name).mkdir(exist_ok=True)
     (folder / "pipeline.py").write_text("a = 1\n")
     (folder / "rules" / "layout.py").write_text("b = 2\n")
-    monkeypatch.setattr(sources, "__file__", str(folder / "sources.py"))
+    monkeypatch.setattr(sources, "__file__", str(folder / "cache" / "sources.py"))
     monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path / "cache"))
     return folder
 

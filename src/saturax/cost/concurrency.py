@@ -35,7 +35,7 @@ def makespan_us(
     0.0
     """
     if len(clusters) <= _MOST_IN_ORDER or cores == 1:
-        return sum(load.time_us for load in loads)
+        return sum((load.time_us for load in loads), 0.0)
     waits_for = _dependencies(graph, clusters)
     left_us = [load.time_us for load in loads]
     ready = [number for number, of in enumerate(waits_for) if not of]
