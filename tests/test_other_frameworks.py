@@ -29,7 +29,8 @@ def _script(section: str) -> str:
         for command in text.splitlines():
             program, *arguments = shlex.split(command)
             assert program == "saturax"
-            parts.append(f"from saturax.command import cli\nassert cli.main({arguments + _FAST}) == 0\n")
+            parts.append("from saturax.command import cli\n")
+            parts.append(f"assert cli.main({arguments + _FAST}) == 0\n")
     assert parts
     return "".join(parts)
 
