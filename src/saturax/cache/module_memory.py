@@ -2,7 +2,7 @@
 
 A process that runs a script once more asks here first, and needs no other part of saturax if it
 finds its module: importing them all would take longer. Where names have changed it misses, and the
-program is found by what it computes (`remember.Memory`).
+program is found by what it computes (`entries.Memory`).
 """
 
 from __future__ import annotations
