@@ -18,7 +18,7 @@ from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
 from saturax.graph.ir import Graph
-from saturax.graph.ops import BARRIER, Generic
+from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups
 from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type, is_float
@@ -40,6 +40,10 @@ _UNKNOWN_OPERATION_FACTOR = 4.0
 _INTEGER_COMPARISON_US, _COMPARISON_US, _SERIAL_ELEMENT_US = 0.005, 0.03, 0.002
 # One term of a product in blocks, at best: 256×256 to 512×4096 took 0.14 to 0.47 ns, in one thread.
 _BLOCKED_TERM_US = 0.00015
+# XLA:CPU's convolutions gather every window of more than one element for every group of channels:
+# at best 5 ns each, in the time of so many additions inside a fusion. 8×8 to 192×192 windows of 3
+# to 25 elements in 1 to 64 channels took 5 to 50 ns: with one channel, 200 times the products.
+_GATHERED_WINDOW_ADDITIONS = 150
 # One window of a scatter and one element of it: measured with 256 to 65,536 windows of 1 to 1,024.
 _WINDOW_US, _WINDOW_ELEMENT_US = 0.0015, 0.00025
 
@@ -172,7 +176,9 @@ class PriceModel:
             )
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
+            additions = _GATHERED_WINDOW_ADDITIONS * _gathered_windows(kernel)
             compute = self.dot_us(dtype, kernel.flops)
+            compute += self.elementwise_us("add", "f32", additions)
         elif kernel.op in LINEAR_ALGEBRA or kernel.op == "fft":
             # Half the rate of a matrix product: so BLAS does on triangles of some hundred rows.
             compute = 2 * self.dot_us(dtype, kernel.flops)
@@ -197,7 +203,20 @@ class PriceModel:
     def unmeasured(self, kernels: Iterable[Kernel]) -> list[Kernel]:
         """The kernels without a measured price, most expensive by prediction first."""
         missing = (k for k in kernels if k.key not in self.measured and k.key not in self.failed)
-        return sorted(missing, key=lambda k: (-self.predict_us(k), k.key))
+        return sorted(missing, key=lambda k: (-self.kernel_us(k), k.key))
+
+
+def _gathered_windows(kernel: Kernel) -> int:
+    """The windows that a convolution gathers before it is a product."""
+    if kernel.op != "convolution":
+        return 0
+    assert isinstance(kernel.type, TensorType)
+    dimensions, groups = ConvDimensions(*kernel.attributes[1]), Groups(*kernel.attributes[2])
+    weights: tuple[int, ...] = kernel.operands[1].shape  # type: ignore[union-attr]
+    if all(weights[d] == 1 for d in dimensions.kernel_spatial):
+        return 0
+    channels = max(kernel.type.shape[dimensions.output_feature], 1)
+    return groups.feature * groups.batch * kernel.type.size // channels
 
 
 def _serial_us(kernel: Kernel) -> float:

@@ -3,7 +3,8 @@
 A roofline is optimistic, and on purpose: what could win is tried. But some forms of an operation
 run far below any roofline (a product of two transposed operands, say), in every size. Each new size
 would be tried in vain, so a kernel is predicted from its nearest measured neighbour of the same
-form, unless that came out about as predicted.
+form, unless that came out about as predicted. Padding goes with a convolution's size: a kernel of
+3×3 is padded in two dimensions, one of 3×1 in one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from saturax.cost.kernel import Kernel
+from saturax.graph.ops import Window
 from saturax.graph.types import TensorType
 
 # The sum of the sizes' distances in powers of two within which a neighbour has a say.
@@ -51,7 +54,10 @@ def _form(kernel: Kernel) -> Hashable:
     types = tuple(
         (t.rank, t.dtype) if isinstance(t, TensorType) else str(t) for t in kernel.operands
     )
-    return kernel.op, kernel.attributes, types
+    attributes: tuple[Any, ...] = kernel.attributes
+    if kernel.op == "convolution":
+        attributes = (Window(*attributes[0])._replace(padding=()), *attributes[1:])
+    return kernel.op, attributes, types
 
 
 def _sizes(kernel: Kernel) -> tuple[float, ...]:
