@@ -135,6 +135,8 @@ def _span(rows: Sequence[dict[str, Any]]) -> str:
     """When the rows of a device were measured, and the origin of the last ones."""
     days = sorted(str(row["date"])[:10] for row in rows)
     revisions = {row["git_revision"][:12] for row in rows if row.get("git_revision")}
-    said = f"{len(rows)} rows of {days[0]} to {days[-1]}, made at {len(revisions)} revisions"
+    when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    where = "one revision" if len(revisions) == 1 else f"{len(revisions)} revisions"
+    said = f"{len(rows)} rows of {when}, made at {where}"
     last = origin(row["provenance"] for row in rows)
     return f"{said}.\n{last.replace('Measured', 'The newest were measured', 1)}"
