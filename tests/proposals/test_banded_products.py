@@ -70,3 +70,12 @@ def test_only_what_may_round_is_written_as_a_sum():
     assert not found_by(use_bands, graph, BITWISE).pairs
     infinite = program_of(lambda x: (LAPLACE + np.float32(np.inf)) @ x, normal(N, 4)).graph
     assert not found_by(use_bands, infinite).pairs
+
+
+def test_zeros_beside_infinities_are_not_left_out():
+    """0 · -∞ is NaN: a product has it where the sum of its few terms has none."""
+
+    def masked(x):
+        return LAPLACE @ jnp.where(x > 0, x, -jnp.inf)
+
+    assert not found_by(use_bands, program_of(masked, normal(N, 4)).graph).pairs

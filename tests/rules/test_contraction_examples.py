@@ -210,6 +210,28 @@ def test_product_with_few_numbers() -> None:
         )  # fmt: skip
 
 
+def test_zeros_among_few_numbers_stay_where_they_meet_a_written_infinity() -> None:
+    numbers = Literal(np.array([0, 1, 0, 2], np.float32))
+    d = DotDimensions((), (), (0,), (0,))
+
+    def written_out(x: Any) -> Any:
+        row = [reshape(slice_dimension(x, 0, j, j + 1), (16,)) for j in (1, 3)]
+        return add(row[0], multiply(row[1], full(2, tensor(16))))
+
+    def infinite_below_zero(x: Any) -> Any:
+        return select(compare(x, full_like(x, 0), "GT", "FLOAT"), x, full_like(x, -np.inf))
+
+    def product(x: Any) -> Any:
+        return dot_general(x, constant(numbers), d, Precision(), "f32")
+
+    assert proves(product, written_out, tensor(4, 16))
+    assert not proves(
+        lambda x: product(infinite_below_zero(x)),
+        lambda x: written_out(infinite_below_zero(x)),
+        tensor(4, 16),
+    )
+
+
 def test_lengths_are_summed_coordinate_by_coordinate() -> None:
     def squared(x: Any) -> Any:
         return multiply(x, x)

@@ -82,6 +82,8 @@ def _matrix(equalities: Equalities, node: Node, side: int) -> Array | None:
         return None
     if types[side].shape[contract[0]] < _LEAST_ROW or 0 in types[1 - side].shape:
         return None
+    if not equalities.facts[node.operands[1 - side]].assumed_finite:
+        return None  # 0 times NaN or infinity is not 0, and the zeros are left out
     value = constant_value(equalities.graph.nodes, node.operands[side])
     return None if value is None else np.moveaxis(value, contract[0], 1)
 

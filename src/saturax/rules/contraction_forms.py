@@ -43,6 +43,7 @@ from saturax.rules.einsum import (
     sizes,
     sum_of_products,
 )
+from saturax.rules.facts import has_numbers
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.shapes import Shape, picked
 
@@ -238,6 +239,7 @@ _MOST_COEFFICIENTS = 16
     lambda x, c, d, p, t: dot_general(x, constant(c), d, p, t),
     numerics=ROUNDING,
     source="definition of the product",
+    uses_facts=True,
 )
 def dot_with_few_numbers_on_the_right(
     x: Value, c: Literal, d: DotDimensions, p: Precision, t: str
@@ -251,6 +253,7 @@ def dot_with_few_numbers_on_the_right(
     lambda c, y, d, p, t: dot_general(constant(c), y, d, p, t),
     numerics=ROUNDING,
     source="definition of the product",
+    uses_facts=True,
 )
 def dot_with_few_numbers_on_the_left(
     c: Literal, y: Value, d: DotDimensions, p: Precision, t: str
@@ -267,6 +270,8 @@ def _weighted(x: Value, own: Labels, c: Literal, other: Labels, result: Labels, 
     weighed = [label for label in own if label not in result and size[label] > 1]
     need(len(weighed) == 1 and c.type.size == size[weighed[0]] <= _MOST_COEFFICIENTS)
     need(x.size > c.type.size)
+    # 0 times NaN or infinity is not 0.
+    need(c.array.all() or has_numbers(x))
     need(converts_exactly(x.dtype, wide) and converts_exactly(c.type.dtype, wide) and is_finite(c))
     need(not is_complex(wide) and not c.is_splat)
     along_it, kept = own.index(weighed[0]), tuple(label for label in own if label in result)
