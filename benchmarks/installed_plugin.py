@@ -2,8 +2,9 @@
 
     python -m pytest -p benchmarks.installed_plugin path/to/tests
 
-Programs get one second each and nothing comes from the cache on disk; what became of them is
-printed at the end of the session.
+Programs of `--saturax-operations` operations (default 20) or more get `--saturax-seconds` each
+(default 1), and nothing comes from the cache on disk; what became of them is printed at the end of
+the session.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ import saturax
 from saturax import Options
 from saturax.installation import Installation
 
-_OPTIONS = Options(time_limit_s=1.0, cache=False)
-_LEAST_OPERATIONS = 20
 _INSTALLATION = pytest.StashKey[Installation]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What is optimised, and for how long."""
+    group = parser.getgroup("saturax")
+    group.addoption("--saturax-operations", type=int, default=20)
+    group.addoption("--saturax-seconds", type=float, default=1.0)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install saturax before the first test is imported."""
     config.stash[_INSTALLATION] = saturax.install(
-        options=_OPTIONS, minimum_operations=_LEAST_OPERATIONS
+        options=Options(time_limit_s=config.getoption("saturax_seconds"), cache=False),
+        minimum_operations=config.getoption("saturax_operations"),
     )
 
 

@@ -347,12 +347,49 @@ def test_wrong_program_of_another_version_is_not_taken(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("ratios", "conclusive"),
-    [([], True), ([None], False), ([None, 0.9], True)],
+    ("rows", "remaining_s", "conclusive"),
+    [
+        ([], 1.0, True),
+        ([], 0.0, False),
+        ([(None, "")], 1.0, False),
+        ([(None, ""), (0.9, "")], 0.0, True),
+        ([(0.9, "time limit reached after 3 pairs")], 0.0, False),
+    ],
 )
-def test_original_that_was_kept_for_want_of_time_is_not_remembered(ratios, conclusive):
-    rows = [CandidateReport("a", 1.0, 1, ratio=ratio, outcome="slower") for ratio in ratios]
-    assert reasons.is_conclusive(saturax.Report("f", candidates=rows)) == conclusive
+def test_whether_the_original_was_kept_for_want_of_time(rows, remaining_s, conclusive):
+    candidates = [
+        CandidateReport("a", 1.0, 1, ratio=ratio, reason=reason, outcome="slower")
+        for ratio, reason in rows
+    ]
+    report = saturax.Report("f", candidates=candidates)
+    assert reasons.is_conclusive(report, remaining_s) == conclusive
+
+
+def _find_no_time(run, *args):
+    run.started -= 1000.0
+
+
+def test_what_was_kept_for_want_of_time_is_tried_again_a_few_times(tmp_path, monkeypatch):
+    optimize = functools.partial(saturax.optimize, _FUNCTION, *_ARGUMENTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "_optimize", _find_no_time)
+        texts = ("search 1 of 3: a later process", "search 2 of 3", "as in 3 searches")
+        for number, text in enumerate(texts):
+            options = _options(tmp_path / "never")
+            assert text in optimize(options=options).report.reason
+            if number == 0:
+                function = saturax.jit(_FUNCTION, options=_options(tmp_path / "later"))
+                function(*_ARGUMENTS)
+                assert text in function.report.reason
+        patched.setattr(pipeline, "_optimize", _must_not_search)
+        last = optimize(options=_options(tmp_path / "never")).report
+        assert last.cached
+        assert "as in 3 searches" in last.reason
+    function = saturax.jit(_FUNCTION, options=_options(tmp_path / "later"))
+    function(*_ARGUMENTS)
+    assert function.report.outcome == "optimized"
+    assert not function.report.cached
+    assert optimize(options=_options(tmp_path / "later")).report.cached
 
 
 @pytest.mark.parametrize("options", [{"cache": False}, {"measure": False}, {"verify": False}])
@@ -462,7 +499,7 @@ def test_optimisations_killed_at_random_moments(tmp_path, rounds):
         options=Options(time_limit_s=3.0, cache=tmp_path),
     )
     a, b, x = _small_chain()
-    assert found.report.cached
+    assert found.report.cached or "a later process will try again" in found.report.reason
     assert_equal(run(found.program, (a, b, x)), [(a @ b) @ x])
 
 

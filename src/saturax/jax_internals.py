@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,10 +23,105 @@ from saturax.errors import OptionsError
 
 # JAX's own function through which every module reaches XLA, and how its parameters begin.
 _COMPILE = "compile_or_get_cached"
-_COMPILE_PARAMETERS = ("computation", "devices", "compile_options", "host_callbacks")
+_COMPILE_PARAMETERS = (
+    "computation", "devices", "compile_options", "host_callbacks", "executable_devices",
+)  # fmt: skip
 
 
 Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], Any]
+Provider = Callable[["Compilation"], Any]
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What JAX asks XLA for: `options` are XLA's, `callbacks` the host's that the module calls."""
+
+    backend: Any
+    devices: Any
+    options: Any
+    callbacks: Sequence[Any]
+
+
+class _Hook:
+    """Our place between JAX and XLA, which is there only while somebody uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._original: Any = None
+        self._users = 0
+        self._replacements: list[Replacement] = []
+        self.of_thread = threading.local()
+
+    def use(self, replacement: Replacement | None = None) -> Callable[[], None]:
+        """Be there until the function that is returned has been called."""
+        with self._lock:
+            if self._users == 0:
+                self._put_in_place()
+            self._users += 1
+            if replacement is not None:
+                self._replacements.insert(0, replacement)
+        is_used = True
+
+        def undo() -> None:
+            nonlocal is_used
+            with self._lock:
+                if not is_used:
+                    return
+                is_used = False
+                self._users -= 1
+                if replacement is not None:
+                    self._replacements.remove(replacement)
+                if self._users == 0:
+                    self._leave()
+
+        return undo
+
+    def _put_in_place(self) -> None:
+        from jax._src import compiler
+
+        original = getattr(compiler, _COMPILE, None)
+        names = () if original is None else tuple(inspect.signature(original).parameters)
+        if original is None or names[1:6] != _COMPILE_PARAMETERS:
+            raise OptionsError(
+                f"jax {jax.__version__} cannot be hooked: expected a compile_or_get_cached(backend,"
+                f" {', '.join(_COMPILE_PARAMETERS)}, …), found {names}; use saturax.jit instead"
+            )
+
+        @functools.wraps(original)
+        def hooked(
+            backend: Any,
+            computation: ir.Module,
+            devices: Any,
+            options: Any,
+            callbacks: Any,
+            executable_devices: Any,
+            *rest: Any,
+            **named: Any,
+        ) -> Any:
+            replacements = tuple(self._replacements)
+            provide = getattr(self.of_thread, "provide", None)
+            if provide is not None and not replacements:
+                found = provide(Compilation(backend, executable_devices, options, callbacks))
+                if found is not None:
+                    return found
+            for replacement in replacements:
+                computation = replacement(computation, tuple(np.asarray(devices).reshape(-1)))
+            return original(
+                backend, computation, devices, options, callbacks, executable_devices, *rest,
+                **named,
+            )  # fmt: skip
+
+        self._original, self._hooked = original, hooked
+        setattr(compiler, _COMPILE, hooked)
+
+    def _leave(self) -> None:
+        from jax._src import compiler
+
+        if getattr(compiler, _COMPILE) is self._hooked:
+            setattr(compiler, _COMPILE, self._original)
+
+
+_hook = _Hook()
 
 
 def hook_compilation(replacement: Replacement) -> Callable[[], None]:
@@ -34,36 +132,28 @@ def hook_compilation(replacement: Replacement) -> Callable[[], None]:
     Raises:
         OptionsError: this JAX has moved the function through which modules reach XLA.
     """
-    from jax._src import compiler
+    return _hook.use(replacement)
 
-    original = getattr(compiler, _COMPILE, None)
-    names = () if original is None else tuple(inspect.signature(original).parameters)
-    if original is None or names[1:5] != _COMPILE_PARAMETERS:
-        raise OptionsError(
-            f"jax {jax.__version__} cannot be hooked: expected a compile_or_get_cached(backend, "
-            f"{', '.join(_COMPILE_PARAMETERS)}, …), found {names}; use saturax.jit instead"
-        )
 
-    @functools.wraps(original)
-    def hooked(
-        backend: Any,
-        computation: ir.Module,
-        devices: Any,
-        options: Any,
-        callbacks: Any,
-        *rest: Any,
-        **named: Any,
-    ) -> Any:
-        module = replacement(computation, tuple(np.asarray(devices).reshape(-1)))
-        return original(backend, module, devices, options, callbacks, *rest, **named)
+@contextmanager
+def provided(provide: Provider) -> Iterator[None]:
+    """A block in which `provide` is asked, in this thread, for what XLA would compile.
 
-    setattr(compiler, _COMPILE, hooked)
-
-    def undo() -> None:
-        if getattr(compiler, _COMPILE) is hooked:
-            setattr(compiler, _COMPILE, original)
-
-    return undo
+    It returns a loaded executable, or None where XLA is to compile as ever. It is not asked where
+    modules are replaced, or where this JAX has moved the function that modules reach XLA through.
+    """
+    try:
+        undo = _hook.use()
+    except OptionsError:
+        yield
+        return
+    before = getattr(_hook.of_thread, "provide", None)
+    _hook.of_thread.provide = provide
+    try:
+        yield
+    finally:
+        _hook.of_thread.provide = before
+        undo()
 
 
 def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:

@@ -329,6 +329,11 @@ def memory_analysis(executable: Executable) -> MemoryUse:
     )
 
 
+def load_executable(serialized: bytes, device: jax.Device) -> Any:
+    """What XLA compiled for one device before, with the options that it was compiled with."""
+    return device.client.deserialize_executable(serialized, xla_client.DeviceList((device,)), None)
+
+
 def bind_kernels(module: bytes) -> None:
     """Let jaxlib bind the LAPACK kernels if a module calls any.
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from saturax.cache.executables import Ahead, compile_once
 from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
@@ -155,26 +156,49 @@ class Jitted:
         """Serve arguments of new types by the optimised function, or else by the plain one."""
         if is_tracing() or _CONFIG.jax_disable_jit or is_disabled():
             return serve(self.plain, *args, **kwargs)
-        lowered = self._optimized.lower(*args, **kwargs)  # raises what is the function's own fault
-        module = lowered.compiler_ir("stablehlo")
-        with self._lock:
-            if module not in self._seen:
-                self._seen.add(module)
-                self._replace(lowered, module, args, kwargs)
+        ahead = self._ahead(args, kwargs)
+        try:
+            lowered = self._optimized.lower(*args, **kwargs)  # raises the function's own faults
+            module = lowered.compiler_ir("stablehlo")
+            with self._lock:
+                if module not in self._seen:
+                    self._seen.add(module)
+                    self._replace(lowered, module, ahead, args, kwargs)
+        finally:
+            if ahead is not None:
+                ahead.wait()
         return serve(self._optimized, *args, **kwargs)
 
+    def _ahead(self, args: Any, kwargs: dict[str, Any]) -> Ahead | None:
+        """Begin to load what such a call needed in an earlier process."""
+        try:
+            about = self._options, self._compiler_options
+            return Ahead.of(self._function, args, kwargs, *about)
+        except Exception as error:  # then it is loaded when its turn comes
+            logger.info("nothing is loaded ahead for %s: %s", self._name, error)
+            return None
+
     def _replace(
-        self, lowered: jax.stages.Lowered, module: Any, args: Any, kwargs: dict[str, Any]
+        self,
+        lowered: jax.stages.Lowered,
+        module: Any,
+        ahead: Ahead | None,
+        args: Any,
+        kwargs: dict[str, Any],
     ) -> None:
         """Optimise what JAX has lowered, in its place; whatever happens, the original can run."""
         original = module_bytecode(module)
         try:
             memory = self._memory(lowered, module, original)
-            report = self._recall(module, memory)
+            report = self._recall(module, memory, ahead)
             if report is None:
                 report = self._optimize(lowered, module, original, memory, args, kwargs)
-            if report.outcome == "optimized":
+            if memory is not None:
+                compile_once(lowered, memory, ahead)
+            elif report.outcome == "optimized":
                 lowered.compile()  # JAX keeps what this makes for the calls
+            if ahead is not None and memory is not None:
+                ahead.note(memory)
         except Exception as error:  # the promise: whatever happens, the original runs
             replace_contents(module, original)
             is_ours = isinstance(error, SaturaxError)
@@ -198,10 +222,12 @@ class Jitted:
         devices = devices_of(lowered)
         return ModuleMemory.of(bytecode, self._options, devices, self._compiler_options)
 
-    def _recall(self, module: Any, memory: ModuleMemory | None) -> Report | None:
+    def _recall(
+        self, module: Any, memory: ModuleMemory | None, ahead: Ahead | None
+    ) -> Report | None:
         """Make of the module what became of the same one before, if that is known."""
         start = time.monotonic()
-        found = None if memory is None else memory.find()
+        found = None if memory is None else memory.find(ahead)
         if found is None:
             return None
         report, entry = found

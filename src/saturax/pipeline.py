@@ -17,7 +17,7 @@ from typing import Any
 import jax
 
 from saturax.assembly.split import Split, bytes_before, split
-from saturax.cache.entries import Memory, Remembered, renamed
+from saturax.cache.entries import MOST_CUT_SHORT, Memory, Remembered, renamed
 from saturax.checking.inputs import Array
 from saturax.checking.isolate import outside_calls
 from saturax.cost.database import PriceDatabase
@@ -36,7 +36,7 @@ from saturax.racing.selection import (
     select_by_measuring,
     select_by_prediction,
 )
-from saturax.reasons import is_conclusive, why_kept, why_unsuitable
+from saturax.reasons import after_cut_short, is_conclusive, why_kept, why_unsuitable
 from saturax.report.model import FrozenReport, Report, StageReport
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
@@ -136,26 +136,45 @@ def _optimized(
     memory = Memory.of(program, options, run.frozen, run.devices, compiler_options)
     if memory is None:
         return _optimize_safely(run, program, examples)
-    if (found := memory.find()) is None:
+    known = memory.find()
+    if known is None or known.is_provisional:
+        before = 0 if known is None else known.cut_short
         with memory.alone():
-            found = memory.find()  # another process may have found it meanwhile
-            if found is None:
+            found = memory.find()  # another process may have found it, or tried, meanwhile
+            if found is None or (found.is_provisional and found.cut_short == before):
                 run.older = memory.find_older()
-                result = _optimize_safely(run, program, examples)
-                is_kept = run.is_complete and _keep(run, memory)
-                if is_kept and (found := memory.find()) is not None:
-                    # As later processes read it, so that JAX's compilation cache has it for them.
-                    _take(run, program, found)
-                    result = _result(run, program)
-                return replace(result, is_remembered=is_kept)
-    result = _recalled(run, program, found, time.monotonic() - start)
-    return replace(result, is_remembered=True)
+                return _found_anew(run, program, examples, memory, before)
+        known = found
+    result = _recalled(run, program, known, time.monotonic() - start)
+    return replace(result, is_remembered=not known.is_provisional)
 
 
-def _keep(run: Run, memory: Memory) -> bool:
+def _found_anew(
+    run: Run,
+    program: Program,
+    examples: Sequence[Array] | None,
+    memory: Memory,
+    cut_short: int,
+) -> Optimized:
+    """Optimise and remember; `cut_short` searches before this one had too little time."""
+    result = _optimize_safely(run, program, examples)
+    if run.is_cut_short:
+        cut_short += 1
+        run.report.reason += after_cut_short(cut_short)
+        _keep(run, memory, cut_short)
+        return replace(result, is_remembered=cut_short >= MOST_CUT_SHORT)
+    is_kept = run.is_complete and _keep(run, memory)
+    if is_kept and (found := memory.find()) is not None:
+        # As later processes read it, so that JAX's compilation cache has it for them.
+        _take(run, program, found)
+        result = _result(run, program)
+    return replace(result, is_remembered=is_kept)
+
+
+def _keep(run: Run, memory: Memory, cut_short: int = 0) -> bool:
     """Remember what was found; a result is not lost because it cannot be stored."""
     try:
-        memory.keep(run.best, run.split, run.report)
+        memory.keep(run.best, run.split, run.report, cut_short)
     except Exception as error:  # an operation that has no portable form, say
         run.report.warnings.append(f"the result was not kept in the cache: {error}")
         return False
@@ -184,8 +203,10 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
     try:
         if run.older is None or not _check_again(run, program, examples, run.older):
             _optimize(run, program, examples)
-        is_found = run.best is not None or (not report.reason and is_conclusive(report))
-        run.is_complete = is_found and not run.is_interrupted
+        if not run.is_interrupted:
+            is_undecided = run.best is None and not report.reason
+            run.is_cut_short = is_undecided and not is_conclusive(report, run.remaining_s)
+            run.is_complete = run.best is not None or (is_undecided and not run.is_cut_short)
     except KeyboardInterrupt:
         run.is_interrupted = True
     except OptionsError:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 
+from saturax.cache.entries import MOST_CUT_SHORT
 from saturax.graph.ir import Program
 from saturax.options import is_disabled
+from saturax.racing.select import OUT_OF_TIME
 from saturax.report.model import Report
 from saturax.run import Run
 
@@ -31,15 +35,27 @@ def why_kept(run: Run) -> str:
     is_over = f"the time limit of {run.options.time_limit_s:g} s was over before"
     if run.remaining_s == 0 and not report.candidates:
         return f"{is_over} any other program was tried"
-    if run.remaining_s == 0 and not is_conclusive(report):
+    if run.remaining_s == 0 and not any(c.ratio is not None for c in report.candidates):
         return f"{is_over} any candidate was timed"
+    if not is_conclusive(report):
+        return f"{is_over} a race was decided"
     rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
     if report.candidates and len(rejected) == len(report.candidates):
         return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"
     return "no candidate was faster than the original"
 
 
-def is_conclusive(report: Report) -> bool:
+def is_conclusive(report: Report, remaining_s: float = math.inf) -> bool:
     """Whether the original was kept for a reason that holds next time, not for want of time."""
+    if not report.candidates:
+        return remaining_s > 0
     untimed = [c for c in report.candidates if c.outcome == "slower" and c.ratio is None]
-    return not report.candidates or len(untimed) < len(report.candidates)
+    is_raced = len(untimed) < len(report.candidates)
+    return is_raced and not any(c.reason.startswith(OUT_OF_TIME) for c in report.candidates)
+
+
+def after_cut_short(number: int) -> str:
+    """What happens after that many searches that had too little time, as the end of a reason."""
+    if number < MOST_CUT_SHORT:
+        return f"; search {number} of {MOST_CUT_SHORT}: a later process will try again"
+    return f", as in {number} searches: there will be no other"

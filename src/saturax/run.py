@@ -34,9 +34,10 @@ class Run:
     Programs run on `devices`; none means the default device. XLA compiles them with
     `compiler_options`. `source` is the module that the original was read from, if it is known.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
-    found with other versions; `is_complete` once all stages have run, `is_interrupted` once the
-    user wants it to end. `xla_s` are the seconds in which XLA compiled or ran programs;
-    `excluded_s` of them do not count, of which `granted_s` went to compiling candidates.
+    found with other versions; `is_complete` once all stages have run, `is_cut_short` if the
+    original stays for want of time, `is_interrupted` once the user wants it to end. `xla_s` are the
+    seconds in which XLA compiled or ran programs; `excluded_s` of them do not count, of which
+    `granted_s` went to compiling candidates.
     """
 
     options: Options
@@ -54,6 +55,7 @@ class Run:
     split: Split | None = None
     older: Remembered | None = None
     is_complete: bool = False
+    is_cut_short: bool = False
     is_interrupted: bool = False
 
     @property

@@ -29,16 +29,27 @@ from saturax.stablehlo import emit_module, import_module, to_portable_artifact
 
 # Another process that optimises the same program is waited for so many times its limit.
 _WAIT_LIMITS, _LEAST_WAIT_S = 3.0, 60.0
+MOST_CUT_SHORT = 3
+"""So many searches in a row that kept the original for want of time are believed."""
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """A program found in the cache: None where the original was best; its split, if frozen."""
+    """A program found in the cache: None where the original was best; its split, if frozen.
+
+    `cut_short` counts the searches, one after the other, that kept the original for want of time.
+    """
 
     program: Program | None
     split: Split | None
     report: Report
     constants: bool
+    cut_short: int = 0
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether another search may find more than those that were cut short."""
+        return 0 < self.cut_short < MOST_CUT_SHORT
 
 
 @dataclass(frozen=True)
@@ -89,14 +100,19 @@ class Memory:
                     return found
         return None
 
-    def keep(self, program: Program | None, parts: Split | None, report: Report) -> None:
-        """Remember an optimised program; None that the original is best."""
+    def keep(
+        self, program: Program | None, parts: Split | None, report: Report, cut_short: int = 0
+    ) -> None:
+        """Remember an optimised program; None that the original is best, or that it was kept by
+        `cut_short` searches for want of time.
+        """
         blobs: dict[str, bytes] = {}
         document: dict[str, Any] = {
             "report": report.to_json(None),
             "optimized": program is not None,
             "optimized_at": now(),
             "constants": parts is not None and parts.constants,
+            "cut_short": cut_short,
         }
         if program is not None:
             blobs["main"] = to_portable_artifact(emit_module(program))
@@ -121,7 +137,8 @@ def _remembered(entry: Entry) -> Remembered | None:
         report = Report.from_json(document["report"])
         report.cached = document["optimized_at"]
         if not document["optimized"]:
-            return Remembered(None, None, report, document["constants"])
+            cut_short = int(document.get("cut_short", 0))
+            return Remembered(None, None, report, document["constants"], cut_short)
         program = import_module(entry.blobs["main"])
         parts = None
         if "frozen" in document:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -19,6 +19,9 @@ from saturax.cache.circumstances import circumstances, is_kept, key_digest, know
 from saturax.cache.store import Entry, ProgramCache, folder_of
 from saturax.options import Options
 from saturax.report.model import Report
+
+if TYPE_CHECKING:
+    from saturax.cache.executables import Ahead
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,18 @@ class ModuleMemory:
         identity = key_digest([digest, frozen, *around])
         return cls(ProgramCache(folder_of(options)).modules(), f"{identity}.{known_versions()}")
 
-    def find(self) -> tuple[Report, Entry] | None:
+    def entry(self, ahead: Ahead | None = None) -> Entry | None:
+        """What is kept of the module; `ahead` may have read it already."""
+        found = None if ahead is None else ahead.entry(self.name)
+        return self.cache.get(self.name) if found is None else found
+
+    def put(self, entry: Entry) -> None:
+        """Keep an entry, instead of the one that there is."""
+        self.cache.put(self.name, entry)
+
+    def find(self, ahead: Ahead | None = None) -> tuple[Report, Entry] | None:
         """The report of its optimisation, and what was kept with it."""
-        entry = self.cache.get(self.name)
+        entry = self.entry(ahead)
         if entry is None:
             return None
         try:
@@ -67,4 +79,4 @@ class ModuleMemory:
     ) -> None:
         """Remember what the module became, and its report."""
         about = {"report": report.to_json(None), "optimized_at": report.cached or now()}
-        self.cache.put(self.name, Entry({**document, **about}, blobs))
+        self.put(Entry({**document, **about}, blobs))

@@ -27,7 +27,10 @@ from saturax.options import Options
 
 FORMAT = b"saturax program 1\n"
 _FOLDER, _ENDING = "programs", ".saturax"
-_MODULES, _MODULES_SHARE = "modules", 0.25
+# Beside the programs, in folders of their own with a share of the limit: what modules became, with
+# their executables, and which modules calls have led to.
+_MODULES, _MODULES_SHARE = "modules", 0.5
+_CALLS, _CALLS_SHARE = "calls", 0.005
 _NAME = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{32}")
 _DIGEST_SIZE = 32
 _DEFAULT_LIMIT_MB = 2048
@@ -145,10 +148,15 @@ class ProgramCache:
         """Beside the programs: what modules became, by their bytes, with a limit of its own."""
         return ProgramCache(self.folder / _MODULES, int(_MODULES_SHARE * self.limit_bytes))
 
+    def calls(self) -> ProgramCache:
+        """Beside the programs: which modules calls have led to, by functions and types."""
+        return ProgramCache(self.folder / _CALLS, int(_CALLS_SHARE * self.limit_bytes))
+
     def clear(self) -> int:
         """Remove all entries; return how many there were."""
-        if (self.folder / _MODULES).is_dir():
-            self.modules().clear()
+        for beside in (self.modules(), self.calls()):
+            if beside.folder.is_dir():
+                beside.clear()
         files = self._files()
         for path, _ in files:
             with suppress(OSError):

@@ -28,6 +28,8 @@ Call = Callable[[], object]
 _LOOKS = (8, 12, 17, 24, 34, 48, 68, 96, 136, 192, 272)
 _ALPHA_SHARE, _ERROR_PROBABILITY = 0.15, 0.01
 _FINALISTS = 3
+OUT_OF_TIME = "time limit reached"
+"""How the reasons begin of candidates whose race was not decided in time."""
 WARM_UPS = 2  # calls of each program before the first that counts
 _FIRST_ROUNDS = 4
 _CLEARLY_SLOWER = 0.8  # a candidate this slow (speed relative to the original) is dropped at once
@@ -191,7 +193,7 @@ class _Race:
                 return
             if self.clock() >= self.deadline:
                 for other in finalists[place + 1 :]:
-                    self._reject(other, "time limit reached before it met the original")
+                    self._reject(other, f"{OUT_OF_TIME} before it met the original")
                 self.stop_reason = "time limit"
                 return
 
@@ -219,7 +221,7 @@ class _Race:
 
     def _warm_up_candidate(self, index: int) -> bool:
         if self.clock() >= self.deadline:
-            self._reject(index, "time limit reached before it was run")
+            self._reject(index, f"{OUT_OF_TIME} before it was run")
             return False
         try:
             seconds = self._warm_up(self.runners[index])
@@ -295,7 +297,7 @@ class _Race:
         verdict, reason = False, "not faster by the margin with confidence"
         while len(self.original.times) < _LOOKS[-1]:
             if self.clock() >= self.deadline:
-                reason = f"time limit reached after {len(self.original.times)} pairs"
+                reason = f"{OUT_OF_TIME} after {len(self.original.times)} pairs"
                 # The last look comes early: no other follows.
                 enough = len(self.original.times) >= _LOOKS[0]
                 verdict = enough and self._decide(index, alpha) is True

@@ -1,0 +1,116 @@
+"""Executables in the cache: loaded where all is as it was, compiled anew where anything differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax._src import compiler
+from running import assert_equal, matrix_chain, normal
+
+import saturax
+from saturax import Options
+from saturax.cache.executables import Ahead
+from saturax.cache.store import ProgramCache
+
+_FUNCTION, _ARGUMENTS = matrix_chain(256)
+
+
+def _jitted(folder, function=_FUNCTION, **settings):
+    return saturax.jit(function, options=Options(time_limit_s=5.0, cache=folder), **settings)
+
+
+@pytest.fixture
+def compilations(monkeypatch):
+    """The names of the modules that XLA compiles from now on."""
+    names = []
+    compile_and_load = compiler.backend_compile_and_load
+
+    def noted(backend, module, *rest):
+        names.append(str(module.operation.attributes["sym_name"]))
+        return compile_and_load(backend, module, *rest)
+
+    monkeypatch.setattr(compiler, "backend_compile_and_load", noted)
+    return names
+
+
+def _only_entry(folder):
+    modules = ProgramCache(folder).modules()
+    (name,) = modules.names()
+    return modules, name, modules.get(name)
+
+
+def test_what_was_compiled_before_is_loaded(tmp_path, compilations):
+    before = compiler.compile_or_get_cached
+    expected = _jitted(tmp_path)(*_ARGUMENTS)
+    assert len(compilations) == 1
+    again = _jitted(tmp_path)
+    assert_equal([again(*_ARGUMENTS)], [expected])
+    assert again.report.outcome == "optimized"
+    assert len(compilations) == 1
+    assert again.lower(*_ARGUMENTS).compile().memory_analysis() is not None
+    assert compiler.compile_or_get_cached is before
+
+
+def test_the_original_is_loaded_too(tmp_path, compilations):
+    arguments = normal(64, 64), normal(64, 64)
+    first, again = (_jitted(tmp_path, jnp.matmul) for _ in range(2))
+    expected = first(*arguments)
+    assert first.report.outcome == "original"
+    assert_equal([again(*arguments)], [expected])
+    assert len(compilations) == 1
+
+
+def test_other_options_of_xla_are_other_executables(tmp_path, compilations):
+    _jitted(tmp_path)(*_ARGUMENTS)
+    with jax.default_matmul_precision("float32"):  # another module
+        _jitted(tmp_path)(*_ARGUMENTS)
+    assert len(compilations) == 2
+    _jitted(tmp_path, compiler_options={"xla_cpu_enable_fast_min_max": True})(*_ARGUMENTS)
+    assert len(compilations) == 3
+
+
+@pytest.mark.parametrize("spoilt", ["executable", "compiled for", "devices"])
+def test_what_does_not_fit_is_compiled_anew(tmp_path, compilations, spoilt):
+    expected = _jitted(tmp_path)(*_ARGUMENTS)
+    modules, name, entry = _only_entry(tmp_path)
+    if spoilt == "executable":
+        entry = replace(entry, blobs={**entry.blobs, spoilt: b"none"})
+    else:
+        entry = replace(entry, document={**entry.document, spoilt: ["other"]})
+    modules.put(name, entry)
+    for _ in range(2):
+        assert_equal([_jitted(tmp_path)(*_ARGUMENTS)], [expected])
+    assert len(compilations) == 2  # what was compiled anew is kept
+
+
+def test_a_wrong_guess_does_no_harm(tmp_path, monkeypatch):
+    def scaled(x):
+        return x * scale
+
+    x = normal(8, 8)
+    for scale in (2.0, 3.0, 2.0):
+        assert_equal([_jitted(tmp_path, scaled)(x)], [x * scale])
+    monkeypatch.setattr(Ahead, "of", lambda *_: 1 / 0)
+    assert_equal([_jitted(tmp_path, scaled)(x)], [x * scale])
+
+
+def test_programs_that_call_python_are_compiled_by_each_process(tmp_path):
+    def function(x, name):
+        jax.debug.callback(lambda value: seen.append((name, float(value))), x.sum())
+        return x + 1
+
+    x = jnp.ones(4)
+    for name in ("first", "second"):
+        seen = []
+        _jitted(tmp_path, function, static_argnums=1)(x, name)
+        jax.effects_barrier()
+        assert seen == [(name, 4.0)]
+
+
+def test_functions_that_fail_say_so_themselves(tmp_path):
+    function = _jitted(tmp_path)
+    with pytest.raises(TypeError, match="dot_general"):
+        function(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.ones(2))
