@@ -254,6 +254,33 @@ def test_examples_come_first_and_bad_ones_are_passed_over():
     assert all(np.isfinite(s.inputs[0]).all() for s in samples)
 
 
+def test_integers_stay_the_examples_own_where_others_mean_nothing():
+    """Lengths between distinct points: shuffled ends of lines meet, and 0/0 is no number."""
+    ends, points = np.array([[0, 1], [1, 2], [2, 3], [3, 0]], np.int32), normal(4, 3)
+
+    def directions(inputs):
+        points, ends = inputs
+        with np.errstate(invalid="ignore"):
+            lines = points[ends[:, 1]] - points[ends[:, 0]]
+            return [lines / np.sqrt((lines * lines).sum(1, keepdims=True))]
+
+    def run(inputs):
+        return [directions(inputs)[0].astype(inputs[0].dtype)]
+
+    types = TensorType((4, 3), "f32"), TensorType((4, 2), "i32")
+    samples = [
+        sample
+        for seed in range(4)
+        for sample in take_samples(
+            run, _wide(run), types, [points, ends], with_special_values=False, seed=seed
+        )
+    ]
+    assert all(np.isfinite(sample.original[0]).all() for sample in samples)
+    drawn = [s for s in samples if s.distribution != "given"]
+    assert any(np.array_equal(s.inputs[1], ends) for s in drawn)
+    assert any(not np.array_equal(s.inputs[1], ends) for s in drawn)
+
+
 def test_no_time_still_takes_two_samples():
     run = lambda inputs: [inputs[0] @ inputs[0]]  # noqa: E731
     arguments = (run, _wide(run), (_MATRIX,), [normal(12, 12)])

@@ -37,6 +37,7 @@ def draw(
     gain: float,
     seed: int,
     shared: Mapping[int, Array] = _NOTHING,
+    keeps_integers: bool = False,
 ) -> list[Array]:
     """One input for each type, those in `shared` (by their numbers) as they are.
 
@@ -45,10 +46,10 @@ def draw(
     "normal" shuffles their elements (or draws from them, where there are many: shuffling takes
     several times as long), "wide" scales each by up to 3, "non-negative" sets a tenth to zero (not
     where all are positive, as variances are); from "perturbed" on, integers and
-    booleans are shuffled. Without examples, or where one is None, floats have variance
-    gain² / fan-in, so that deep programs do not overflow; "wide" spreads magnitudes over five
-    decades, "non-negative" contains exact zeros. "special" puts in NaN, infinities and zeros of
-    both signs (one of each, where there is room).
+    booleans are shuffled, unless `keeps_integers`. Without examples, or where one is None, floats
+    have variance gain² / fan-in, so that deep programs do not overflow; "wide" spreads magnitudes
+    over five decades, "non-negative" contains exact zeros. "special" puts in NaN, infinities and
+    zeros of both signs (one of each, where there is room).
     """
     generator = np.random.default_rng((seed, DISTRIBUTIONS.index(distribution)))
     arrays = []
@@ -57,7 +58,7 @@ def draw(
         example = None if given is None else np.asarray(given)
         if index in shared:
             arrays.append(shared[index])
-        elif example is not None and _is_kept(distribution, type):
+        elif example is not None and _is_kept(distribution, type, keeps_integers):
             arrays.append(example.astype(numpy_dtype(type.dtype), copy=False))
         elif is_float(type.dtype) or is_complex(type.dtype):
             arrays.append(_floats(generator, distribution, type, example, gain))
@@ -85,10 +86,11 @@ def nudged(inputs: Sequence[Array], seed: int) -> list[Array]:
     return arrays
 
 
-def _is_kept(distribution: str, type: TensorType) -> bool:
+def _is_kept(distribution: str, type: TensorType, keeps_integers: bool) -> bool:
     """Whether an example is an input as it is."""
     is_varied = is_float(type.dtype) or is_complex(type.dtype)
-    return distribution == "given" or (distribution == "close" and not is_varied)
+    is_as_given = keeps_integers or distribution == "close"
+    return distribution == "given" or (is_as_given and not is_varied)
 
 
 def too_large_to_vary(inputs: Sequence[Array]) -> dict[int, Array]:

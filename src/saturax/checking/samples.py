@@ -18,7 +18,7 @@ import numpy as np
 from saturax.checking.accuracy import ERROR_MULTIPLE, FREE_ROUNDINGS, compare, mean_square_error
 from saturax.checking.inputs import DISTRIBUTIONS, Array, draw, nudged, too_large_to_vary
 from saturax.errors import SaturaxError
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, is_integer
 
 Run = Callable[[Sequence[Array]], list[Array]]
 
@@ -138,8 +138,9 @@ def _informative(
     began, given_s = time.monotonic(), math.inf
     while rounds and (len(samples) < _LEAST_SAMPLES or time.monotonic() <= until):
         distribution, draw_seed = rounds.popleft()
-        for gain in _GAINS if examples is None else _GAINS[:1]:
-            inputs = draw(distribution, types, examples, gain, draw_seed, shared)
+        chosen: Sample | None = None
+        for gain, keeps_integers in _attempts(distribution, types, examples):
+            inputs = draw(distribution, types, examples, gain, draw_seed, shared, keeps_integers)
             start = time.monotonic()
             try:
                 found = original(inputs)
@@ -153,18 +154,55 @@ def _informative(
                 sample = Sample(distribution, inputs, found, expected, programs, seconds)
             except EndlessError:
                 continue
-            if _is_accepted(sample):
-                samples.append(sample)
-                if distribution == "given":
-                    given_s = original_s
-                else:
-                    shared = shared or too_large_to_vary(inputs)
+            if not _is_accepted(sample):
+                continue
+            if distribution == "given":
+                given_s = original_s
+            else:
+                shared = shared or too_large_to_vary(inputs)
+            loses_numbers = _loses_numbers(sample, samples)
+            if chosen is None or not loses_numbers:
+                chosen = sample
+            if not loses_numbers:
                 break
+        if chosen is not None:
+            samples.append(chosen)
         now = time.monotonic()
         if 0 < len(samples) < _LEAST_SAMPLES and now + (now - began) > until:
             rounds.extendleft(close)
             close = []
     return samples if _is_any_output_free(samples) else []
+
+
+def _attempts(
+    distribution: str, types: Sequence[TensorType], examples: Sequence[Array | None] | None
+) -> Iterator[tuple[float, bool]]:
+    """Gains to draw with until a draw is evidence, and whether integers stay the examples' own."""
+    if examples is None:
+        yield from ((gain, False) for gain in _GAINS)
+        return
+    yield 1.0, False
+    if distribution not in ("given", "special") and any(is_integer(t.dtype) for t in types):
+        yield 1.0, True
+
+
+def _loses_numbers(sample: Sample, others: Sequence[Sample]) -> bool:
+    """Whether a drawn sample has NaN or infinities for outputs, where the examples have none.
+
+    Shuffled integers may mean nothing: of the corners of a mesh's triangles they make triangles
+    without an area.
+    """
+    if sample.distribution == "special" or not others or others[0].distribution != "given":
+        return False
+    return _is_finite(others[0]) and not _is_finite(sample)
+
+
+def _is_finite(sample: Sample) -> bool:
+    return all(
+        bool(np.isfinite(output).all())
+        for output in sample.original
+        if jnp.issubdtype(output.dtype, np.inexact)
+    )
 
 
 def _rounds(with_examples: bool, with_special_values: bool, seed: int) -> Iterator[tuple[str, int]]:
