@@ -42,7 +42,7 @@ def programs(tmp_path):
 
 
 def _options(folder, **changes):
-    return Options(time_limit_s=5.0, cache=folder, **changes)
+    return Options(**{"time_limit_s": 5.0, "cache": folder, **changes})
 
 
 def _must_not_search(*args):
@@ -283,10 +283,10 @@ def test_names_do_not_count_but_the_program_does(tmp_path, monkeypatch):
 
 def test_that_the_original_is_best_is_remembered(tmp_path, monkeypatch):
     arguments = (normal(64, 64), normal(64, 64))
-    first = saturax.optimize(jnp.matmul, *arguments, options=_options(tmp_path))
+    first = saturax.optimize(jnp.matmul, *arguments, options=_options(tmp_path, time_limit_s=20.0))
     assert first.report.outcome == "original"
     monkeypatch.setattr(pipeline, "_optimize", _must_not_search)
-    again = saturax.optimize(jnp.matmul, *arguments, options=_options(tmp_path))
+    again = saturax.optimize(jnp.matmul, *arguments, options=_options(tmp_path, time_limit_s=20.0))
     assert again.report.cached
     assert again.report.reason == first.report.reason
 
@@ -299,7 +299,7 @@ def test_frozen_functions_are_remembered(tmp_path, monkeypatch, by):
         return (x @ weights[0]) @ weights[1]
 
     wide = normal(256, 256, seed=5)
-    options = _options(tmp_path)
+    options = _options(tmp_path, time_limit_s=20.0)
     first = saturax.freeze(function, (a, b), options=options)
     expected = first(wide)
     monkeypatch.setattr(pipeline, "_optimize", _must_not_search)

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import saturax
 from saturax import Options, OptionsError
 
 
@@ -18,12 +19,22 @@ from saturax import Options, OptionsError
         ({"candidates": 0}, "candidates: expected an integer of at least 1, got 0"),
         ({"candidates": 2.5}, "candidates"),
         ({"node_limit": 0}, "node_limit"),
+        ({"rules": "layout"}, "rules: expected a tuple of names, got the text 'layout'"),
+        ({"measure": "no"}, "measure: expected True or False, got 'no'"),
+        ({"database": "prices"}, "database: expected a file as a pathlib.Path"),
         ({"rules": ("layout", "magic")}, "rules: no such family: magic; there are .*layout"),
     ],
 )
 def test_wrong_values(values, message):
     with pytest.raises(OptionsError, match=message):
         Options(**values)
+
+
+@pytest.mark.parametrize("use", [saturax.jit, saturax.optimize, saturax.freeze, saturax.install])
+def test_options_of_another_kind(use):
+    arguments = [] if use is saturax.install else [abs, 1.0]
+    with pytest.raises(OptionsError, match=r"options: expected saturax.Options\(…\), got dict"):
+        use(*arguments[: 1 if use is saturax.jit else 2], options={"time_limit_s": 3})
 
 
 def test_defaults_are_valid_and_frozen():

@@ -26,7 +26,7 @@ from saturax.errors import OptionsError
 from saturax.graph.ir import Program
 from saturax.jax_internals import hook_compilation
 from saturax.jaxlib_compat import module_bytecode, module_name, parse_module
-from saturax.options import Options, is_disabled
+from saturax.options import Options, checked, is_disabled
 from saturax.pipeline import Optimized, optimize_program
 from saturax.report.model import Report
 from saturax.stablehlo import emit_module, import_module
@@ -62,7 +62,8 @@ class Decision:
 class Installation:
     """The optimiser between JAX and XLA, from `install` until `uninstall`.
 
-    `decisions` lists the programs above the size threshold, in the order of their compilation.
+    `decisions` lists the programs above the size threshold, in the order of their compilation;
+    `left_alone` counts those below.
     """
 
     options: Options
@@ -71,6 +72,7 @@ class Installation:
     deny: tuple[str, ...]
     background: bool
     decisions: list[Decision] = field(default_factory=list)
+    left_alone: int = 0
     _remove_hook: Callable[[], None] = lambda: None
     # A program of ours that is being compiled must not be optimised in turn.
     _inside: threading.local = field(default_factory=threading.local)
@@ -101,6 +103,11 @@ class Installation:
             table.add_row(decision.program, str(decision.operations), _outcome(decision))
         console = Console(width=100, file=io.StringIO())
         console.print(table)
+        if self.left_alone:
+            console.print(
+                f"{self.left_alone} programs of fewer than {self.minimum_operations} operations "
+                "were left alone"
+            )
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
@@ -123,6 +130,8 @@ class Installation:
                 return parse_module(ready)
             size = program.graph.size()
             if size < self.minimum_operations:
+                with self._lock:
+                    self.left_alone += 1
                 return module
             if self.background:
                 index = self._noted(Decision(name, size, is_pending=True))
@@ -232,7 +241,7 @@ def install(
         )
     uninstall()
     installation = Installation(
-        Options() if options is None else options,
+        checked(options),
         minimum_operations,
         tuple(allow),
         tuple(deny),

@@ -89,6 +89,7 @@ class Options:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         choices: dict[str, tuple[str, ...]] = {
             "numerics": NUMERICS,
             "extraction": EXTRACTIONS,
@@ -135,6 +136,17 @@ class Options:
         """What the stages may take."""
         return EFFORTS[self.effort]
 
+    def _check_kinds(self) -> None:
+        for name in ("measure", "verify"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionsError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        if not isinstance(self.database, Path | None):
+            raise OptionsError(
+                f"database: expected a file as a pathlib.Path, or None, got {self.database!r}"
+            )
+        if isinstance(self.rules, str):
+            raise OptionsError(f"rules: expected a tuple of names, got the text {self.rules!r}")
+
     def _check_user_rules(self) -> None:
         from saturax.user_rules import UserRule
 
@@ -157,7 +169,20 @@ class Options:
             )
 
 
+def checked(options: Options | None) -> Options:
+    """Options, the default ones for None.
+
+    Raises:
+        OptionsError: it is something else.
+    """
+    if options is not None and not isinstance(options, Options):
+        raise OptionsError(
+            f"options: expected saturax.Options(…), got {type(options).__name__}: {options!r}"
+        )
+    return Options() if options is None else options
+
+
 def with_rules(options: Options | None, rules: Sequence[UserRule]) -> Options:
     """Options (the default ones for None) with more of the user's own rules."""
-    given = Options() if options is None else options
+    given = checked(options)
     return replace(given, user_rules=(*given.user_rules, *rules)) if rules else given

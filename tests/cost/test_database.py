@@ -244,3 +244,21 @@ def test_cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("SATURAX_CACHE_DIR", str(tmp_path / "chosen"))
     assert cache_directory() == tmp_path / "chosen"
     assert PriceDatabase().path == tmp_path / "chosen" / "prices.sqlite"
+
+
+def test_file_that_cannot_be_written_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = PriceDatabase(path)
+    prices.put_many("cpu", {"dot": Price(2.0)})
+    prices.put_document("cpu", "calibration", "{}")
+    prices.close()
+    error = sqlite3.OperationalError("unable to open database file")
+    monkeypatch.setattr(database, "_connect", lambda path: (_ for _ in ()).throw(error))
+    with pytest.warns(PriceDatabaseWarning, match="unable to open"):
+        first = PriceDatabase(path)
+    assert first.get("cpu", "dot").time_us == 2.0  # type: ignore[union-attr]
+    first.put_many("cpu", {"add": Price(3.0)})
+    first.close()
+    with pytest.warns(PriceDatabaseWarning, match="unable to open"):
+        second = PriceDatabase(path)  # of the next program that is optimised
+    assert second.get("cpu", "add").time_us == 3.0  # type: ignore[union-attr]
+    assert second.get_document("cpu", "calibration") == "{}"

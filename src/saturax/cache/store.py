@@ -38,6 +38,9 @@ _STALE_S = 3600.0  # a temporary file this old belongs to a process that was kil
 _POLL_S = 0.05
 
 
+_missing: set[tuple[Path, str]] = set()
+
+
 class CacheWarning(UserWarning):
     """The cache of optimised programs, or an entry of it, cannot be used."""
 
@@ -197,7 +200,10 @@ class ProgramCache:
         try:
             file = _lock_file(path, wait_s)
         except OSError as error:  # a file system without locks, or not ours: work twice at worst
-            _warn(f"no locks in {self.folder} ({error}); processes may do the same work twice")
+            self._warn_once(
+                "locks",
+                f"no locks in {self.folder} ({error}); processes may do the same work twice",
+            )
             file = None
         try:
             yield file is not None
@@ -206,6 +212,14 @@ class ProgramCache:
                 with suppress(OSError):  # before the lock ends: whoever waits looks again
                     path.unlink()
                 os.close(file)
+
+    def _warn_once(self, about: str, text: str) -> None:
+        """One warning is enough for a cache that has no locks or files, and the folders in it."""
+        is_beside = self.folder.name in (_MODULES, _CALLS)
+        folder = self.folder.parent if is_beside else self.folder
+        if (folder, about) not in _missing:
+            _missing.add((folder, about))
+            _warn(text, depth=1)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}{_ENDING}"
@@ -221,7 +235,10 @@ class ProgramCache:
         except OSError as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            _warn(f"could not keep a program in {self.folder} ({error}); it will be optimised anew")
+            self._warn_once(
+                "files",
+                f"could not keep a program in {self.folder} ({error}); it will be optimised anew",
+            )
             return False
         self._evict()
         return True
@@ -270,8 +287,8 @@ def _limit_of_environment() -> int:
         return int(_DEFAULT_LIMIT_MB * 1e6)
 
 
-def _warn(text: str) -> None:
-    warnings.warn(f"saturax: {text}", CacheWarning, stacklevel=4)
+def _warn(text: str, depth: int = 0) -> None:
+    warnings.warn(f"saturax: {text}", CacheWarning, stacklevel=4 + depth)
 
 
 def _lock_file(path: Path, wait_s: float) -> int | None:

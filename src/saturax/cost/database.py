@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,6 +67,10 @@ class Price:
     cores: float = 1.0
 
 
+_Everything = tuple[dict[tuple[str, str], Price], dict[tuple[str, str], str]]
+_in_memory: dict[Path, _Everything] = {}
+
+
 class PriceDatabase:
     """Prices and small named documents by device, on disk and in memory.
 
@@ -82,9 +86,9 @@ class PriceDatabase:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
-        # What did not reach the disk: all that is learnt after a failure.
-        self._prices: dict[tuple[str, str], Price] = {}
-        self._documents: dict[tuple[str, str], str] = {}
+        # What did not reach the disk, of all databases of this path: all that is learnt after a
+        # failure, so that this process calibrates its device once.
+        self._prices, self._documents = _in_memory.setdefault(self.path, ({}, {}))
         self.in_memory_only = False
         with self._lock:
             self._open()
@@ -145,16 +149,13 @@ class PriceDatabase:
             with self._lock:
                 self._documents[device, name] = content
 
-    def everything(self) -> tuple[dict[tuple[str, str], Price], dict[tuple[str, str], str]]:
+    def everything(self) -> _Everything:
         """All prices by (device, key), and all documents by (device, name)."""
         prices: dict[tuple[str, str], Price] = {}
         documents: dict[tuple[str, str], str] = {}
         with self._guarded("read") as connection:
             if connection is not None:
-                for row in connection.execute(f"SELECT {_COLUMNS} FROM price"):
-                    prices[row[0], row[1]] = Price(*row[2:])
-                for device, name, content in connection.execute("SELECT * FROM document"):
-                    documents[device, name] = content
+                prices, documents = _everything_of(connection)
         with self._lock:
             return prices | self._prices, documents | self._documents
 
@@ -202,6 +203,10 @@ class PriceDatabase:
             self._connection = _connect(self.path)
         except (OSError, sqlite3.Error, _UnusableSchemaError) as error:
             self._go_on_in_memory("open", error)
+            if not (self._prices or self._documents):
+                prices, documents = _read_only(self.path)
+                self._prices.update(prices)
+                self._documents.update(documents)
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> bool:
         """Execute in one transaction; False when the rows did not reach the disk."""
@@ -242,6 +247,27 @@ class PriceDatabase:
 
 class _UnusableSchemaError(Exception):
     """The file was written by a version of saturax with another schema."""
+
+
+def _everything_of(connection: sqlite3.Connection) -> _Everything:
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM price")
+    prices = {(row[0], row[1]): Price(*row[2:]) for row in rows}
+    rows = connection.execute("SELECT * FROM document")
+    return prices, {(device, name): content for device, name, content in rows}
+
+
+def _read_only(path: Path) -> _Everything:
+    """What a file holds that cannot be opened for writing, as in an image; nothing if that fails.
+
+    SQLite reads a file in WAL mode without its shared memory only if nobody changes it.
+    """
+    try:
+        name = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(name, uri=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return _everything_of(connection) if version == SCHEMA_VERSION else ({}, {})
+    except (OSError, ValueError, sqlite3.Error):
+        return {}, {}
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -31,7 +31,7 @@ from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jax_internals import fast_calls_after, is_tracing
 from saturax.jaxlib_compat import ModuleError, default_device, located_nowhere, mlir_context
 from saturax.jitted import SaturaxWarning, depth_of_caller
-from saturax.options import Options, is_disabled
+from saturax.options import Options, checked, is_disabled
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary
 
@@ -238,7 +238,7 @@ def freeze(
         FrozenError: the function has no such arguments, or values are being traced.
     """
     arguments = FrozenArguments.of(function, frozen, named)
-    return Frozen(arguments, Options() if options is None else options, on_progress)
+    return Frozen(arguments, checked(options), on_progress)
 
 
 def _export(arguments: FrozenArguments, args: Any, kwargs: Any) -> jax.export.Exported:
