@@ -65,9 +65,10 @@ def test_a_time_limit_that_is_over_is_the_reason(clock, monkeypatch):
 
     result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=_OPTIONS, on_progress=be_late)
     assert result.report.outcome == "original"
-    assert (
-        result.report.reason == "the time limit of 30 s was over before any other program was tried"
-    )
+    reason = "the time limit of 30 s was over before any other program was tried"
+    assert result.report.reason.startswith(reason)
+    # As the clock went on without this process, others were at work.
+    assert result.report.reason.endswith("% of a core)")
 
 
 def test_compiling_the_original_takes_nothing_from_the_search(clock, monkeypatch):

@@ -13,6 +13,9 @@ from saturax.racing.select import OUT_OF_TIME
 from saturax.report.model import Report
 from saturax.run import Run
 
+# A process with a smaller share of a core while it searches is not alone on the machine.
+_BUSY = 0.8
+
 
 def why_unsuitable(program: Program, run: Run) -> str:
     """Why a program is not optimised at all; empty if it is."""
@@ -32,13 +35,15 @@ def why_unsuitable(program: Program, run: Run) -> str:
 def why_kept(run: Run) -> str:
     """Why none of the programs that were tried was taken."""
     report = run.report
+    share = run.core_share
+    busy = f" (others were at work: it had {share:.0%} of a core)" if share < _BUSY else ""
     is_over = f"the time limit of {run.options.time_limit_s:g} s was over before"
     if run.remaining_s == 0 and not report.candidates:
-        return f"{is_over} any other program was tried"
+        return f"{is_over} any other program was tried{busy}"
     if run.remaining_s == 0 and not any(c.ratio is not None for c in report.candidates):
-        return f"{is_over} any candidate was timed"
+        return f"{is_over} any candidate was timed{busy}"
     if not is_conclusive(report):
-        return f"{is_over} a race was decided"
+        return f"{is_over} a race was decided{busy}"
     rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
     if report.candidates and len(rejected) == len(report.candidates):
         return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import process_time
 from typing import Any
 
 import jax
@@ -25,6 +26,8 @@ SEARCH_SHARE = 0.4
 
 # Compiling candidates may take this share of the time limit on top of it.
 _COMPILATION_ALLOWANCE = 0.5
+# Shorter times do not tell how busy the machine is.
+_LEAST_OWN_S = 0.5
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Run:
     found with other versions; `is_complete` once all stages have run, `is_cut_short` if the
     original stays for want of time, `is_interrupted` once the user wants it to end. `xla_s` are the
     seconds in which XLA compiled or ran programs; `excluded_s` of them do not count, of which
-    `granted_s` went to compiling candidates.
+    `granted_s` went to compiling candidates. `own_s` are the seconds of stages without XLA, in
+    which the processor worked for this process for `own_cpu_s`.
     """
 
     options: Options
@@ -50,6 +54,8 @@ class Run:
     compiler_options: dict[str, Any] = field(default_factory=dict)
     source: ModuleSource | None = None
     xla_s: float = 0.0
+    own_s: float = 0.0
+    own_cpu_s: float = 0.0
     best: Program | None = None
     frozen: tuple[int, ...] | None = None
     split: Split | None = None
@@ -63,6 +69,11 @@ class Run:
         """Seconds left of the limit, XLA's compilations not counted."""
         spent = time.monotonic() - self.started - self.excluded_s
         return max(0.0, self.options.time_limit_s - spent)
+
+    @property
+    def core_share(self) -> float:
+        """How much of a core this process had while it searched; 1 where nobody else wanted it."""
+        return 1.0 if self.own_s < _LEAST_OWN_S else min(1.0, self.own_cpu_s / self.own_s)
 
     @property
     def is_late(self) -> bool:
@@ -108,10 +119,13 @@ class Run:
         self.on_progress(name, "")
         self.tell(name, "")
         notes: dict[str, Any] = {}
-        start, xla_before_s = time.monotonic(), self.xla_s
+        start, xla_before_s, cpu_before_s = time.monotonic(), self.xla_s, process_time()
         try:
             yield notes
         finally:
             seconds = time.monotonic() - start
             xla_s = min(seconds, self.xla_s - xla_before_s)
+            if xla_s == 0:
+                self.own_s += seconds
+                self.own_cpu_s += process_time() - cpu_before_s
             self.report.stages.append(StageReport(name, seconds, notes, xla_s))
