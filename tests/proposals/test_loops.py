@@ -16,6 +16,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import (
     distribute_loops,
+    expose_exponentials,
     resolve_branches,
     unroll_loops,
     walk_cumulations,
@@ -475,6 +476,39 @@ def test_what_is_no_cumulation_is_not_walked():
         assert not _proposed(function, (X,), (walk_cumulations,))
     assert not _proposed(lax.cumsum, (X,), (walk_cumulations,), BITWISE)
     assert _proposed(lax.cummax, (X,), (walk_cumulations,), BITWISE)
+
+
+def _discounted(rate, x, *, varies=False):
+    """Steps that take powers of e^rate, spread over rows; perhaps of what the loop changes."""
+    factors = jnp.exp(rate)
+
+    def step(i, carry):
+        factors, x = carry
+        grown = factors[:, None] ** (jnp.arange(x.shape[1]) - 0.5 * i)
+        return (factors * 0.9 if varies else factors), jnp.maximum(x, 0.5 * grown - x)
+
+    return lax.fori_loop(0, 12, step, (factors, x))
+
+
+def test_powers_in_loops_are_exponentials_where_their_bases_are():
+    arguments = 0.1 * H, X.T
+    (operations,) = _proposed(_discounted, arguments, (expose_exponentials,))[:1]
+    assert WHILE in operations
+    graph = program_of(_discounted, *arguments).graph
+    equalities = Equalities(graph)
+    expose_exponentials(equalities)
+    bodies = [
+        loop.body for loop in loops_of(Graph(graph.inputs, tuple(equalities.nodes), graph.outputs))
+    ]
+    powers = [sum(node.attributes[:1] == ("power",) for node in body.nodes) for body in bodies]
+    assert powers == [1, 0]
+
+
+@pytest.mark.parametrize("numerics", [BITWISE, ROUNDING])
+def test_powers_of_what_a_loop_changes_stay(numerics):
+    varying = lambda rate, x: _discounted(rate, x, varies=True)  # noqa: E731
+    assert not _proposed(varying, (0.1 * H, X.T), (expose_exponentials,), numerics)
+    assert not _proposed(_discounted, (0.1 * H, X.T), (expose_exponentials,), BITWISE)
 
 
 BRANCHES = {

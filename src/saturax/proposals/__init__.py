@@ -17,6 +17,7 @@ from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import (
     distribute_loops,
+    expose_exponentials,
     resolve_branches,
     unroll_loops,
     walk_cumulations,
@@ -53,6 +54,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "share_terms": share_terms,
     "apply_to_whole": apply_to_whole,
     "distribute_loops": distribute_loops,
+    "expose_exponentials": expose_exponentials,
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,
     "walk_cumulations": walk_cumulations,

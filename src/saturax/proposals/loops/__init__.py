@@ -1,8 +1,15 @@
 """Proposals for loops: work out of them, and into them what a loop does best."""
 
 from saturax.proposals.loops.branches import resolve_branches
+from saturax.proposals.loops.exponentials import expose_exponentials
 from saturax.proposals.loops.fission import distribute_loops
 from saturax.proposals.loops.unroll import unroll_loops
 from saturax.proposals.loops.walks import walk_cumulations
 
-__all__ = ["distribute_loops", "resolve_branches", "unroll_loops", "walk_cumulations"]
+__all__ = [
+    "distribute_loops",
+    "expose_exponentials",
+    "resolve_branches",
+    "unroll_loops",
+    "walk_cumulations",
+]
