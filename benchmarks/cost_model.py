@@ -18,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median, quantiles
 from typing import Any
 
 from .provenance import provenance
@@ -73,13 +74,14 @@ def report(folder: Path, threads: str) -> dict[str, Any]:
     from .ranking.predictions import MODELS, device_of, graph_of
     from .ranking.scores import score
     from .ranking.variants import load
+    from .ranking.worker import TURNS
 
     times = json.loads((folder / f"times-{threads}.json").read_text())
     device = device_of(folder, threads)
     groups: dict[str, list[str]] = defaultdict(list)
     predicted: dict[str, dict[str, float]] = {name: {} for name in MODELS}
     for variant in load(folder):
-        if variant.name not in times:
+        if any(turn not in times.get(variant.name, {}) for turn in TURNS):
             continue
         groups[variant.group].append(variant.name)
         graph = graph_of(variant.path(folder))
@@ -98,9 +100,10 @@ def report(folder: Path, threads: str) -> dict[str, Any]:
     return {
         "scores": {name: asdict(each) for name, each in scores.items()},
         "programs": {
-            name: {"measured_us": times[name]["time_us"], "spread": times[name]["spread"]}
+            name: {"measured_us": quantiles(rounds, n=4)[0]}
+            | {"spread": (max(rounds) - min(rounds)) / median(rounds)}
             | {model: round(predicted[model][name], 3) for model in MODELS}
-            for name in measured
+            for name, rounds in measured.items()
         },
     }
 

@@ -2,8 +2,9 @@
 
     python -m benchmarks.ranking.worker --folder FOLDER --threads one|all --step time|price
 
-`time` runs the variants of each group in turns; `price` calibrates the device and measures every
-operation of the variants by itself. Both go on where an earlier run stopped.
+`time` runs the variants of each group in turns, and once more when all groups have had theirs;
+`price` calibrates the device and measures every operation of the variants by itself. Both go on
+where an earlier run stopped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -24,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 _ROUNDS, _ROUND_S = 12, 0.012
+TURNS = ("rounds_us", "again_us")
+"""Microseconds of a program round by round, at two different times."""
 _PROFILED_CALLS = 5
 _SAVED_TOGETHER = 64
 _CALL_S = 0.1
@@ -39,8 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     cores = os.sched_getaffinity(0)
     if parsed.threads == "one":
-        # XLA sizes its pools when the client is made, by this variable and the cores it may use.
-        os.environ["NPROC"] = "1"
+        # XLA sizes its pools when the client is made, by this variable and the cores it may use;
+        # the library of factorisations its own when it is loaded, which may be by a thread that
+        # compiles: with two of them, 2.8 ms of a program were 4.6 ms of time computed.
+        os.environ["NPROC"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
         os.sched_setaffinity(0, {max(cores)})
     deadline = time.perf_counter() + parsed.limit
     step = _time if parsed.step == "time" else _price
@@ -62,12 +68,7 @@ def _all_cores(cores: set[int]) -> Iterator[None]:
 def _time(folder: Path, threads: str, cores: set[int], deadline: float) -> None:
     import jax
 
-    from saturax.jaxlib_compat import (
-        compile_module,
-        cost_analysis,
-        memory_analysis,
-        optimized_hlo,
-    )
+    from saturax.jaxlib_compat import compile_module, optimized_hlo
 
     from .variants import load
 
@@ -75,34 +76,49 @@ def _time(folder: Path, threads: str, cores: set[int], deadline: float) -> None:
     done: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     groups: dict[str, list[Any]] = defaultdict(list)
     for variant in load(folder):
-        if variant.name not in done:
-            groups[variant.group].append(variant)
+        groups[variant.group].append(variant)
     device = jax.local_devices()[0]
-    missing = [v for some in groups.values() for v in some]
+    missing = [v for some in groups.values() for v in some if not _is_timed(done, v, TURNS)]
     with _all_cores(cores), ThreadPoolExecutor(len(cores)) as pool:
         compiled = pool.map(lambda v: compile_module(v.compiled(folder), device), missing)
         executables = dict(zip([v.name for v in missing], compiled, strict=True))
-    for some in groups.values():
-        if time.perf_counter() > deadline:
-            break
-        inputs = _inputs(some[0].path(folder))
-        times = _interleaved([executables[v.name] for v in some], inputs, _clock(threads))
-        for variant, timing in zip(some, times, strict=True):
-            executable = executables[variant.name]
-            use = memory_analysis(executable)
-            (folder / f"{variant.name}.{threads}.hlo").write_text(optimized_hlo(executable))
-            done[variant.name] = {
-                **timing,
-                "profiled_us": _profiled_us(executable, inputs),
-                "analysis": {
-                    name: value
-                    for name, value in cost_analysis(executable).items()
-                    if name in ("flops", "bytes accessed", "transcendentals")
-                },
-                "temporary_bytes": use.temporary_bytes,
-                "output_bytes": use.output_bytes,
-            }
-        file.write_text(json.dumps(done, indent=1))
+    for turn in TURNS:
+        for some in groups.values():
+            if all(_is_timed(done, variant, (turn,)) for variant in some):
+                continue
+            if time.perf_counter() > deadline:
+                return
+            inputs = _inputs(some[0].path(folder))
+            times = _interleaved([executables[v.name] for v in some], inputs, _clock(threads))
+            for variant, rounds_us in zip(some, times, strict=True):
+                executable = executables[variant.name]
+                if variant.name not in done:
+                    file_of_kernels = folder / f"{variant.name}.{threads}.hlo"
+                    file_of_kernels.write_text(optimized_hlo(executable))
+                    done[variant.name] = _counted(executable, inputs)
+                done[variant.name][turn] = rounds_us
+            file.write_text(json.dumps(done, indent=1))
+
+
+def _is_timed(done: Mapping[str, Any], variant: Any, turns: Sequence[str]) -> bool:
+    return all(turn in done.get(variant.name, {}) for turn in turns)
+
+
+def _counted(executable: Any, inputs: Sequence[Any]) -> dict[str, Any]:
+    """What the profiler and the compiler say of a program."""
+    from saturax.jaxlib_compat import cost_analysis, memory_analysis
+
+    use = memory_analysis(executable)
+    return {
+        "profiled_us": _profiled_us(executable, inputs),
+        "analysis": {
+            name: value
+            for name, value in cost_analysis(executable).items()
+            if name in ("flops", "bytes accessed", "transcendentals")
+        },
+        "temporary_bytes": use.temporary_bytes,
+        "output_bytes": use.output_bytes,
+    }
 
 
 def _clock(threads: str) -> Callable[[], float]:
@@ -120,29 +136,23 @@ def _inputs(path: Path) -> list[Any]:
 
 def _interleaved(
     executables: Sequence[Any], inputs: Sequence[Any], clock: Callable[[], float]
-) -> list[dict[str, Any]]:
-    """Lower quartile over rounds; in each round every program runs for the same time."""
+) -> list[list[float]]:
+    """Times in each round, in which every program runs as long as the others, in random order."""
     from saturax.collector import no_garbage_collection
     from saturax.cost.timing import TimedProgram
 
     programs = [TimedProgram(each, [inputs], clock) for each in executables]
     rounds: list[list[float]] = [[] for _ in programs]
+    generator = random.Random(0)
     with no_garbage_collection():
         for _ in range(_ROUNDS):
-            for program, found in zip(programs, rounds, strict=True):
-                program.restart()
-                program.run(_ROUND_S)
-                timing = program.timing()
+            for number in generator.sample(range(len(programs)), len(programs)):
+                programs[number].restart()
+                programs[number].run(_ROUND_S)
+                timing = programs[number].timing()
                 assert timing is not None
-                found.append(1e6 * timing.seconds)
-    return [
-        {
-            "time_us": statistics.quantiles(found, n=4)[0],
-            "spread": (max(found) - min(found)) / statistics.median(found),
-            "rounds_us": [round(each, 2) for each in found],
-        }
-        for found in rounds
-    ]
+                rounds[number].append(round(1e6 * timing.seconds, 2))
+    return rounds
 
 
 def _profiled_us(executable: Any, inputs: Sequence[Any]) -> float:
@@ -185,6 +195,13 @@ def _price(folder: Path, threads: str, cores: set[int], deadline: float) -> None
     load_or_calibrate(database)
     device = identify().key
     (folder / f"device-{threads}.txt").write_text(device)
+    call = TimedProgram(compile_module(companion()), [random_inputs([COMPANION])], _clock(threads))
+    call.run(_CALL_S)
+    timing = call.timing()
+    assert timing is not None
+    overhead = Price(1e6 * timing.seconds, timing.spread, timing.repetitions)
+    database.put_many(device, {COMPANION_KEY: overhead})
+    os.sched_setaffinity(0, cores)  # for compiling: what is timed is pinned again
 
     def measure(modules: Mapping[str, Callable[[], Any]], beside: Any) -> None:
         known = database.get_many(device, modules)
@@ -193,15 +210,9 @@ def _price(folder: Path, threads: str, cores: set[int], deadline: float) -> None
         for start in range(0, len(missing), _SAVED_TOGETHER):
             some = dict(list(missing.items())[start : start + _SAVED_TOGETHER])
             database.put_many(
-                device, _measured(some, beside, deadline - time.perf_counter(), _clock(threads))
+                device, _measured(some, beside, deadline - time.perf_counter(), threads)
             )
 
-    call = TimedProgram(compile_module(companion()), [random_inputs([COMPANION])], _clock(threads))
-    call.run(_CALL_S)
-    timing = call.timing()
-    assert timing is not None
-    overhead = Price(1e6 * timing.seconds, timing.spread, timing.repetitions)
-    database.put_many(device, {COMPANION_KEY: overhead})
     clusters = {kernel.key: kernel for kernel in wanted_clusters(folder)}
     measure({key: partial(module_of_cluster, k) for key, k in clusters.items()}, companion)
     kernels = {kernel.key: kernel for kernel in wanted_kernels(folder)}
@@ -212,7 +223,7 @@ def _measured(
     modules: Mapping[str, Callable[[], Any]],
     beside: Any,
     limit_s: float,
-    clock: Callable[[], float],
+    threads: str,
 ) -> dict[str, Any]:
     from saturax.cost.database import Price
     from saturax.cost.measure import measure_modules
@@ -221,7 +232,8 @@ def _measured(
         [make() for make in modules.values()],
         time_budget_s=max(limit_s, 0.0),
         beside=beside,
-        clock=clock,
+        clock=_clock(threads),
+        pin_to_one_core=threads == "one",
     )
     return {
         key: Price(result.time_us, result.spread, result.repetitions, cores=result.cores)

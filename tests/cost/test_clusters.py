@@ -94,6 +94,45 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         ((32, 4, 128), (4, 128, 32)),
     ),
     "concatenation": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)), (D, D)),
+    "of short rows": (
+        lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 1)),
+        ((64, 60), (64, 60)),
+    ),
+    "of columns": (lambda x, y: jnp.tanh(jnp.concatenate([jnp.exp(x), y * 2], 0)), (D, D)),
+    "of many": (lambda *xs: jnp.tanh(jnp.concatenate([*map(jnp.exp, xs)], 0)), (D,) * 9),
+    "of columns, used twice": (
+        lambda x, y: (jnp.exp(z := jnp.concatenate([x, y], 0)) + 1, jnp.sin(z) * 2),
+        (D, D),
+    ),
+    "padding, used twice": (
+        lambda x: (jnp.exp(z := jnp.pad(x, 1)) + 1, jnp.sin(z) * 2),
+        (D,),
+    ),
+    "padding, read in two places": (
+        lambda x: (y := jnp.pad(x, 1))[1:, ::2] * 2 - y[:-1, 1::2],
+        (D,),
+    ),
+    "read in sixteen places": (
+        lambda x: sum((jnp.sin(x)[i, ::16] for i in range(16)), jnp.float32(0)),
+        ((16, 4096),),
+    ),
+    "read in fifteen places": (
+        lambda x: sum((jnp.sin(x)[i, ::16] for i in range(15)), jnp.float32(0)),
+        ((16, 4096),),
+    ),
+    "expensive, read in two places": (
+        lambda x: (y := jnp.exp(x))[1:, ::2] * 2 - y[:-1, 1::2],
+        (D,),
+    ),
+    "expensive, used twice in a loop": (lambda x: (y := jnp.exp(x)) * (1 + y), (D,)),
+    "no function that is cheap to the compiler": (
+        lambda x, y: (jnp.sort(-jnp.cos(x)), jnp.sort(jnp.cos(x) * y)),
+        (D, D),
+    ),
+    "a loop in another shape before a product": (
+        lambda x, w: jnp.exp(x).reshape(64, 256) @ w,
+        ((256, 64), W),
+    ),
     "of three": (lambda x, y: jnp.concatenate([x, jnp.exp(y), y], 1), (D, D)),
     "of three, two of them used elsewhere": (
         lambda x, y: (z := jnp.concatenate([x, y], 1), jnp.concatenate([z, y], 1)),

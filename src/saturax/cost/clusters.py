@@ -16,7 +16,10 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
   a loop writes it so, with what fuses into it. Zeros around that of a convolution are not written.
   A product without contraction is elementwise.
 * A reduction of several operands at once takes in loops, however long it is.
-* A concatenation is a copy by itself, of all that it joins: one of concatenations is a single copy.
+* A concatenation of many, or of long rows, is a copy by itself. One of concatenations is a single
+  one. Others fuse like a pad: neither is computed twice in a kernel (`emission`).
+* A loop writes its result as what cannot take it in wants to see it, in another shape, say.
+* Few numbers that are known are part of a kernel: what it computes may take longer for some.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from saturax.cost.emission import Emissions
 from saturax.cost.kernel import BITCASTS, kernel_at
 from saturax.cost.library import library_kernels
 from saturax.cost.model import EXPENSIVE
@@ -42,6 +46,12 @@ _MOVEMENT = frozenset(
 )
 # Longer dimensions are reduced in steps.
 _LONGEST_REDUCED = 32
+# Rows of so many elements are joined by copying them, and so are more arrays than this.
+_LONG_ROW, _MOST_JOINED = 128, 8
+# XLA computes these again where it would write others, although they take as long.
+_CHEAP_TO_XLA = frozenset({"sine", "cosine"})
+# Known numbers that are not all the same are in no kernel if they are more.
+_FEW_BYTES = 1 << 12
 _REDUCE_SEVERAL = "stablehlo.reduce"
 _FOUND: WeakKeyDictionary[Graph, tuple[Cluster, ...]] = WeakKeyDictionary()
 
@@ -84,12 +94,14 @@ class _Fusion:
         # The compiler folds what follows from constants, but repeats no numbers ahead of time.
         is_folded = _follows(graph.nodes, lambda literal: True, repeats=False)
         self.is_constant = [a or b for a, b in zip(self.is_uniform, is_folded, strict=True)]
+        self.is_small_constant = _follows(graph.nodes, _is_small, repeats=False)
         # A view is read as its operand is, and is written only as that.
         self.is_view = [
             node.op in BITCASTS and kernel_at(graph, node).is_bitcast for node in graph.nodes
         ]
         self.is_loop = [is_loop(graph, node) for node in graph.nodes]
         self.joined = graph.joined_concatenations()
+        self._join()
         self.is_root = [False] * len(graph.nodes)
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
@@ -99,8 +111,29 @@ class _Fusion:
         self.library = library_kernels(
             graph.nodes, self.users, self.outputs, self.is_constant, self.is_view
         )
+        self.emissions = Emissions(graph.nodes, self.users)
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
+            if self.is_root[index]:
+                self.emissions.write(index)
+            elif graph.nodes[index].operands and not self.is_constant[index]:
+                self.emissions.take_in(index)
+
+    def _join(self) -> None:
+        """Concatenations that are one: whether that fuses."""
+        counts = {
+            index: len(node.operands)
+            for index, node in enumerate(self.nodes)
+            if node.op == "concatenate"
+        }
+        for index in counts:
+            inside = [operand for operand in self.nodes[index].operands if operand in self.joined]
+            counts[index] += sum(counts[operand] - 1 for operand in inside)
+            self.is_loop[index] &= counts[index] <= _MOST_JOINED
+        for index in sorted(counts, reverse=True):
+            for operand in self.nodes[index].operands:
+                if operand in self.joined:
+                    self.is_loop[operand] = self.is_loop[index]
 
     def _decide(self, index: int) -> None:
         node = self.nodes[index]
@@ -116,11 +149,16 @@ class _Fusion:
             self._enlarges(index, user) or (not self.is_root[user] and self.is_reused[user])
             for user in users
         )
-        if self.is_view[index] or index in self.library:
-            self.is_root[index] = self.library.get(index) == index
+        if index in self.library:
+            self.is_root[index] = self.library[index] == index
             return
         if self.is_arranged[index]:
             self.is_root[index] = True
+            return
+        if self.is_view[index]:
+            takes = all(self._loop_takes(index, user) for user in users)
+            if (is_output or not takes) and self._is_view_of_loop(index):
+                self.is_root[index], self.is_view[index] = True, False
             return
         if not is_output and self._is_padding(index, users):
             self.is_padding[index] = True
@@ -128,8 +166,25 @@ class _Fusion:
         is_loop = self.is_loop[index] or node.op == "reduce"
         is_loop &= node.op != "scatter"  # takes in, and is not taken
         fuses = is_loop and all(self._loop_takes(index, user) for user in users)
-        is_repeated = _is_expensive(node) and (len(users) > 1 or self.is_reused[index])
-        self.is_root[index] = is_output or not fuses or is_repeated
+        is_repeated = _is_expensive(node) and (
+            self.is_reused[index] or self.emissions.are_several(index)
+        )
+        self.is_root[index] = (
+            is_output or not fuses or is_repeated or self.emissions.are_too_many(index)
+        )
+
+    def _is_view_of_loop(self, index: int) -> bool:
+        """Whether a loop that nothing else reads is seen in another shape."""
+        user, place = index, self.nodes[index].operands[0]
+        while self.is_view[place] and self._is_only_used_by(place, user):
+            user, place = place, self.nodes[place].operands[0]
+        return (
+            self.is_loop[place]
+            and not self.is_view[place]
+            and not self.is_constant[place]
+            and place not in self.library
+            and self._is_only_used_by(place, user)
+        )
 
     def _arrange_operands(self, index: int) -> None:
         """What a product cannot read in the order that it has is written as it wants it.
@@ -247,7 +302,7 @@ class _Fusion:
         """Whether a value is computed by the kernel that uses it."""
         node = self.nodes[index]
         if self.is_constant[index]:
-            return self.is_uniform[index]
+            return self.is_uniform[index] or self.is_small_constant[index]
         return node.op not in ("parameter", "get_result") and not self.is_root[index]
 
 
@@ -285,6 +340,10 @@ def _follows(
     return found
 
 
+def _is_small(literal: Literal) -> bool:
+    return literal.is_splat or literal.data.nbytes <= _FEW_BYTES
+
+
 def is_zero(nodes: Sequence[Node], index: int) -> bool:
     """Whether a value is a constant 0, converted or repeated or not."""
     node = nodes[index]
@@ -306,11 +365,16 @@ def is_loop(graph: Graph, node: Node) -> bool:
         operand: Any = graph.nodes[node.operands[0]].type
         dimensions: Any = node.attributes[0]
         return all(operand.shape[d] == 1 for d in dimensions.lhs_contract)
+    if node.op == "concatenate":
+        shape: tuple[int, ...] = node.type.shape  # type: ignore[union-attr]
+        is_in_rows = len(shape) > 1 and node.attributes[0] == len(shape) - 1
+        joins_few = len(node.operands) <= _MOST_JOINED
+        return joins_few and not (is_in_rows and shape[-1] >= _LONG_ROW)
     return node.op in _MOVEMENT or (node.op in TABLE and TABLE[node.op].kind == "elementwise")
 
 
 def _is_expensive(node: Node) -> bool:
     is_elementwise = node.op in ("unary", "binary", "ternary")
     return node.op == "reduce" or (
-        is_elementwise and function_name(node.attributes[0]) in EXPENSIVE
+        is_elementwise and function_name(node.attributes[0]) in EXPENSIVE - _CHEAP_TO_XLA
     )

@@ -17,6 +17,7 @@ from saturax.cost.concurrency import Load, makespan_us
 from saturax.cost.distance import bytes_read, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.merged import merged
 from saturax.cost.model import PriceModel
 from saturax.cost.schedule import Step, breadth_first
 from saturax.extract import selected_us
@@ -50,6 +51,7 @@ class ClusterKernel:
 
 def kernels_of_program(graph: Graph) -> list[ClusterKernel]:
     """The kernels of a program, with the distances of their inputs."""
+    graph = merged(graph)
     clusters = clusters_of(graph)
     levels = _levels(graph, clusters)
     return [
@@ -62,7 +64,7 @@ def program_us(
     graph: Graph, model: PriceModel, measured: Mapping[str, Load], cores: int = 1
 ) -> float:
     """Predicted time of a program on so many cores; `measured` maps keys of its kernels."""
-    loads = []
+    loads, graph = [], merged(graph)
     for kernel in kernels_of_program(graph):
         known = measured.get(kernel.key)
         loads.append(predicted_load(kernel, model, cores) if known is None else known)

@@ -18,6 +18,7 @@ from typing import Any
 
 from saturax.cost.clusters import Cluster, clusters_of, is_loop, is_zero
 from saturax.cost.kernel import BITCASTS, byte_size, kernel_at
+from saturax.cost.merged import merged
 from saturax.cost.operands import PRODUCTS, order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
@@ -56,7 +57,7 @@ class Schedule:
     """The steps of a graph, and for each of its nodes the value that it lies in (`places`)."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+        self.graph = graph = merged(graph)
         self._clusters = {cluster.root: cluster for cluster in clusters_of(graph)}
         self._users: list[list[int]] = [[] for _ in graph.nodes]
         for index, node in enumerate(graph.nodes):

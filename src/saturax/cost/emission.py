@@ -1,0 +1,87 @@
+"""How often XLA:CPU computes a value inside a kernel, which decides whether it is in it at all.
+
+A loop asks for an element of a value at an index. Operations that keep their operands' shapes ask
+at the index that they were asked at; others make an index of their own, and what they ask for is
+computed for each of them anew. Of jaxlib 0.10.2's `FusionNodeIndexingEvaluation`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from saturax.graph.ir import Node
+from saturax.graph.types import Type
+
+# A value that would be computed more often in one loop is written to memory.
+_MOST_EMITTED = 15
+# They branch for each element, and what is computed in a branch is at hand in no other.
+_BRANCHING = frozenset({"pad", "concatenate", "dynamic_update_slice", "reduce"})
+_ROOT = -1
+
+
+class Emissions:
+    """Of every value and every kernel that it is in, the operations that ask for it.
+
+    Values are told from the last to the first: what is in a kernel, and what each of them is.
+    `users[i]` are the operations that read node i.
+    """
+
+    def __init__(self, nodes: Sequence[Node], users: Sequence[Sequence[int]]) -> None:
+        self._nodes, self._users = nodes, users
+        # By node: the root of each kernel that it is in, with those that ask it, and how often.
+        self._asking: list[dict[int, frozenset[int]]] = [{} for _ in nodes]
+        self._times: list[dict[int, int]] = [{} for _ in nodes]
+        self._members: Counter[int] = Counter()
+
+    def write(self, index: int) -> None:
+        """A kernel writes the value."""
+        self._asking[index], self._times[index] = {index: frozenset({_ROOT})}, {index: 1}
+        self._members[index] += 1
+
+    def take_in(self, index: int) -> None:
+        """The kernels of all its users compute the value."""
+        self._asking[index] = self._asked_by(index)
+        for kernel, asking in self._asking[index].items():
+            self._times[index][kernel] = self._emitted(asking, kernel)
+            self._members[kernel] += 1
+
+    def are_too_many(self, index: int) -> bool:
+        """Whether the kernels of its users would compute the value too often.
+
+        The first that a kernel takes in is not counted.
+        """
+        op = self._nodes[index].op
+        if op == "broadcast_in_dim":
+            return False
+        uses = sum(len(self._times[user]) for user in self._users[index])
+        for kernel, asking in self._asked_by(index).items():
+            emitted = self._emitted(asking, kernel)
+            is_repeated = op in _BRANCHING and max(emitted, uses) > 1
+            if self._members[kernel] > 1 and (emitted > _MOST_EMITTED or is_repeated):
+                return True
+        return False
+
+    def are_several(self, index: int) -> bool:
+        """Whether more than one kernel would compute the value."""
+        return len(self._asked_by(index)) > 1
+
+    def _asked_by(self, index: int) -> dict[int, frozenset[int]]:
+        """Those that ask for a value, by kernel."""
+        found: dict[int, frozenset[int]] = {}
+        for user in self._users[index]:
+            node = self._nodes[user]
+            keeps_index = node.op == "transpose" or _shape(node.type) == _shape(
+                self._nodes[index].type
+            )
+            for kernel, asking in self._asking[user].items():
+                more = asking if keeps_index else frozenset({user})
+                found[kernel] = found.get(kernel, frozenset()) | more
+        return found
+
+    def _emitted(self, asking: frozenset[int], kernel: int) -> int:
+        return sum(1 if user == _ROOT else self._times[user][kernel] for user in asking)
+
+
+def _shape(type: Type) -> tuple[int, ...] | None:
+    return getattr(type, "shape", None)
