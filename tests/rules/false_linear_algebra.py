@@ -68,6 +68,29 @@ def eliminate_without_the_right_side(a, b, r):
     return concatenate(first, last, 1)
 
 
+@false_rule(
+    lambda a, b, t, r: triangular_solve(a, b, t, r),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {
+        "a": Literal(rng.normal(size=(16, 2, 2)) + 3 * np.eye(2)),
+        "b": TensorType((16, 2, 1), "f64"),
+        "t": Triangle(True, bool(rng.integers(2)), False),
+    },
+)
+def substitute_from_the_same_end(a, b, t, r):
+    """T⁻¹b by forward substitution of 2×2 triangles, the upper ones, too"""
+    need(a.shape == (16, 2, 2) and b.shape == (16, 2, 1) and a.dtype == b.dtype == "f64")
+    need(t == (True, t[1], False, "NO_TRANSPOSE"))
+
+    def entry(x, i, j):
+        return slice_(x, (0, i, j), (16, i + 1, j + 1), (1, 1, 1))
+
+    first = divide(entry(b, 0, 0), entry(a, 0, 0))
+    last = subtract(entry(b, 1, 0), multiply(entry(a, 1, 0), first))
+    return concatenate(first, divide(last, entry(a, 1, 1)), 1)
+
+
 # ------------------------------------------------------------------ triangular solves
 
 

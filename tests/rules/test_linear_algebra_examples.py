@@ -37,7 +37,12 @@ from saturax.graph.reference import evaluate
 from saturax.graph.types import TensorType
 from saturax.rules.factors import diagonal_of
 from saturax.rules.rule import FINITE
-from saturax.rules.small_systems import cholesky_of_small, log_determinant_of_small, solve_small
+from saturax.rules.small_systems import (
+    cholesky_of_small,
+    log_determinant_of_small,
+    solve_small,
+    triangular_solve_small,
+)
 
 from .proofs import Program, proves, tensor
 
@@ -201,18 +206,21 @@ def test_not_proved(start: Program, goal: Program) -> None:
     assert not proves(start, goal, MATRIX, COLUMN, only=FAMILIES + MOVES)
 
 
-def _small(rule: Any, *arrays: np.ndarray) -> np.ndarray:
+def _small(rule: Any, *arrays: np.ndarray, **attributes: Any) -> np.ndarray:
     """What a rule on small matrices makes of these."""
     types = tuple(TensorType(array.shape, "f64") for array in arrays)
     builder = GraphBuilder(types, exact=True)
     with building(builder):
-        result = rule.apply({"r": LAPACK}, dict(zip("ab", builder.parameters, strict=False)))
+        result = rule.apply(
+            {"r": LAPACK, **attributes}, dict(zip("ab", builder.parameters, strict=False))
+        )
     return evaluate(builder.finish([result]), list(arrays))[0]
 
 
-def test_small_systems_whose_rows_change_places() -> None:
+@pytest.mark.parametrize("n", [3, 4])
+def test_small_systems_whose_rows_change_places(n: int) -> None:
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 9, 3, 3)), rng.normal(size=(2, 9, 3, 2))
+    a, b = rng.normal(size=(2, 9, n, n)), rng.normal(size=(2, 9, n, 2))
     a[0, :, 0, 0], a[1, :, :2, 0] = 1e-30, 0
     np.testing.assert_allclose(_small(solve_small, a, b), np.linalg.solve(a, b), rtol=1e-9)
     wanted = np.linalg.slogdet(a)[1]
@@ -227,6 +235,24 @@ def test_small_matrices_that_are_singular() -> None:
     found = _small(solve_small, a, b)
     np.testing.assert_array_equal(np.isfinite(found).all((1, 2)), ~is_singular)
     np.testing.assert_array_equal(_small(log_determinant_of_small, a) == -np.inf, is_singular)
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+@pytest.mark.parametrize("is_lower", [False, True])
+@pytest.mark.parametrize("transpose", ["NO_TRANSPOSE", "TRANSPOSE", "ADJOINT"])
+def test_small_triangles(is_left: bool, is_lower: bool, transpose: str) -> None:
+    rng = np.random.default_rng(0)
+    for n in (2, 3, 4):
+        a = rng.normal(size=(5, n, n)) + 3 * np.eye(n)
+        b = rng.normal(size=(5, n, 7) if is_left else (5, 7, n))
+        for is_unit in (False, True):
+            read = np.tril(a) if is_lower else np.triu(a)
+            if is_unit:
+                read = read * (1 - np.eye(n)) + np.eye(n)
+            read = read if transpose == "NO_TRANSPOSE" else np.swapaxes(read, 1, 2)
+            wanted = np.linalg.inv(read) @ b if is_left else b @ np.linalg.inv(read)
+            t = Triangle(is_left, is_lower, is_unit, transpose)
+            np.testing.assert_allclose(_small(triangular_solve_small, a, b, t=t), wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize("place", range(4))

@@ -17,8 +17,10 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
+    Triangle,
     add,
     binary,
+    broadcast_in_dim,
     cholesky,
     compare,
     concatenate_all,
@@ -29,12 +31,15 @@ from saturax.graph.ops import (
     reshape,
     select,
     slice_,
+    slice_dimension,
     solve,
     subtract,
+    triangular_solve,
     unary,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.triangular import triangle_example
 
 # XLA:CPU's calls take 0.08 µs a Cholesky factor of 3×3 and 0.28 µs an inverse; the entries of 4,096
 # factors together take 66 µs instead of 333, 1,024 solutions of 4×4 systems 76 instead of 318 (of
@@ -118,6 +123,46 @@ def log_determinant_of_small(a: Value, r: Any) -> Any:
     n = _small(a, _LARGEST_SOLVED)
     rows = _eliminated(_entries(a))
     return reduce(add, [unary("log", unary("abs", rows[i][i])) for i in range(n)])
+
+
+def _triangles(rng: np.random.Generator) -> dict[str, Any]:
+    """Small triangular matrices with anything in the other triangle, and many right sides."""
+    n, m = int(rng.integers(2, _LARGEST_SOLVED + 1)), int(rng.integers(4, 9))
+    batch, t = (2, 3), triangle_example(rng)
+    a = rng.normal(size=(*batch, n, n)) + 3 * np.eye(n)
+    b = TensorType((*batch, n, m) if t.is_left else (*batch, m, n), "f64")
+    return {"a": Literal(a), "b": b, "t": t}
+
+
+@rule(
+    lambda a, b, t, r: triangular_solve(a, b, t, r),
+    numerics=ROUNDING,
+    source="forward and backward substitution",
+    examples=_triangles,
+)
+def triangular_solve_small(a: Value, b: Value, t: Any, r: Any) -> Any:
+    """xᵢ = (bᵢ - Σₖ tᵢₖxₖ) / tᵢᵢ for triangles of up to 4×4 with 16 or more right sides in all"""
+    t = Triangle(*t)
+    n, last = a.shape[-1], b.rank - 1
+    need(a.dtype in _WIDE and b.dtype == a.dtype and 1 < n <= _LARGEST_SOLVED)
+    need(b.size >= _LEAST_BATCH * n)
+    # The unknowns of one right side stand along `axis`.
+    axis = last - 1 if t.is_left else last
+    shape = tuple(size for d, size in enumerate(b.shape) if d != axis)
+    entries = _entries(a)
+    is_turned = (t.transpose == "NO_TRANSPOSE") != t.is_left
+
+    def entry(i: int, j: int) -> Any:
+        own = entries[j][i] if is_turned else entries[i][j]
+        return broadcast_in_dim(own, shape, tuple(range(own.rank)))
+
+    solution: dict[int, Any] = {}
+    for i in range(n) if t.is_lower != is_turned else reversed(range(n)):
+        row = reshape(slice_dimension(b, axis, i, i + 1), shape)
+        rest = reduce(subtract, [multiply(entry(i, k), solution[k]) for k in solution], row)
+        solution[i] = rest if t.is_unit else divide(rest, entry(i, i))
+    single = tuple(1 if d == axis else size for d, size in enumerate(b.shape))
+    return concatenate_all([reshape(solution[i], single) for i in range(n)], axis)
 
 
 def _small(a: Value, largest: int) -> int:
