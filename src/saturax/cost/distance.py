@@ -32,6 +32,48 @@ def level_of(distance_bytes: int, size_bytes: int) -> int:
     return sum(distance_bytes > limit for limit in _LIMITS_BYTES)
 
 
+class Touched:
+    """What was read and written since a value was touched last, each other value counted once."""
+
+    def __init__(self, most_touches: int) -> None:
+        # A Fenwick tree over the moments of touching: each value's bytes stand at its last one.
+        self._tree = [0] * (most_touches + 1)
+        self._last: dict[int, tuple[int, int]] = {}
+        self._now = self._total = 0
+
+    def bytes_since(self, value: int) -> int:
+        """Bytes of other values since `value` was touched; 0 if it never was.
+
+        >>> touched = Touched(4)
+        >>> for value in (0, 1, 1, 2):
+        ...     touched.touch(value, 8)
+        >>> touched.bytes_since(0)
+        16
+        """
+        if value not in self._last:
+            return 0
+        moment, before = self._last[value][0], 0
+        while moment:
+            before += self._tree[moment]
+            moment -= moment & -moment
+        return self._total - before
+
+    def touch(self, value: int, size: int) -> None:
+        """So many bytes of a value are read or written now."""
+        if value in self._last:
+            moment, old = self._last[value]
+            self._add(moment, -old)
+        self._now += 1
+        self._last[value] = self._now, size
+        self._add(self._now, size)
+
+    def _add(self, moment: int, size: int) -> None:
+        self._total += size
+        while moment < len(self._tree):
+            self._tree[moment] += size
+            moment += moment & -moment
+
+
 def held_bytes(graph: Graph) -> int:
     """What a program reads of all that it holds from run to run: weights, say, and other inputs.
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from saturax.cost.clusters import Cluster, clusters_of
 from saturax.cost.concurrency import Load, makespan_us
-from saturax.cost.distance import bytes_read, level_of
+from saturax.cost.distance import Touched, bytes_read, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
 from saturax.cost.merged import merged
@@ -101,19 +101,14 @@ def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], 
     parts = [bytes_read(cluster.graph) for cluster in clusters]
     number_of = {cluster.root: number for number, cluster in enumerate(clusters)}
     levels: dict[tuple[int, int], int] = {}
-    touched: dict[int, int] = {}
-    clock = 0
+    touched = Touched(2 * sum(len(cluster.inputs) + 1 for cluster in clusters))
     for is_second_run in (False, True):
         for number in (number_of[step.root] for step in order):
             cluster = clusters[number]
-            read = parts[number]
             for position, value in enumerate(cluster.inputs):
-                distance = clock - touched.get(value, clock)
                 if is_second_run:
                     size = byte_size(graph.nodes[value].type)
-                    levels[number, value] = level_of(distance, size)
-                clock += read.get(position, 0)
-                touched[value] = clock
-            clock += byte_size(graph.nodes[cluster.root].type)
-            touched[cluster.root] = clock
+                    levels[number, value] = level_of(touched.bytes_since(value), size)
+                touched.touch(value, parts[number].get(position, 0))
+            touched.touch(cluster.root, byte_size(graph.nodes[cluster.root].type))
     return levels
