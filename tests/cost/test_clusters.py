@@ -47,6 +47,12 @@ def _softmax(x: Any) -> Any:
     return powers * (1 / powers.sum(-1, keepdims=True))
 
 
+def _long_sum(x: Any, steps: int) -> Any:
+    for _ in range(steps):
+        x = jnp.maximum(x * x, x)
+    return x.sum(1)
+
+
 def _attention(q: Any, k: Any, v: Any, mask: Any = None, left: bool = False) -> Any:
     batch = ((0, 1), (0, 1))
     scores = jax.lax.dot_general(q, k, (((3,), (3,)), batch)) * 0.2
@@ -67,6 +73,8 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
     "product used twice": (lambda x, w: ((x @ w).sum(0), x @ w), (D, W)),
     "two products": (lambda x, w, v: (x @ w) @ v, (D, W, V)),
     "reduction of exponentials": (lambda x: jnp.exp(x).sum(1), (D,)),
+    "a reduction of much arithmetic": (lambda x: _long_sum(x, 32), (D,)),
+    "a reduction of too much": (lambda x: _long_sum(x, 64), (D,)),
     "comparison is not the library's": (lambda x, y: jnp.where(x > 0, x, y).max(1), (D, D)),
     "cheap, used twice": (lambda x, y: (jnp.sort(x * y + y), jnp.sort(jnp.abs(x * y))), (D, D)),
     "expensive, used twice": (

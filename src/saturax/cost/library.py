@@ -3,6 +3,7 @@
 From every reduction, the last one first, a kernel grows as jaxlib 0.10.2 grows it: downwards while
 its result has one user, upwards to what nobody else uses. It takes in what the library supports of
 at least 4,096 elements, and other reductions and products. A product by itself takes nothing in.
+A kernel that has reached a hundred operations and operands grows no more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _REDUCTIONS = frozenset({"add", "maximum", "minimum"})
 # Arithmetic that the library has not.
 _NOT_SUPPORTED = frozenset({"compare", "select"})
 _LEAST_ELEMENTS = 4096
+# Read off chains of arithmetic before a reduction, with one operand or one more at each step.
+_MOST_GROWN = 100
 
 
 def library_kernels(
@@ -75,10 +78,16 @@ class _Growth:
 
     def _take(self, group: set[int], neighbours: list[int]) -> bool:
         for index in neighbours:
+            if self._size(group) >= _MOST_GROWN:
+                return False
             for member in self.group_of.get(index, {index}):
                 self.group_of[member] = group
                 group.add(member)
         return bool(neighbours)
+
+    def _size(self, group: set[int]) -> int:
+        """Operations of a kernel, and what they read."""
+        return len(group.union(*(self.nodes[index].operands for index in group)))
 
     def _below(self, group: set[int]) -> list[int]:
         """The only user of the kernel's result, if it fits."""
