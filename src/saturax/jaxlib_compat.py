@@ -259,7 +259,10 @@ def compile_module(
         ModuleError: XLA refused the module; the message begins with XLA's own words.
     """
     chosen = tuple(devices) or (default_device() if device is None else device,)
-    _initialize_lapack()
+    if isinstance(source, ir.Module):
+        _initialize_lapack()
+    else:
+        bind_kernels(source)
     client = chosen[0].client
     compile_options = jax_backend.get_compile_options(
         num_replicas=1,
@@ -334,13 +337,14 @@ def load_executable(serialized: bytes, device: jax.Device) -> Any:
     return device.client.deserialize_executable(serialized, xla_client.DeviceList((device,)), None)
 
 
-def bind_kernels(module: bytes) -> None:
+def bind_kernels(module: str | bytes) -> None:
     """Let jaxlib bind the LAPACK kernels if a module calls any.
 
     It does so when JAX lowers the first such call; a program that comes from the cache or a file is
     never lowered here, and calling an unbound kernel crashes.
     """
-    if b"lapack" in module:
+    text = module.encode() if isinstance(module, str) else module
+    if b"lapack" in text or b"blas_" in text:
         _initialize_lapack()
 
 

@@ -12,7 +12,8 @@ from tests.extract.random_problems import best_by_enumeration, random_problem, r
 
 from saturax.extract.formulation import formulate
 from saturax.extract.greedy import dag_greedy, derive, tree_greedy
-from saturax.extract.ilp import find_cycles, relaxation_bound, solve_exact
+from saturax.extract.ilp import find_cycles, solve_exact
+from saturax.extract.landmarks import find_landmarks
 from saturax.extract.problem import (
     InfeasibleProblemError,
     InvalidSelectionError,
@@ -187,6 +188,7 @@ def test_the_exact_solve_is_optimal_and_its_bounds_hold(solver, order_variables)
             solver=solver,
             deadline=time.monotonic() + 20,
             order_variables=order_variables,
+            landmarks=find_landmarks(problem).sets,
         )
         assert exact.status == "optimal"
         assert exact.cost_us == pytest.approx(best_us)
@@ -194,11 +196,36 @@ def test_the_exact_solve_is_optimal_and_its_bounds_hold(solver, order_variables)
         assert exact.lower_bound_us <= best_us + TOLERANCE
 
 
-def test_the_relaxation_bounds_from_below(solver):
-    for problem, best_us in feasible(range(6000, 6100)):
-        bound_us, status = relaxation_bound(problem, solver=solver, deadline=math.inf)
-        assert status == "optimal"
-        assert bound_us <= best_us + TOLERANCE
+def test_landmarks_bound_from_below_and_meet_every_selection():
+    tight = count = 0
+    for seed, (problem, best_us) in enumerate(feasible(range(6000, 7500))):
+        landmarks = find_landmarks(problem)
+        assert landmarks.bound_us <= best_us + TOLERANCE
+        assert max(landmarks.least_us) >= landmarks.bound_us - TOLERANCE
+        for selection in (tree_greedy(problem), random_selection(problem, seed)):
+            if selection is None:
+                continue
+            chosen = set(restrict(problem, selection).values())
+            cost_us = dag_cost(problem, selection)
+            assert all(chosen.intersection(nodes) for nodes in landmarks.sets)
+            assert all(landmarks.least_us[node] <= cost_us + TOLERANCE for node in chosen)
+        count += 1
+        tight += landmarks.bound_us >= best_us * (1 - 1e-4)
+    assert tight > 0.8 * count
+
+
+def test_landmarks_are_found_where_ways_meet_in_no_class():
+    """Both nodes of the root lead to a product of their own; one half of each bounds by half."""
+    nodes = [(0, 0.0, [1]), (0, 0.0, [2]), (1, 8.0, []), (1, 1.0, [2]), (2, 8.0, []), (2, 1.0, [1])]
+    landmarks = find_landmarks(Problem.build(3, nodes, [0]))
+    assert landmarks.bound_us == 8.0
+    assert [set(nodes) for nodes in landmarks.sets] == [{2, 4}]
+    assert landmarks.least_us == (8.0, 8.0, 8.0, 9.0, 8.0, 9.0)
+
+
+def test_no_landmarks_are_found_of_what_cannot_be_had():
+    assert find_landmarks(Problem.build(1, [(0, 1.0, [0])], [0])).sets == ()
+    assert find_landmarks(Problem.build(0, [], [])).bound_us == 0.0
 
 
 def test_the_point_of_a_selection_is_feasible():

@@ -81,7 +81,8 @@ class Formulation:
     `CHANGE_OF_MODE`, and `operands[i]` lists its operands' problem classes in order. `kernels` maps
     signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
     to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
-    alone to bytes; of them the `charged` ones pay for memory that is new in each run.
+    alone to bytes; of them the `charged` ones pay for memory that is new in each run, which is
+    what `needs_fresh_memory` knows of selections, by their nodes: it does not depend on prices.
     """
 
     represented: Represented
@@ -93,6 +94,7 @@ class Formulation:
     heavy: dict[int, Heavy]
     prepared: dict[int, int]
     charged: frozenset[int] = frozenset()
+    needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""

@@ -47,4 +47,7 @@ def charge_fresh_memory(
 
 
 def _needs_fresh_memory(formulation: Formulation, selection: Selection) -> bool:
-    return fresh_bytes(without_frozen(read_program(formulation, selection))) > 0
+    known, nodes = formulation.needs_fresh_memory, frozenset(selection.values())
+    if nodes not in known:
+        known[nodes] = fresh_bytes(without_frozen(read_program(formulation, selection))) > 0
+    return known[nodes]

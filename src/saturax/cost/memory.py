@@ -67,6 +67,16 @@ class _Buffer:
     is_output: bool = False
     over: tuple[_Buffer, ...] = ()
 
+    @property
+    def all_steps(self) -> int:
+        """The steps at which it is needed, as a bit mask."""
+        return (2 << self.end) - (1 << self.start)
+
+    @property
+    def inner_steps(self) -> int:
+        """Those between the first and the last one."""
+        return (1 << max(self.end, self.start + 1)) - (2 << self.start)
+
     def follows(self, other: _Buffer) -> bool:
         """Whether it can have the place of another that was needed before."""
         is_next = other.end == self.start and any(other is each for each in self.over)
@@ -178,16 +188,22 @@ def _inner_bytes(graph: Graph, node: Node) -> int:
 
 
 def _lent(buffers: Sequence[_Buffer]) -> list[_Buffer]:
-    """The temporary buffers that find no place in that of a result that is written later."""
+    """The temporary buffers that find no place in that of a result that is written later.
+
+    Two of them share the place at most at the step where one ends and the other begins.
+    """
     places = sorted((b for b in buffers if b.is_output), key=lambda b: b.size)
     taken: Mapping[int, list[_Buffer]] = {id(place): [place] for place in places}
+    steps = {id(place): place.all_steps for place in places}
     left = []
     for buffer in sorted((b for b in buffers if not b.is_output), key=lambda b: -b.size):
+        inner_steps = buffer.inner_steps
         for place in places:
-            if place.size >= buffer.size and all(
-                buffer.follows(b) or b.follows(buffer) for b in taken[id(place)]
-            ):
+            if place.size < buffer.size or steps[id(place)] & inner_steps:
+                continue
+            if all(buffer.follows(b) or b.follows(buffer) for b in taken[id(place)]):
                 taken[id(place)].append(buffer)
+                steps[id(place)] |= buffer.all_steps
                 break
         else:
             left.append(buffer)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from saturax.cost.clusters import Cluster, clusters_of
 from saturax.cost.concurrency import Load, makespan_us
@@ -26,6 +27,9 @@ from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
 from saturax.graph.types import TensorType
 from saturax.search.represent import represent
+
+_FOUND: WeakKeyDictionary[Graph, tuple[ClusterKernel, ...]] = WeakKeyDictionary()
+_DIGESTS: WeakKeyDictionary[Graph, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,24 @@ class ClusterKernel:
     @cached_property
     def key(self) -> str:
         """Text that identifies it in the price database."""
-        return f"cluster {fingerprint(self.graph)} {''.join(map(str, self.levels))}"
+        digest = _DIGESTS.get(self.graph)
+        if digest is None:
+            digest = _DIGESTS[self.graph] = fingerprint(self.graph)
+        return f"cluster {digest} {''.join(map(str, self.levels))}"
 
 
-def kernels_of_program(graph: Graph) -> list[ClusterKernel]:
-    """The kernels of a program, with the distances of their inputs."""
-    graph = merged(graph)
-    clusters = clusters_of(graph)
-    levels = _levels(graph, clusters)
-    return [
-        ClusterKernel(cluster.graph, tuple(levels[number, i] for i in cluster.inputs))
-        for number, cluster in enumerate(clusters)
-    ]
+def kernels_of_program(graph: Graph) -> tuple[ClusterKernel, ...]:
+    """The kernels of a program, with the distances of their inputs; known while the graph lives."""
+    found = _FOUND.get(graph)
+    if found is None:
+        whole = merged(graph)
+        clusters = clusters_of(whole)
+        levels = _levels(whole, clusters)
+        found = _FOUND[graph] = tuple(
+            ClusterKernel(cluster.graph, tuple(levels[number, i] for i in cluster.inputs))
+            for number, cluster in enumerate(clusters)
+        )
+    return found
 
 
 def program_us(

@@ -15,7 +15,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from saturax.extract.greedy import dag_greedy, tree_greedy
-from saturax.extract.ilp import relaxation_bound, solve_exact
+from saturax.extract.ilp import solve_exact
+from saturax.extract.landmarks import Landmarks, find_landmarks
 from saturax.extract.problem import (
     InfeasibleProblemError,
     Problem,
@@ -31,15 +32,12 @@ from saturax.extract.switches import Evaluate, Pool, draw_prices, switch_search
 # Share of the time limit for reducing: what is reduced in part is searched, too. 50,000 nodes took
 # nine tenths of 2 s, and nothing was tried.
 _REDUCE_SHARE = 0.3
-# Share of the time limit for the relaxation, and the size of reduced problems up to which it is
-# solved within that: none of more than 3,500 nodes was (`benchmarks/results/workloads.json`).
-_BOUND_SHARE, _BOUND_NODES = 0.15, 5_000
-# Reduced problems up to the first size are solved exactly before the search, which has nothing to
-# add to most of them; up to the second size afterwards, with a better incumbent. On larger ones the
-# search alone was better at equal time (`benchmarks/extraction.py`). Beyond a few nodes, seconds of
-# branching close no gap that the relaxation left wide open.
-_EXACT_FIRST_NODES, _EXACT_NODES = 2_000, 4_000
-_FEW_NODES, _SOLVABLE_GAP = 1_000, 0.25
+# Share of the time limit for landmarks: 7,500 nodes took 0.2 s.
+_BOUND_SHARE = 0.3
+# Problems of so many nodes, those left out that are too dear for anything better than what is
+# known, are solved exactly: 3,400 nodes took 3 s, and more than 6,500 more than 5.
+_EXACT_NODES = 5_000
+_ROUNDING = 1e-9
 # Rounds without progress after which the search has hardly anything left to find, and more of them
 # per node: a round visits only a part of a large problem. Where there was something to find (up to
 # 14,000 nodes), the first rounds found some of it and the longest wait was two rounds; thirty more
@@ -228,8 +226,6 @@ class _Run:
         self.note("reduce", f"{self.problem.node_count} → {nodes} nodes")
         if self.best is not None and time.monotonic() >= self.deadline:
             return "time limit"
-        if nodes:
-            solver.start()
         pool = Pool()
         self.start_greedily(reduced, pool)
         reserve_s = min(_VARIETY_SHARE * self.limit_s, _VARIETY_S * _DRAWS_PER_SELECTION * count)
@@ -298,20 +294,19 @@ class _Run:
         if not problem.node_count:
             self.bound_us = min(reduced.offset_us, self.best_us)
             return "optimal"
-        if problem.node_count <= _BOUND_NODES and self._bound(reduced, solver, until):
+        landmarks = self._bound(reduced, until)
+        if self.is_closed():
             return self.closed_reason()
         if time.monotonic() >= until:
             return "time limit"
-        may_solve = iterations is None and self._is_solvable(problem.node_count)
-        is_small = problem.node_count <= _EXACT_FIRST_NODES
-        halfway = time.monotonic() + 0.5 * max(until - time.monotonic(), 0.0)
-        if may_solve and is_small and self._solve(reduced, pool, solver, halfway):
+        solver.start()
+        if iterations is None and self._solve(reduced, landmarks, pool, solver, until):
             return self.closed_reason()
         found = neighbourhood_search(
             problem,
             next(iter(pool))[0],
             solver=solver,
-            deadline=halfway if may_solve and not is_small else until,
+            deadline=until,
             iterations=iterations,
             patience=_PATIENCE + int(_PATIENCE_PER_NODE * problem.node_count),
             seed=seed,
@@ -324,35 +319,53 @@ class _Run:
         self.note("neighbourhoods", f"{found.iterations} rounds; {found.stop_reason}")
         if self.is_closed():
             return self.closed_reason()
-        if may_solve and not is_small and self._solve(reduced, pool, solver, until):
-            return self.closed_reason()
-        if time.monotonic() >= until:
-            return "time limit"
-        if problem.node_count > _BOUND_NODES and self._bound(reduced, solver, until):
-            return self.closed_reason()
-        return found.stop_reason
+        return "time limit" if time.monotonic() >= until else found.stop_reason
 
-    def _bound(self, reduced: Reduced, solver: SolverProcess, until: float) -> bool:
-        """Bound the cost from below by the relaxation; whether that closed the question."""
+    def _bound(self, reduced: Reduced, until: float) -> Landmarks:
+        """Bound the cost from below by landmarks."""
         limit = min(until, time.monotonic() + _BOUND_SHARE * self.limit_s)
-        bound_us, status = relaxation_bound(reduced.problem, solver=solver, deadline=limit)
-        self.bound_us = reduced.offset_us + bound_us
-        self.note("relaxation", status)
-        return self.is_closed()
+        found = find_landmarks(reduced.problem, limit)
+        self.bound_us = reduced.offset_us + found.bound_us
+        self.note("landmarks", f"{len(found.sets)}")
+        return found
 
-    def _is_solvable(self, nodes: int) -> bool:
-        """Whether a reduced problem of this size is worth the exact solver's time."""
-        is_near = self.best_us - self.bound_us <= _SOLVABLE_GAP * self.best_us
-        return nodes <= _FEW_NODES or (nodes <= _EXACT_NODES and is_near)
+    def _solve(
+        self,
+        reduced: Reduced,
+        landmarks: Landmarks,
+        pool: Pool,
+        solver: SolverProcess,
+        until: float,
+    ) -> bool:
+        """Solve what could be better exactly, if it is small; whether that closed the question.
 
-    def _solve(self, reduced: Reduced, pool: Pool, solver: SolverProcess, deadline: float) -> bool:
-        """Solve the whole problem exactly; whether that closed the question."""
-        best = next(iter(pool))[0]
-        exact = solve_exact(reduced.problem, best, solver=solver, deadline=deadline)
-        cost_us = self.offer(reduced.expand(exact.selection))
-        pool.add(exact.selection, exact.cost_us if self.evaluate is None else cost_us)
-        self.bound_us = max(self.bound_us, reduced.offset_us + exact.lower_bound_us)
-        self.note("exact", exact.status)
+        Nodes that cost more with their landmarks than the best selection known are left out.
+        """
+        problem, best = reduced.problem, next(iter(pool))[0]
+        best_us = selected_us(problem, best)
+        costs = [
+            cost if least_us <= best_us * (1 + _ROUNDING) else math.inf
+            for cost, least_us in zip(problem.cost_us, landmarks.least_us, strict=True)
+        ]
+        narrowed = reduce_problem(problem.with_costs(costs))
+        small = narrowed.problem
+        start = narrowed.project(best)
+        if start is None or small.node_count > _EXACT_NODES:
+            self.note("exact", f"not tried: {small.node_count} nodes")
+            return False
+        if small.node_count:
+            halfway = time.monotonic() + 0.5 * max(until - time.monotonic(), 0.0)
+            sets = find_landmarks(small, halfway).sets
+            exact = solve_exact(small, start, solver=solver, deadline=halfway, landmarks=sets)
+            start, status, least_us = exact.selection, exact.status, exact.lower_bound_us
+        else:
+            status, least_us = "optimal", 0.0
+        selection = narrowed.expand(start)
+        cost_us = self.offer(reduced.expand(selection))
+        pool.add(selection, selected_us(problem, selection) if self.evaluate is None else cost_us)
+        bound_us = reduced.offset_us + narrowed.offset_us + least_us
+        self.bound_us = max(self.bound_us, min(bound_us, self.best_us))
+        self.note("exact", f"{small.node_count} nodes; {status}")
         return self.is_closed()
 
     def vary(self, count: int, seed: int, deadline: float) -> None:

@@ -9,32 +9,21 @@ variables, t_c − t_d ≥ 1 − k·(1 − Σ x_n) with k the size of the compon
 that solutions turn out to have:  Σ_i a_i ≤ Σ_{i≠j} y_{c_i}, with a_i the nodes of c_i that have
 child c_{i+1}. It holds for every j because a_i ≤ y_{c_i} and a_i ≤ y_{c_{i+1}}.
 
-Without more, the relaxation is nearly worthless: it takes half of each of two layouts of a value,
-derives one half from the other, and halves again below. So classes are grouped (two that can need
-each other directly belong together), with u_V for "some class of group V is needed". The lowest
-class needed in a group uses a node with no child in it (a *bottom* node); let R(V) be the groups
-that everything below V's bottom nodes needs, R(n) those below node n. Then
-  y_c ≤ u_V ≤ Σ_{bottom nodes of V} x_n     for c ∈ V,
-  u_V ≤ u_W                                 for W ∈ R(V), the nearest ones,
-  Σ_{n∈c, W∈R(n)} x_n ≤ u_W                 for W that some node of c has a child in.
-These hold for any grouping. On tensor-like e-graphs they lift the bound from a tenth of the best
-known cost to four fifths (`benchmarks/extraction.py`).
+Without more, the relaxation is nearly worthless: it takes half of each of two forms of a value,
+derives one half from the other, and halves again below. Landmarks, sets of nodes of which every
+selection has one, mend that: Σ x_n ≥ 1 over each (`landmarks`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, needed_classes
-from saturax.extract.reduce import required_sets
-from saturax.extract.required import RequiredSets
+from saturax.extract.problem import Problem, Selection, needed_classes
 from saturax.extract.solver import Program
-from saturax.graph.components import linked_components
 
 # Cuts of a cycle are added for all its classes if it is short, for one of them otherwise.
 _SHORT_CYCLE = 4
@@ -44,14 +33,11 @@ Cycle = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Formulation:
-    """A program with a column per node, then per class, per class again for orders, per group."""
+    """A program with a column per node, then per class, and per class again for orders."""
 
     problem: Problem
     program: Program
     has_order: bool
-    group_column: Mapping[int, int]
-    """Column of u_V by group label; for a group of one class, that of the class."""
-    groups: Sequence[int]
 
     def selection(self, values: NDArray[np.float64]) -> Selection:
         """The nodes that a solution chooses (needed or not; maybe cyclic if that is allowed)."""
@@ -66,8 +52,6 @@ class Formulation:
         seen: dict[int, int] = {}  # component → classes of it so far, bottom-up
         for owner in needed_classes(problem, selection):
             values[selection[owner]] = values[nodes + owner] = 1.0
-            if self.groups[owner] in self.group_column:
-                values[self.group_column[self.groups[owner]]] = 1.0
             if self.has_order:
                 label = problem.component[owner]
                 values[nodes + classes + owner] = seen[label] = seen.get(label, -1) + 1
@@ -105,6 +89,11 @@ class _Rows:
         for columns, value in ((smaller, 1.0), (larger, -1.0)):
             self.put(np.full(len(columns), first), np.asarray(columns, dtype=np.int64), value)
 
+    def at_least_one(self, columns: Sequence[int]) -> None:
+        """One row: the sum of some columns is at least one."""
+        first = self.add(1, 1.0, np.inf)
+        self.put(np.full(len(columns), first), np.asarray(columns, dtype=np.int64), 1.0)
+
     def matrix(
         self, column_count: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
@@ -123,10 +112,10 @@ def formulate(
     *,
     order_variables: bool = False,
     cycles: Iterable[Cycle] = (),
-    groups: Sequence[int] | None = None,
+    landmarks: Iterable[Sequence[int]] = (),
 ) -> Formulation:
     """The program of a problem; cyclic solutions are possible unless `order_variables` or cuts
-    for `cycles` forbid them. `groups` labels the classes (default: `mutual_groups`).
+    for `cycles` forbid them.
     """
     arrays = problem.arrays
     nodes, classes = problem.node_count, problem.class_count
@@ -148,12 +137,9 @@ def formulate(
         latest = _add_order_rows(rows, problem, above, below, pair)
     for cycle in cycles:
         _add_cycle_cuts(rows, problem, cycle)
-    labels = mutual_groups(problem) if groups is None else groups
-    group_column = _add_group_rows(rows, problem, labels, nodes + classes + len(latest))
-
-    group_count = sum(column >= nodes + classes for column in group_column.values())
-    ones = np.ones(classes + group_count)
-    cost = np.zeros(nodes + classes + len(latest) + group_count)
+    for landmark in landmarks:
+        rows.at_least_one(landmark)
+    cost = np.zeros(nodes + classes + len(latest))
     usable = np.isfinite(arrays.cost_us)
     cost[:nodes] = np.where(usable, arrays.cost_us, 0.0)
     lower = np.zeros(len(cost))
@@ -162,7 +148,7 @@ def formulate(
     program = Program(
         cost=cost,
         lower=lower,
-        upper=np.concatenate([usable, ones[:classes], latest, ones[classes:]]).astype(np.float64),
+        upper=np.concatenate([usable, np.ones(classes), latest]).astype(np.float64),
         integer=np.arange(len(cost)) < nodes,
         row_lower=np.concatenate(rows.lower),
         row_upper=np.concatenate(rows.upper),
@@ -170,7 +156,7 @@ def formulate(
         column=column,
         value=value,
     )
-    return Formulation(problem, program, order_variables, group_column, labels)
+    return Formulation(problem, program, order_variables)
 
 
 def _add_order_rows(
@@ -215,79 +201,3 @@ def short_cycles(problem: Problem) -> list[Cycle]:
         (owner_of[node], child) for node, some in enumerate(problem.children) for child in some
     }
     return sorted((c, d) for c, d in pairs if c < d and (d, c) in pairs)
-
-
-def mutual_groups(problem: Problem) -> list[int]:
-    """Labels of classes: linked by mutual direct need means the same group."""
-    return linked_components(problem.class_count, short_cycles(problem))
-
-
-def _add_group_rows(
-    rows: _Rows, problem: Problem, labels: Sequence[int], next_column: int
-) -> dict[int, int]:
-    """The rows on groups; the column of u_V by label. None if the problem is infeasible or huge."""
-    found = _required_groups(problem, labels)
-    if found is None:
-        return {}
-    members: dict[int, list[int]] = {label: [] for label in found.order}
-    for owner, label in enumerate(labels):
-        if label in members:
-            members[label].append(owner)
-    column: dict[int, int] = {}
-    for label, owners in members.items():
-        column[label] = problem.node_count + owners[0]
-        if len(owners) > 1:
-            column[label] = next_column
-            next_column += 1
-            inside = set(owners)
-            nodes = [node for owner in owners for node in problem.members[owner]]
-            bottom = [node for node in nodes if inside.isdisjoint(problem.children[node])]
-            rows.at_most([column[label]], bottom)
-            for owner in owners:
-                rows.at_most([problem.node_count + owner], [column[label]])
-    for label in found.order:
-        for nearest in found.nearest(label):
-            rows.at_most([column[label]], [column[nearest]])
-    for label, owners in members.items():
-        for owner in owners:
-            _add_lifted_rows(rows, problem, labels, found, column, label, problem.members[owner])
-    return column
-
-
-def _add_lifted_rows(
-    rows: _Rows,
-    problem: Problem,
-    labels: Sequence[int],
-    found: RequiredSets,
-    column: Mapping[int, int],
-    label: int,
-    nodes: Sequence[int],
-) -> None:
-    """Σ x_n ≤ u_W over the nodes of one class that need group W, for the groups of children."""
-    needs: dict[int, int] = {}
-    targets: set[int] = set()
-    for node in nodes:
-        outside = {labels[child] for child in problem.children[node]} - {label}
-        if outside <= column.keys():
-            needs[node] = found.union(outside)
-            targets |= outside
-    for target in sorted(targets):
-        using = [node for node, mask in needs.items() if mask & found.bit[target]]
-        rows.at_most(using, [column[target]])
-
-
-def _required_groups(problem: Problem, labels: Sequence[int]) -> RequiredSets | None:
-    """R of every group: the required classes of the problem whose classes are the groups."""
-    rows = []
-    for node, some in enumerate(problem.children):
-        own = labels[problem.node_class[node]]
-        groups = {labels[child] for child in some}
-        if own not in groups and problem.cost_us[node] < math.inf:
-            rows.append((own, 0.0, sorted(groups)))
-    contracted = Problem.build(
-        max(labels, default=-1) + 1, rows, [labels[root] for root in problem.roots]
-    )
-    try:
-        return required_sets(contracted)
-    except InfeasibleProblemError:
-        return None

@@ -1,12 +1,10 @@
-"""Exact solution of an extraction problem and lower bounds, by HiGHS (see `formulation`)."""
+"""Exact solution of an extraction problem by HiGHS (see `formulation`)."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from saturax.extract.formulation import Cycle, formulate, short_cycles
 from saturax.extract.greedy import derive
@@ -64,10 +62,12 @@ def solve_exact(
     solver: SolverProcess,
     deadline: float,
     order_variables: bool = False,
+    landmarks: Sequence[Sequence[int]] = (),
     on_improvement: Callable[[Selection, float], None] | None = None,
 ) -> ExactResult:
     """Optimal selection, or the best found by `deadline` (`time.monotonic`), and a bound.
 
+    `landmarks` are sets of nodes of which every selection has one: the more, the faster it is.
     Never raises on account of the solver, and never returns worse than the incumbent.
     """
     best, cost_us = dict(incumbent), dag_cost(problem, incumbent)
@@ -78,7 +78,9 @@ def solve_exact(
     status = "time limit"
     while time.monotonic() < deadline:
         rounds += 1
-        form = formulate(problem, order_variables=order_variables, cycles=cycles)
+        form = formulate(
+            problem, order_variables=order_variables, cycles=cycles, landmarks=landmarks
+        )
         answer = solver.solve(form.program, deadline=deadline, start=form.point(best))
         status = answer.status
         if answer.bound_us is not None:
@@ -99,17 +101,3 @@ def solve_exact(
         cycles.update(dict.fromkeys(new))
     bound_us = min(bound_us, cost_us)
     return ExactResult(best, cost_us, bound_us, status, rounds)
-
-
-def relaxation_bound(
-    problem: Problem, *, solver: SolverProcess, deadline: float
-) -> tuple[float, str]:
-    """Lower bound in microseconds from the linear relaxation (cycles cut only between pairs).
-
-    Returns 0 and the reason when the solver gives none.
-    """
-    program = formulate(problem, cycles=short_cycles(problem)).program
-    relaxed = replace(program, integer=np.zeros(len(program.cost), dtype=np.bool_))
-    answer = solver.solve(relaxed, deadline=deadline)
-    bound_us = 0.0 if answer.bound_us is None else answer.bound_us * (1 - _BOUND_SLACK)
-    return max(bound_us, 0.0), answer.status

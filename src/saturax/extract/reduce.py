@@ -72,17 +72,6 @@ class Reduced:
             return None
 
 
-def required_sets(problem: Problem) -> RequiredSets | None:
-    """R of all classes; None if the problem is too large for it.
-
-    Raises:
-        InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
-    """
-    work = _Work(problem)
-    work.drop_unusable()
-    return work.required(math.inf)
-
-
 def reduce_problem(
     problem: Problem, *, keep_alternatives: bool = False, deadline: float = math.inf
 ) -> Reduced:

@@ -43,15 +43,6 @@ class RequiredSets:
             mask |= self.below[owner]
         return mask
 
-    def nearest(self, owner: int) -> list[int]:
-        """The classes of R(owner), without itself, that no other of them brings along."""
-        mask = self.below[owner] & ~self.bit[owner]
-        found = []
-        while mask:
-            found.append(self.order[mask.bit_length() - 1])
-            mask &= ~self.below[found[-1]]
-        return found
-
     def without_implied(self, classes: tuple[int, ...]) -> tuple[int, ...]:
         """Those of the classes that no other of them brings along."""
         below, bit = self.below, self.bit

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from saturax.extract.formulation import formulate, mutual_groups
+from saturax.extract.formulation import formulate
 from saturax.extract.greedy import tree_choices
+from saturax.extract.landmarks import find_landmarks
 from saturax.extract.problem import Problem, Selection, dag_cost
 from saturax.extract.reduce import reduce_problem
 from saturax.extract.solver import Answer, SolverProcess
@@ -47,6 +48,8 @@ _PRICE_SPREAD = 0.3
 _PROGRESS = 1e-4
 # As in `switches`: kicks that the prices see lose more are not shown to the arbiter.
 _WORTH_ASKING = 0.02
+# What costs no more than so many times the lower bound is the best there is.
+_OPTIMAL = 1 + 1e-6
 # Kicks per exact solve; nodes whose prices change, and how much (as _PRICE_SPREAD).
 _KICKS = 200
 _OPEN_SHARE = 0.3
@@ -305,7 +308,6 @@ class _Search:
         self.idle = 0
         self.noted_us = self.best_us  # when there was progress last
         self.solves = 0
-        self.groups = mutual_groups(problem)
 
     def objective(self, selection: Selection) -> float:
         """Cost by the arbiter, or by the prices."""
@@ -355,9 +357,7 @@ class _Search:
         free = self.neighbourhoods.draw_free(self.best, self.pool, int(self.size))
         order = self.neighbourhoods.draw_order(self.best)
         sub, nodes = self.neighbourhoods.subproblem(costs, order, free)
-        found, answer = _solve_subproblem(
-            sub, nodes, self.best, solver, deadline, is_timed, self.groups
-        )
+        found, answer = _solve_subproblem(sub, nodes, self.best, solver, deadline, is_timed)
         is_easy = answer.status == "optimal" and answer.work < _EASY_WORK
         is_hard = answer.status != "optimal" or answer.work > _HARD_WORK
         self.size *= _GROW if is_easy else _SHRINK if is_hard else 1.0
@@ -373,18 +373,19 @@ def _solve_subproblem(
     solver: SolverProcess,
     deadline: float,
     is_timed: bool,
-    groups: Sequence[int],
 ) -> tuple[Selection | None, Answer]:
     """Selection (node indices of the full problem) that solves `sub`, if any was found."""
     reduced = reduce_problem(sub)
     position = {node: index for index, node in enumerate(nodes)}
     start = reduced.project({c: position[n] for c, n in incumbent.items() if n in position})
+    landmarks = find_landmarks(reduced.problem)
     if not reduced.problem.node_count:
         answer = Answer("optimal")
         chosen: Selection = {}
+    elif start is not None and dag_cost(reduced.problem, start) <= landmarks.bound_us * _OPTIMAL:
+        return None, Answer("optimal")
     else:
-        labels = [groups[owner] for owner in reduced.class_ids]
-        form = formulate(reduced.problem, groups=labels)
+        form = formulate(reduced.problem, landmarks=landmarks.sets)
         answer = solver.solve(
             form.program,
             deadline=min(deadline, time.monotonic() + _SOLVE_LIMIT_S) if is_timed else deadline,

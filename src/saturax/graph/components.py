@@ -1,6 +1,6 @@
-"""Components of graphs given as successors: those on cycles together, and those linked at all.
+"""Strongly connected components of a graph given as successors.
 
-SciPy has both, but takes 0.2 s to import: as long as extracting a program of many hundred
+SciPy has them, but takes 0.2 s to import: as long as extracting a program of many hundred
 operations takes.
 """
 
@@ -49,25 +49,3 @@ def strong_components(successors: Sequence[Iterable[int]]) -> list[int]:
                         label[open_vertices.pop()] = found
                     found += 1
     return label
-
-
-def linked_components(count: int, pairs: Iterable[Sequence[int]]) -> list[int]:
-    """The label of each of `count` vertices, in the order of their least members: those that pairs
-    link have the same.
-
-    >>> linked_components(4, [(3, 1)])
-    [0, 1, 2, 1]
-    """
-    first = list(range(count))
-
-    def least(vertex: int) -> int:
-        while first[vertex] != vertex:
-            first[vertex] = first[first[vertex]]
-            vertex = first[vertex]
-        return vertex
-
-    for one, other in pairs:
-        a, b = least(one), least(other)
-        first[max(a, b)] = min(a, b)
-    labels: dict[int, int] = {}
-    return [labels.setdefault(least(vertex), len(labels)) for vertex in range(count)]

@@ -7,7 +7,8 @@ select from it. Regions are attributes that are themselves graphs. Everything is
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from saturax.graph.types import Type
@@ -39,12 +40,10 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[int, ...]
     effects: tuple[int, ...] = ()
-    _hash: int = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "_hash", hash((self.inputs, self.nodes, self.outputs, self.effects))
-        )
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.inputs, self.nodes, self.outputs, self.effects))
 
     def __hash__(self) -> int:
         return self._hash
