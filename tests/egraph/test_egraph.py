@@ -250,3 +250,31 @@ def test_of_congruent_e_nodes_that_of_the_input_stays() -> None:
     egraph.rebuild()
     assert [node.op for node in egraph.nodes(given) if node.id == given] == ["sum"]
     assert egraph.add_node("sum", (), (a,), "i32") == given
+
+
+def test_of_operations_that_outdo_themselves_the_first_one_shows() -> None:
+    def outdone(op: str, attributes: tuple[Any, ...]) -> frozenset[str]:
+        return frozenset({"value"}) if op == "value" else frozenset()
+
+    egraph = EGraph(None, lambda *_: False, outdone_by=outdone)
+    given = egraph.add("sum", (), (), "i32")
+    derived = [egraph.add("value", (i,), (), "i32", origin="rule") for i in range(3)]
+    for x in reversed(derived):
+        egraph.union(given, x, "test")
+    egraph.rebuild()
+    shown = {(node.op, node.attributes) for node in egraph.nodes(given)}
+    assert shown == {("sum", ()), ("value", (0,))}
+    assert egraph.add("value", (2,), (), "i32") == egraph.find(given), "it is still known"
+
+
+def test_what_computes_a_value_from_itself_shows_only_if_it_is_of_the_input() -> None:
+    egraph = EGraph(None, lambda *_: False, shows_circular=False)
+    x, one = (egraph.add(name, (), (), "i32") for name in ("x", "one"))
+    given = egraph.add("multiply", (), (x, one), "i32")
+    derived = egraph.add("divide", (), (x, one), "i32", origin="rule")
+    useful = egraph.add("move", (), (one,), "i32", origin="rule")
+    for product in (given, derived, useful):
+        egraph.union(x, product, "test")
+    egraph.rebuild()
+    assert {node.op for node in egraph.nodes(x)} == {"x", "multiply", "move"}
+    assert egraph.add("divide", (), (x, one), "i32") == egraph.find(x), "it is still known"

@@ -32,7 +32,9 @@ class EGraph:
     e-nodes keep them sorted. `is_injective(op, type)` says of which operations equal results, of
     this type, mean equal operands, where the operands have the same types. `outdone_by(op,
     attributes)` names the operations that are pointless in a class with such an e-node: there,
-    only e-nodes of the input show. `analysis` may be None.
+    only e-nodes of the input show, and the first one of operations that outdo themselves. Unless
+    `shows_circular`, the same goes for e-nodes that compute a value from itself, as x · 1: no
+    program has them, and what rules find with them is mostly found without. `analysis` may be None.
 
     >>> g = EGraph(None, lambda op, attributes: attributes == ("add",))
     >>> x, y = g.add("x", (), (), "i32"), g.add("y", (), (), "i32")
@@ -47,10 +49,13 @@ class EGraph:
         is_commutative: Callable[[str, tuple[Any, ...]], bool],
         is_injective: Callable[[str, Any], bool] = lambda _op, _type: False,
         outdone_by: Callable[[str, tuple[Any, ...]], frozenset[str]] = lambda *_: frozenset(),
+        *,
+        shows_circular: bool = True,
     ) -> None:
         """Start empty."""
         self._interned = None if analysis is None else InternedData(analysis)
         self.heads = Heads(is_commutative, is_injective, outdone_by)
+        self._shows_circular = shows_circular
         # By e-node.
         self.keys: list[Key] = []
         self.original: list[Key] = []
@@ -333,16 +338,24 @@ class EGraph:
 
     def _tidy(self, should_stop: Callable[[], bool] | None) -> bool:
         """Drop dead e-nodes from the touched classes; order each group by stamp for matchers."""
-        dead, stamp, touched = self.is_dead, self.stamp, self._touched
+        keys, dead, stamp, touched = self.keys, self.is_dead, self.stamp, self._touched
+        hides_circular = not self._shows_circular
         while touched:
             if not len(touched) & 255 and should_stop is not None and should_stop():
                 return False
-            groups = self.groups[self.find(touched.popitem()[0])]
+            owner = self.find(touched.popitem()[0])
+            groups = self.groups[owner]
             outdone = self._outdone(groups)
             for group in list(groups):
                 nodes = [node for node in groups[group] if not dead[node]]
+                if hides_circular:
+                    nodes = [
+                        node
+                        for node in nodes
+                        if owner not in keys[node] or not self._is_circular(node, owner)
+                    ]
                 if outdone:
-                    nodes = [node for node in nodes if not self._is_pointless(node, outdone)]
+                    nodes = self._without_pointless(nodes, outdone)
                 nodes.sort(key=stamp.__getitem__)
                 if nodes:
                     groups[group] = nodes
@@ -350,14 +363,23 @@ class EGraph:
                     del groups[group]
         return True
 
+    def _is_circular(self, node: int, owner: int) -> bool:
+        """Whether an e-node, not of the input, computes a value from itself."""
+        return owner in self.keys[node][1:] and self._origin[node] != INPUT
+
     def _outdone(self, groups: dict[int, list[int]]) -> frozenset[str]:
         """The operations that are pointless in a class of these e-nodes."""
         outdoing = self.heads.outdoing & groups.keys()
         nodes = (node for group in sorted(outdoing) for node in groups[group])
         return frozenset().union(*[self.heads.outdone[self.keys[node][0]] for node in nodes])
 
-    def _is_pointless(self, node: int, outdone: frozenset[str]) -> bool:
-        return self.heads.op[self.keys[node][0]] in outdone and self._origin[node] != INPUT
+    def _without_pointless(self, nodes: list[int], outdone: frozenset[str]) -> list[int]:
+        """The e-nodes of one group but for those that are outdone."""
+        if not nodes or self.heads.op[self.keys[nodes[0]][0]] not in outdone:
+            return nodes
+        head = self.keys[first := min(nodes)][0]
+        kept = first if self.heads.op[head] in self.heads.outdone[head] else None
+        return [node for node in nodes if node == kept or self._origin[node] == INPUT]
 
     def _make_data(self, node: int) -> int:
         head, *children = self.keys[node]

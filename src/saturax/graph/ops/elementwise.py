@@ -42,14 +42,17 @@ def is_commutative(op: str, attributes: tuple[Any, ...]) -> bool:
 def outdone_by(op: str, attributes: tuple[Any, ...]) -> frozenset[str]:
     """The operations that are pointless where such an e-node is: arithmetic, beside its result.
 
-    From 0 = 1 - 1 = 0·c rules would derive ever new sums and products of constants.
+    From 0 = 1 - 1 = 0·c rules would derive ever new sums and products of constants. And a known
+    value has one constant: each way to it rounds otherwise, and so would each pair of what they
+    come to (a schedule of noise got 9,000 constants for one vector).
     """
-    if op != "constant" or not attributes[0].is_splat:
+    if op != "constant":
         return frozenset()
-    return _ELEMENTWISE
+    return _BESIDE_NUMBER if attributes[0].is_splat else _BESIDE_CONSTANT
 
 
-_ELEMENTWISE = frozenset({"unary", "binary", "ternary"})
+_BESIDE_CONSTANT = frozenset({"constant"})
+_BESIDE_NUMBER = frozenset({"constant", "unary", "binary", "ternary"})
 
 
 def _infer_unary(attributes: Any, operands: Sequence[Any]) -> Type:
