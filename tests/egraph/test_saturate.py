@@ -106,6 +106,7 @@ def test_statistics_and_progress() -> None:
     ("limits", "reason"),
     [
         (Limits(node_limit=500), StopReason.NODE_LIMIT),
+        (Limits(made_limit=500), StopReason.MEMORY_LIMIT),
         (Limits(iteration_limit=2), StopReason.ITERATION_LIMIT),
         (Limits(time_limit_s=0), StopReason.TIME_LIMIT),
         (Limits(time_limit_s=0.02), StopReason.TIME_LIMIT),
@@ -298,6 +299,39 @@ def test_answers_hold_for_what_was_known_when_a_match_was_found() -> None:
     saturate(egraph, [learn, tell], Limits())
     told = [{n.attributes[0] for n in egraph.nodes_of(id, "told")} for id in ids]
     assert told == [{None, 3}, {None}]
+
+
+def test_rules_are_asked_again_where_they_read_more_than_the_outline() -> None:
+    class Signs(ConstantAnalysis):
+        def modify(self, egraph: Any, class_id: int) -> None:
+            """Add nothing."""
+
+        def outline(self, data: Any) -> bool:
+            """Whether a number is negative."""
+            return data is not None and data < 0
+
+    def by_sign(_: Any, __: Any, type: Any, facts: Any) -> Recipe:
+        facts.is_outline_enough = True
+        is_negative = facts["x"] is not None and facts["x"] < 0
+        return Recipe((RecipeStep("told", (is_negative,), ("x",), type),), 0)
+
+    def by_value(_: Any, __: Any, type: Any, facts: Any) -> Recipe:
+        facts.is_outline_enough = is_read_by_sign = facts["x"] is not None and facts["x"] < 0
+        told = "negative" if is_read_by_sign else facts["x"]
+        return Recipe((RecipeStep("told", (told,), ("x",), type),), 0)
+
+    values = (3, 4, -5, -6)
+    for right, calls, expected in (
+        (by_sign, 2, [False, False, True, True]),
+        (by_value, 3, [3, 4, "negative", "negative"]),
+    ):
+        egraph = make_egraph(Signs())
+        ids = [insert(egraph, unary("f", constant(value))) for value in values]
+        rule = CallRule(unary("f", "x"), right, name="tell", uses_facts=True)
+        saturate(egraph, [rule], Limits())
+        assert len(rule.calls) == calls
+        told = [node.attributes[0] for id in ids for node in egraph.nodes_of(id, "told")]
+        assert told == expected
 
 
 @pytest.mark.parametrize(

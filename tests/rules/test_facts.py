@@ -10,6 +10,7 @@ import pytest
 
 from rules.random_programs import Programs
 from saturax.egraph import EGraph
+from saturax.egraph.recipe import Told
 from saturax.facts import (
     Affine,
     FactAnalysis,
@@ -65,6 +66,7 @@ from saturax.graph.reference import UnsupportedError, evaluate_nodes
 from saturax.graph.types import TensorType, numpy_dtype
 from saturax.numerics import BITWISE, FINITE, Numerics
 from saturax.rules import facts as ask
+from saturax.rules.rule import need, rule
 from saturax.testing.inputs import Inputs, draw_inputs
 
 # ------------------------------------------------------------------ what is claimed
@@ -449,3 +451,25 @@ def test_large_constants_are_left_alone() -> None:
     told = FactAnalysis().make("constant", (large,), (), large.type)
     assert told.constant == large
     assert told.known == Known()
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_enough"),
+    [
+        (lambda x: ask.constant_of(x) is None, True),
+        (lambda x: not ask.is_nonnegative(x), False),
+        (lambda x: ask.constant_of(unary("abs", x)) is None, False),
+        (lambda x: x.facts.known is not None, False),
+    ],
+)
+def test_a_rule_says_whether_it_read_no_more_than_outlines(condition, is_enough) -> None:
+    @rule(lambda x: unary("negate", x), numerics=BITWISE, source="test", uses_facts=True)
+    def asking(x):
+        """-x = -x"""
+        need(condition(x))
+        return unary("negate", x)
+
+    type = TensorType((3,), "f32")
+    told = Told(x=unknown(type))
+    asking.recipe({}, {"x": type}, type, told)
+    assert told.is_outline_enough == is_enough

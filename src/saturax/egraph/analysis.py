@@ -1,6 +1,6 @@
 """E-nodes as readers of an e-graph see them, and the protocol of analyses on its classes."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -49,6 +49,14 @@ class ModifyingAnalysis(Analysis, Protocol):
         """Act on new data of a class, for example by adding the constant that it equals."""
 
 
+@runtime_checkable
+class OutliningAnalysis(Analysis, Protocol):
+    """An analysis of whose data most rules read a part only."""
+
+    def outline(self, data: Any) -> Hashable:
+        """Return that part: what a rule makes of data is remembered by it, if it reads no more."""
+
+
 class InternedData:
     """The data of an analysis as small integers, and what `make` and `join` gave for them."""
 
@@ -56,8 +64,12 @@ class InternedData:
         """Start empty."""
         self._analysis = analysis
         self.modify = analysis.modify if isinstance(analysis, ModifyingAnalysis) else None
+        self._outline = analysis.outline if isinstance(analysis, OutliningAnalysis) else None
         self.values: list[Any] = []
         self._ids: dict[Any, int] = {}
+        # The outlines of the data as small integers, by the number of the data.
+        self.outlines: list[int] = []
+        self._outline_ids: dict[Hashable, int] = {}
         self._made: dict[Any, int] = {}
         self._joined: dict[tuple[int, int], int] = {}
 
@@ -94,4 +106,7 @@ class InternedData:
         found = self._ids.setdefault(data, len(self.values))
         if found == len(self.values):
             self.values.append(data)
+            outline = data if self._outline is None else self._outline(data)
+            ids = self._outline_ids
+            self.outlines.append(ids.setdefault(outline, len(ids)))
         return found

@@ -7,7 +7,7 @@ from saturax.egraph.egraph import BuildStep, EGraph
 from saturax.egraph.errors import RuleApplicationError, RuleTypeError
 from saturax.egraph.matcher import Key, Match, Matcher, binding_places
 from saturax.egraph.pattern import PatternNode, PatternVar
-from saturax.egraph.recipe import Recipe, Rule
+from saturax.egraph.recipe import Recipe, Rule, Told
 from saturax.errors import RuleError
 
 
@@ -90,6 +90,7 @@ class RuleApplication:
         self.applied = 0
         self.unions = 0
         self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
+        self._by_outline: dict[Any, ResolvedRecipe | None] = {}
         self._nodes = len(matcher.levels)
         self._variables = rule.pattern.variables
         self._attributes = binding_places(rule.pattern)
@@ -113,17 +114,29 @@ class RuleApplication:
 
     def recipe_of(self, key: Key, match: Match) -> ResolvedRecipe | None:
         """Find the recipe for all matches of this key; the rule runs once per distinct meaning."""
-        exact, nodes = self.egraph.heads.exact, self._nodes
-        meaning = (
-            tuple([exact[key[n]][p] for _, n, p in self._attributes]),
-            key[nodes:],
-            self.egraph.type_id[match[0]],
-        )
-        if meaning not in self._by_meaning:
-            self._by_meaning[meaning] = self._make_recipe(key, match)
-        return self._by_meaning[meaning]
+        egraph, kinds = self.egraph, key[self._nodes :]
+        exact, type_id = egraph.heads.exact, egraph.type_id[match[0]]
+        attributes = tuple([exact[key[n]][p] for _, n, p in self._attributes])
+        if not self.rule.uses_facts:
+            meaning = (attributes, kinds, type_id)
+            if meaning not in self._by_meaning:
+                self._by_meaning[meaning] = self._make_recipe(key, match, None)
+            return self._by_meaning[meaning]
+        outline = (attributes, tuple(map(egraph.outline_named, kinds)), type_id)
+        if outline in self._by_outline:
+            return self._by_outline[outline]
+        meaning = (attributes, kinds, type_id)
+        if meaning in self._by_meaning:
+            return self._by_meaning[meaning]
+        told = Told(zip(self._variables, map(egraph.data_named, kinds), strict=True))
+        recipe = self._make_recipe(key, match, told)
+        if told.is_outline_enough:
+            self._by_outline[outline] = recipe
+        else:
+            self._by_meaning[meaning] = recipe
+        return recipe
 
-    def _make_recipe(self, key: Key, match: Match) -> ResolvedRecipe | None:
+    def _make_recipe(self, key: Key, match: Match, told: Told | None) -> ResolvedRecipe | None:
         """Call the rule; raises RuleApplicationError or RuleTypeError, which name it."""
         egraph, rule = self.egraph, self.rule
         heads = egraph.heads.attributes
@@ -132,12 +145,10 @@ class RuleApplication:
         types = {name: egraph.type_of(id) for name, id in binding.items()}
         root_type = egraph.type_of(match[0])
         try:
-            if rule.uses_facts:
-                known = map(egraph.data_named, key[self._nodes :])
-                facts = dict(zip(binding, known, strict=True))
-                recipe = rule.recipe(attributes, types, root_type, facts)
-            else:
+            if told is None:
                 recipe = rule.recipe(attributes, types, root_type)
+            else:
+                recipe = rule.recipe(attributes, types, root_type, told)
         except RuleError:
             raise
         except Exception as error:

@@ -485,6 +485,10 @@ class EGraph:
         """Return the data that a number in `data_id` stands for; None without an analysis."""
         return None if self._interned is None else self._interned.values[id]
 
+    def outline_named(self, id: int) -> int:
+        """Return a number for the outline of the data that a number in `data_id` stands for."""
+        return id if self._interned is None else self._interned.outlines[id]
+
     def origin(self, id: int) -> str:
         """Return who made an e-node first: a rule's name, "input" or "analysis"."""
         return self._origin[id]

@@ -9,6 +9,7 @@ class StopReason(Enum):
 
     SATURATED = "saturated"
     NODE_LIMIT = "node limit"
+    MEMORY_LIMIT = "memory limit"
     TIME_LIMIT = "time limit"
     ITERATION_LIMIT = "iteration limit"
     INTERRUPTED = "interrupted"
@@ -21,12 +22,14 @@ class Limits:
     A rule with more than `matches_per_rule` matches in an iteration is banned for `ban_length`
     iterations, and both numbers double with each ban (egg's back-off). While the e-graph holds
     fewer than `small_nodes` e-nodes, the limit on iterations is `iteration_limit_if_small` if that
-    is higher. At the end of time, `rebuild_grace_s` is left for a last rebuild. Raises ValueError
-    on a negative limit.
+    is higher. Memory is bounded by `made_limit`, on the e-nodes ever made: those that turned out to
+    be congruent to others are kept for proofs. At the end of time, `rebuild_grace_s` is left for a
+    last rebuild. Raises ValueError on a negative limit.
     """
 
     time_limit_s: float = 10.0
     node_limit: int = 100_000
+    made_limit: int = 200_000
     iteration_limit: int = 1_000
     small_nodes: int = 0
     iteration_limit_if_small: int = 0

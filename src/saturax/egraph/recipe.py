@@ -29,6 +29,16 @@ class Recipe:
     result: str | int
 
 
+class Told(dict[str, Any]):
+    """Analysis data of operand variables, by name.
+
+    A rule whose answer depends on no more than their outlines says so: for other data with the same
+    outlines it is not asked again.
+    """
+
+    is_outline_enough = False
+
+
 class Rule(Protocol):
     """What `saturate` needs to know of a rewrite rule."""
 
@@ -57,5 +67,6 @@ class Rule(Protocol):
     ) -> Recipe | None:
         """Return the right side, or None where the rule does not apply.
 
-        `facts` maps operand variables to analysis data, and is given only if `uses_facts`.
+        `facts` maps operand variables to analysis data (a `Told`), and is given only if
+        `uses_facts`.
         """

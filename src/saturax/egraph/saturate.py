@@ -136,7 +136,11 @@ class _Run:
             return StopReason.ITERATION_LIMIT
         if self.egraph.node_count >= self.limits.node_limit:
             return StopReason.NODE_LIMIT
-        return None
+        return StopReason.MEMORY_LIMIT if self._has_made_too_many else None
+
+    @property
+    def _has_made_too_many(self) -> bool:
+        return len(self.egraph.keys) >= self.limits.made_limit
 
     def _iterate(self) -> StopReason | None:
         self.iteration += 1
@@ -194,6 +198,8 @@ class _Run:
                     reason = self._make_room()
                     if reason is not None:
                         break
+            if reason is None and self._has_made_too_many:
+                reason = StopReason.MEMORY_LIMIT
             if reason is None and self.should_stop():
                 reason = StopReason.TIME_LIMIT
             if reason is not None:

@@ -140,6 +140,10 @@ class FactAnalysis:
             return NOTHING
         return transfer(attributes, children, type)
 
+    def outline(self, data: Facts) -> tuple[Any, ...]:
+        """The part of facts that most rules read."""
+        return data.outline
+
     def join(self, a: Facts, b: Facts) -> Facts:
         """Facts of a class that two classes with facts a and b merge into."""
         return join(a, b)

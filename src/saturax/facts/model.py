@@ -95,6 +95,11 @@ class Facts:
     def __hash__(self) -> int:
         return self._hash
 
+    @property
+    def outline(self) -> tuple[Any, ...]:
+        """All but what else is known: `known` tells far more values apart than rules ask for it."""
+        return self.type, self.constant, self.is_frozen, self.assumed_finite
+
 
 @lru_cache(maxsize=1 << 14)
 def unknown(type: Type) -> Facts:

@@ -34,7 +34,8 @@ class Value:
 
     @property
     def facts(self) -> Any | None:
-        """What somebody has told of the value; None where nobody has."""
+        """What somebody has told of the value; None where nobody has. To read it is to ask all."""
+        self.builder.asks_all = True
         return self.builder.facts.get(self.index)
 
     @facts.setter
@@ -96,6 +97,8 @@ class GraphBuilder:
         self.effects: list[int] = []
         # What is known of nodes, where somebody has told or asked (`saturax.rules.facts`).
         self.facts: dict[int, Any] = {}
+        # Whether somebody has asked for more than their outline.
+        self.asks_all = False
         self._index: dict[Node, int] = {}
         self._exact = exact
         self.parameters = [self.add_parameter(type) for type in inputs]

@@ -25,6 +25,12 @@ _ANALYSIS = FactAnalysis()
 
 def facts_of(x: Value) -> Facts:
     """What is known of x, also where x was built from operands of which something is known."""
+    x.builder.asks_all = True
+    return _told(x)
+
+
+def _told(x: Value) -> Facts:
+    """What is known of x, for readers of no more than its outline."""
     told = x.builder.facts.get(x.index)
     if told is None:
         node = x.node
@@ -42,7 +48,7 @@ def facts_of(x: Value) -> Facts:
 
 def constant_of(x: Value) -> Literal | None:
     """The constant that x is known to be, or None."""
-    return facts_of(x).constant
+    return _told(x).constant
 
 
 def splat_of(x: Value) -> Any:
@@ -61,7 +67,7 @@ def is_splat(literal: Literal, value: float) -> bool:
 
 def is_frozen(x: Value) -> bool:
     """Whether x depends on constants and frozen parameters only."""
-    return facts_of(x).is_frozen
+    return _told(x).is_frozen
 
 
 # ------------------------------------------------------------------ ranges
@@ -92,7 +98,14 @@ def has_numbers(x: Value) -> bool:
     """Whether equations over the reals may take all elements of x to be numbers: no NaN and no
     infinity that the program writes down goes into it.
     """
-    return facts_of(x).assumed_finite or is_finite(x)
+    return is_assumed_finite(x) or is_finite(x)
+
+
+def is_assumed_finite(x: Value) -> bool:
+    """Whether equations over the reals may take all elements of x to be numbers without a look at
+    its range.
+    """
+    return _told(x).assumed_finite
 
 
 def is_positive(x: Value) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
-from saturax.egraph.recipe import Recipe, RecipeStep
+from saturax.egraph.recipe import Recipe, RecipeStep, Told
 from saturax.errors import RuleError, TypeInferenceError
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal
@@ -31,7 +31,7 @@ from saturax.numerics import BITWISE as BITWISE
 from saturax.numerics import FINITE as FINITE
 from saturax.numerics import ROUNDING as ROUNDING
 from saturax.numerics import Numerics as Numerics
-from saturax.rules.facts import facts_of
+from saturax.rules.facts import is_assumed_finite
 from saturax.rules.probing import admission
 
 
@@ -151,6 +151,8 @@ class Rule:
                 operand.facts = facts[name]
         with building(builder):
             result = self.apply(attributes, operands)
+        if isinstance(facts, Told):
+            facts.is_outline_enough = not builder.asks_all
         if result is None:
             return None
         if result.type != root_type:
@@ -274,14 +276,15 @@ def _bind(shape: Any, value: Any, bound: dict[str, Any]) -> bool:
 def _may_be_number(argument: Any) -> bool:
     """Whether an operand or attribute is no constant with a NaN or an infinity, as far as known."""
     if isinstance(argument, Value):
-        argument = None if argument.facts is None else argument.facts.constant
+        told = argument.builder.facts.get(argument.index)
+        argument = None if told is None else told.constant
     return not isinstance(argument, Literal) or argument.is_finite
 
 
 def _is_number(argument: Any) -> bool:
     """Whether an operand or attribute may be taken to be finite."""
     if isinstance(argument, Value):
-        return facts_of(argument).assumed_finite
+        return is_assumed_finite(argument)
     return _may_be_number(argument)
 
 
