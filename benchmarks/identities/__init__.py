@@ -13,10 +13,13 @@ from .row import Identity
 
 FAMILIES = (
     "products",
+    "factored_products",
     "structured",
     "reductions",
+    "statistics",
     "softmax",
     "transcendental",
+    "special_functions",
     "arithmetic",
     "selection",
     "conditions",
@@ -28,6 +31,7 @@ FAMILIES = (
     "linear_algebra",
     "fourier",
     "loops",
+    "gradients",
 )
 """The modules of this package that hold rows, in the order of the tables."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import nn
 
 from .row import Identity, N, booleans, normal
 
@@ -69,5 +70,61 @@ ROWS = (
         lambda p, x: jnp.where(p, x, -x) ** 2,
         lambda p, x: x * x,
         (P, X),
+    ),
+    Identity(
+        "choice_of_equals",
+        lambda x, y: jnp.where(x == y, x, y),
+        lambda x, y: y,
+        (X, Y),
+    ),
+    Identity("zero_where_zero", lambda x: jnp.where(x == 0, 0.0, x), lambda x: x, (X,)),
+    Identity(
+        "not_finite",
+        lambda x: jnp.isnan(x) | jnp.isinf(x),
+        lambda x: ~jnp.isfinite(x),
+        (X,),
+    ),
+    Identity(
+        "either_infinity",
+        lambda x: jnp.isposinf(x) | jnp.isneginf(x),
+        jnp.isinf,
+        (X,),
+    ),
+    Identity("halves_compared", lambda x, y: x / 2 > y / 2, lambda x, y: x > y, (X, Y)),
+    Identity(
+        "not_below_own_maximum",
+        lambda x, y: jnp.maximum(x, y) >= x,
+        lambda x, y: jnp.ones(x.shape, bool),
+        (X, Y),
+        numerics="finite",
+    ),
+    Identity(
+        "implied_both_ways",
+        lambda p, q: (~p | q) & (~q | p),
+        lambda p, q: p == q,
+        (booleans(N, N), booleans(N, N)),
+    ),
+    Identity(
+        "maximum_of_overlapping_maxima",
+        lambda x, y, z: jnp.maximum(jnp.maximum(x, y), jnp.maximum(x, z)),
+        lambda x, y, z: jnp.maximum(jnp.maximum(x, y), z),
+        (X, Y, Z),
+    ),
+    Identity("clip_of_negated", lambda x: -jnp.clip(-x, -2, 1), lambda x: jnp.clip(x, -1, 2), (X,)),
+    Identity(
+        "product_of_parts",
+        lambda x: nn.relu(x) * nn.relu(-x),
+        jnp.zeros_like,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "squares_of_parts", lambda x: nn.relu(x) ** 2 + nn.relu(-x) ** 2, lambda x: x * x, (X,)
+    ),
+    Identity(
+        "quotient_of_absolutes",
+        lambda x, y: jnp.abs(x) / jnp.abs(y),
+        lambda x, y: jnp.abs(x / y),
+        (X, Y),
     ),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from .row import Identity, N, normal
 
 X, Z = normal(N, N), normal(N, N, dtype="complex64")
 W = normal(N, N, dtype="complex64")
+FOURIER = np.exp(-2j * np.pi * np.outer(np.arange(N), np.arange(N)) / N).astype(np.complex64)
 
 ROWS = (
     Identity("transform_and_back", lambda z: jnp.fft.ifft(jnp.fft.fft(z)), lambda z: z, (Z,), True),
@@ -102,5 +104,25 @@ ROWS = (
         lambda x, y: 2.0 * jnp.fft.rfft(x) + 3.0 * jnp.fft.rfft(y),
         lambda x, y: jnp.fft.rfft(2.0 * x + 3.0 * y),
         (X, normal(N, N)),
+    ),
+    Identity(
+        "product_with_fourier_matrix",
+        lambda x: FOURIER @ x,
+        lambda x: jnp.fft.fft(x, axis=0),
+        (normal(N, 64, dtype="complex64"),),
+        note="the matrix is a constant of the program",
+    ),
+    Identity(
+        "vector_times_inverse_fourier_matrix",
+        lambda x: x @ (FOURIER.conj() / N),
+        jnp.fft.ifft,
+        (normal(N, dtype="complex64"),),
+        note="the matrix is a constant of the program",
+    ),
+    Identity(
+        "plane_back_after_each_dimension",
+        lambda x: jnp.fft.ifft2(jnp.fft.fft(jnp.fft.fft(x, axis=0), axis=1)),
+        lambda x: x,
+        (normal(N, N, dtype="complex64"),),
     ),
 )

@@ -190,4 +190,34 @@ ROWS = (
         lambda x, i: x,
         (BIG, integers(16, low=0, below=4096)),
     ),
+    Identity(
+        "permuted_and_back",
+        lambda x, y: (lambda p: x[p][jnp.argsort(p)])(jnp.argsort(y)),
+        lambda x, y: x,
+        (X, V),
+    ),
+    Identity(
+        "greatest_of_permuted",
+        lambda x, y: jnp.max(x[jnp.argsort(y)], 0),
+        lambda x, y: jnp.max(x, 0),
+        (X, V),
+    ),
+    Identity(
+        "segment_sum_of_own_rows",
+        lambda x, i: jax.ops.segment_sum(x[i], i, N),
+        lambda x, i: x * jax.ops.segment_sum(jnp.ones(i.shape), i, N)[:, None],
+        (X, integers(4 * N, low=0, below=N)),
+    ),
+    Identity(
+        "segment_sum_of_one_row",
+        lambda b, i: jax.ops.segment_sum(jnp.broadcast_to(b, (4 * N, N)), i, N),
+        lambda b, i: jax.ops.segment_sum(jnp.ones(4 * N), i, N)[:, None] * b,
+        (V, integers(4 * N, low=0, below=N)),
+    ),
+    Identity(
+        "first_rows_of_one_column",
+        lambda x, i: x[:8, i],
+        lambda x, i: lax.dynamic_slice(x, (0, i), (8, 1))[:, 0],
+        (X, integers(low=0, below=N)),
+    ),
 )

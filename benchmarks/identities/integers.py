@@ -145,4 +145,16 @@ ROWS = (
             integers(N, N, low=0, below=1 << 30, dtype="uint32"),
         ),
     ),
+    Identity(
+        "tested_bit",
+        lambda a: ((a >> 3) & 1) != 0,
+        lambda a: (a & 8) != 0,
+        (integers(N, N, low=0, dtype="uint32"),),
+    ),
+    Identity(
+        "remainder_of_remainder",
+        lambda a: (a % 12) % 4,
+        lambda a: a % 4,
+        (integers(N, N, low=0, dtype="uint32"),),
+    ),
 )

@@ -271,4 +271,26 @@ ROWS = (
         (definite(N),),
         numerics="finite",
     ),
+    Identity(
+        "cholesky_of_blocks",
+        lambda a, b: jnp.linalg.cholesky(jsl.block_diag(a, b)),
+        lambda a, b: jsl.block_diag(jnp.linalg.cholesky(a), jnp.linalg.cholesky(b)),
+        (definite(N // 2), definite(N // 2)),
+    ),
+    Identity(
+        "sum_of_eigenvalues",
+        lambda a: jnp.sum(jnp.linalg.eigvalsh(a + a.T)),
+        lambda a: 2 * jnp.trace(a),
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "solution_of_product_with_factor",
+        lambda a, x: (lambda factor: jsl.solve_triangular(factor, factor @ x, lower=True))(
+            jnp.linalg.cholesky(a)
+        ),
+        lambda a, x: x,
+        (SPD, B),
+        numerics="finite",
+    ),
 )

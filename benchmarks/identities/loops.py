@@ -146,4 +146,16 @@ ROWS = (
         lambda v: 144 * v,
         (V,),
     ),
+    Identity(
+        "rows_scaled_in_place",
+        lambda x, s: lax.fori_loop(0, N, lambda i, c: c.at[i].multiply(s[i]), x),
+        lambda x, s: x * s[:, None],
+        (normal(N, N), normal(N)),
+    ),
+    Identity(
+        "own_rows_mapped",
+        lambda x: lax.fori_loop(0, N, lambda i, c: c.at[i].set(jnp.tanh(c[i]) + 1), x),
+        lambda x: jnp.tanh(x) + 1,
+        (normal(N, N),),
+    ),
 )

@@ -69,31 +69,6 @@ ROWS = (
         lambda x, a, y: x @ (a @ y),
         (V, A, V),
     ),
-    Identity(
-        "common_left_factor",
-        lambda a, b, c: a @ b + a @ c,
-        lambda a, b, c: a @ (b + c),
-        (A, B, C),
-        True,
-    ),
-    Identity(
-        "common_right_factor",
-        lambda a, b, c: b @ a - c @ a,
-        lambda a, b, c: (b - c) @ a,
-        (A, B, C),
-    ),
-    Identity(
-        "common_factor_of_three",
-        lambda a, b, c, d: a @ b + a @ c + a @ d,
-        lambda a, b, c, d: a @ (b + c + d),
-        (A, B, C, A),
-    ),
-    Identity(
-        "common_factor_after_activation",
-        lambda x, v, w: jnp.tanh(x @ v + x @ w),
-        lambda x, v, w: jnp.tanh(x @ (v + w)),
-        (A, B, C),
-    ),
     Identity("row_of_product", lambda a, b: (a @ b)[0], lambda a, b: a[0] @ b, (A, B), True),
     Identity(
         "columns_of_product",
@@ -247,20 +222,6 @@ ROWS = (
         "transpose_of_transposed_product", lambda a, b: (b.T @ a.T).T, lambda a, b: a @ b, (A, B)
     ),
     Identity(
-        "symmetric_product",
-        lambda a: (a @ a.T).T,
-        lambda a: a @ a.T,
-        (A,),
-        True,
-        note="no kernel for half of a symmetric product: its transpose goes",
-    ),
-    Identity(
-        "symmetrised_gram",
-        lambda a: (a @ a.T + (a @ a.T).T) / 2,
-        lambda a: a @ a.T,
-        (A,),
-    ),
-    Identity(
         "triangular_product",
         lambda a, b: jnp.tril(jnp.tril(a) @ jnp.tril(b)),
         lambda a, b: jnp.tril(a) @ jnp.tril(b),
@@ -279,25 +240,6 @@ ROWS = (
         lambda a, b, m: jnp.outer(a, b) @ m,
         lambda a, b, m: jnp.outer(a, b @ m),
         (V, V, A),
-    ),
-    Identity(
-        "identity_plus_rank_one",
-        lambda u, v, x: (jnp.eye(N) + jnp.outer(u, v)) @ x,
-        lambda u, v, x: x + u * (v @ x),
-        (V, V, V),
-    ),
-    Identity(
-        "householder",
-        lambda v, a: (jnp.eye(N) - 2.0 * jnp.outer(v, v)) @ a,
-        lambda v, a: a - jnp.outer(v, 2.0 * (v @ a)),
-        (weights(N), A),
-    ),
-    Identity(
-        "residual_product",
-        lambda x, w: x + x @ w,
-        lambda x, w: x + x @ w,
-        (normal(8, N), A),
-        note="already ideal: x (1 + w) would add a matrix",
     ),
     Identity(
         "repeated_product",
@@ -336,12 +278,6 @@ ROWS = (
         (integers(N, N), integers(N, N), integers(N)),
     ),
     Identity(
-        "common_factor_float64",
-        lambda a, b, c: a @ b + c @ b,
-        lambda a, b, c: (a + c) @ b,
-        tuple(normal(N, N, dtype="float64") for _ in range(3)),
-    ),
-    Identity(
         "matrix_product_of_conjugates",
         lambda a, b: jnp.conj(jnp.conj(a) @ jnp.conj(b)),
         lambda a, b: a @ b,
@@ -374,18 +310,6 @@ ROWS = (
         (normal(16, 16), normal(16, 16), V),
     ),
     Identity(
-        "difference_of_squares_of_products",
-        lambda a, b, x: (a @ x + b @ x) + (a @ x - b @ x),
-        lambda a, b, x: 2 * (a @ x),
-        (A, B, normal(N, 64)),
-    ),
-    Identity(
-        "deflation",
-        lambda a, u, x: (a - jnp.outer(u, u) @ a) @ x,
-        lambda a, u, x: a @ x - u * (u @ (a @ x)),
-        (A, V, V),
-    ),
-    Identity(
         "projection_onto_span",
         lambda q, x: (q @ q.T) @ x,
         lambda q, x: q @ (q.T @ x),
@@ -408,12 +332,6 @@ ROWS = (
         lambda a, b: jnp.trace(a.T @ b),
         lambda a, b: jnp.sum(a * b),
         (A, B),
-    ),
-    Identity(
-        "polynomial_of_matrix",
-        lambda a, x: (a @ a @ a) @ x + (a @ a) @ x + a @ x,
-        lambda a, x: a @ (a @ (a @ x + x) + x),
-        (A, V),
     ),
     Identity(
         "hadamard_with_outer",
@@ -444,18 +362,6 @@ ROWS = (
         lambda k: (lambda h: h @ k @ h)(jnp.eye(N) - jnp.ones((N, N)) / N),
         lambda k: k - jnp.mean(k, 0) - jnp.mean(k, 1, keepdims=True) + jnp.mean(k),
         (A,),
-    ),
-    Identity(
-        "common_left_factor_of_transposed",
-        lambda a, b, c: a @ b + a @ c.T,
-        lambda a, b, c: a @ (b + c.T),
-        (A, B, C),
-    ),
-    Identity(
-        "common_right_factor_of_transposed",
-        lambda a, b, c: b @ a - c.T @ a,
-        lambda a, b, c: (b - c.T) @ a,
-        (A, B, C),
     ),
     Identity(
         "window_of_rows_of_product",

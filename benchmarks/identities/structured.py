@@ -341,4 +341,11 @@ ROWS = (
         lambda i: ((i >= 0) & (i < N)).astype(jnp.float32),
         (integers(N, low=0, below=N),),
     ),
+    Identity("column_by_unit_vector", lambda a: a @ jnp.eye(N)[:, 7], lambda a: a[:, 7], (A,)),
+    Identity(
+        "element_by_unit_vectors",
+        lambda a: jnp.eye(N)[3] @ a @ jnp.eye(N)[:, 7],
+        lambda a: a[3, 7],
+        (A,),
+    ),
 )

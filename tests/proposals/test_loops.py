@@ -94,6 +94,26 @@ GONE = {
         lambda x: lax.fori_loop(2, 8, lambda i, c: c.at[:, i].set(x[:, i] * 2), x),
         normal(10, 10),
     ),
+    "scale rows in place": (
+        lambda x, s: lax.fori_loop(0, 10, lambda i, c: c.at[i].multiply(s[i]), x),
+        X,
+        normal(10),
+    ),
+    "add to columns in place": (
+        lambda x: lax.fori_loop(2, 8, lambda i, c: c.at[:, i].add(x[:, i] * i), x),
+        normal(10, 10),
+    ),
+    "map own rows": (
+        lambda x, w: lax.fori_loop(0, 10, lambda i, c: c.at[9 - i].set(jnp.tanh(c[9 - i] @ w)), x),
+        X,
+        W,
+    ),
+    "own rows and their sum": (
+        lambda x: lax.fori_loop(
+            0, 10, lambda i, t: (t[0].at[i].set(2 * t[0][i]), t[1] + t[0][i]), (x, x[0])
+        ),
+        X,
+    ),
     "write blocks backwards": (
         lambda x: lax.fori_loop(
             0,
@@ -268,6 +288,12 @@ LEFT = {
     ),
     "read and written": (
         lambda x: lax.fori_loop(1, 10, lambda i, c: c.at[i].set(jnp.sin(c[i - 1]) + x[i]), x),
+        X,
+    ),
+    "own rows and a recurrence": (
+        lambda x: lax.fori_loop(
+            0, 10, lambda i, t: (t[0].at[i].set(t[0][i] * t[1]), jnp.sin(t[1] + x[i])), (x, x[0])
+        ),
         X,
     ),
     "systems that are solved": (  # LAPACK's factorisation has several results

@@ -7,29 +7,34 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     SET,
     GatherDimensions,
     ScatterDimensions,
     broadcast_in_dim,
+    constant,
     default_order,
     full,
     gather,
     get_result,
     iota,
+    reduce_,
     reshape,
     scatter,
     sort,
     sort_pair,
+    transpose,
 )
+from saturax.graph.ops.scatter import window_sizes
 from saturax.graph.types import TensorType, is_integer
-from saturax.rules.conditions import (
-    INTEGERS,
-)
+from saturax.rules.conditions import INTEGERS, exactly, is_exact
 from saturax.rules.extrema import takes_along
+from saturax.rules.gather_rows import row_axis
 from saturax.rules.indices import holds_indices
 from saturax.rules.ordering import SORT
-from saturax.rules.rule import BITWISE, need, rule
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.scatter import written
 
 # ------------------------------------------------------------------ sorting along
 
@@ -139,3 +144,149 @@ def gather_argsorted(
     need(takes_along(g, n, d, t.rank) and is_integer(t.dtype))
     need(holds_indices(t.dtype, t.shape[d]))
     return get_result(sort_pair(x, y, d, o, True), 1)
+
+
+# ------------------------------------------------------------------ rows in the order of a sort
+
+
+def _permuted_rows(rng: np.random.Generator) -> dict[str, Any]:
+    """Rows of x in the order of a sort of as many numbers, reduced along them."""
+    shape = tuple(int(n) for n in rng.integers(1, 5, rng.integers(1, 4)))
+    axis, batch = (int(k) for k in rng.integers(0, len(shape), 2))
+    offsets = tuple(k for k in range(len(shape)) if k != batch)
+    count = TensorType((shape[axis],), "i32")
+    others = [k for k in range(len(shape)) if k != batch and rng.random() < 0.5]
+    return {
+        "x": TensorType(shape, str(rng.choice(["f32", "f64", "i32"]))),
+        "y": count.with_dtype("f32"),
+        "t": count,
+        "e": 0,
+        "d": 0,
+        "r": (shape[axis], 1),
+        "g": GatherDimensions(offsets, (axis,), (), (), (axis,), 1),
+        "n": tuple(1 if k == axis else m for k, m in enumerate(shape)),
+        "f": str(rng.choice(["add", "maximum"])),
+        "k": tuple(sorted((batch, *others))),
+    }
+
+
+def _rows_in_order(x: Value, t: TensorType, e: Any, d: Any, r: Any, g: Any, n: Any) -> list[int]:
+    """The dimension of x that each dimension of the permuted rows is.
+
+    The rule does not apply unless each row is read once.
+    """
+    g = GatherDimensions(*g)
+    axis = row_axis(x, g, n)
+    need(axis in g.collapsed_slice_dims and t.shape == (x.shape[axis],) and e == d == 0)
+    need(tuple(r) == (*t.shape, 1) and g.index_vector_dim == 1 and x.size > 0)
+    need(is_integer(t.dtype) and holds_indices(t.dtype, t.shape[0]))
+    kept = iter(k for k in range(x.rank) if k != axis)
+    return [next(kept) if k in g.offset_dims else axis for k in range(x.rank)]
+
+
+@rule(
+    lambda f, x, y, e, t, d, o, r, g, n, b, k: reduce_(
+        f, gather(x, reshape(_argsort(y, e, t, d, o), r), g, n, b), k
+    ),
+    numerics=ROUNDING,
+    source="the argsort is a permutation",
+    examples=_permuted_rows,
+)
+def reduce_permuted_rows(
+    f: Any, x: Value, y: Value, e: Any, t: TensorType, d: Any, o: Any, r: Any, g: Any, n: Any,
+    b: Any, k: Any,
+) -> Value | None:  # fmt: skip
+    """Σ x[argsort y] = Σx along the permuted rows; other reductions too"""
+    own = _rows_in_order(x, t, e, d, r, g, n)
+    axis = GatherDimensions(*g).start_index_map[0]
+    dimensions = [own[j] for j in k]
+    need(axis in dimensions)
+    kept = [own[j] for j in range(x.rank) if j not in k]
+    found = reduce_(f, x, tuple(sorted(dimensions)))
+    return transpose(found, [sorted(kept).index(j) for j in kept])
+
+
+reduce_permuted_rows_exactly = exactly(
+    reduce_permuted_rows, lambda f, x, **_: is_exact(f, x.dtype), examples=_permuted_rows
+)
+
+
+@rule(
+    lambda x, y, e, t, d, o, r, g, n, b, k, p, s: sort(
+        gather(x, reshape(_argsort(y, e, t, d, o), r), g, n, b), k, p, s
+    ),
+    numerics=ROUNDING,
+    source="the argsort is a permutation",
+    examples=lambda rng: _sorted_again(rng),
+)
+def sort_permuted_rows(
+    x: Value, y: Value, e: Any, t: TensorType, d: Any, o: Any, r: Any, g: Any, n: Any, b: Any,
+    k: Any, p: Any, s: Any,
+) -> Value | None:  # fmt: skip
+    """sort(x[argsort y]) = sort x along the permuted rows"""
+    own = _rows_in_order(x, t, e, d, r, g, n)
+    need(own == list(range(x.rank)) and own[k] == GatherDimensions(*g).start_index_map[0])
+    return sort(x, k, p, s)
+
+
+sort_permuted_rows_exactly = exactly(
+    sort_permuted_rows, lambda x, **_: x.dtype in INTEGERS, examples=lambda rng: _sorted_again(rng)
+)
+
+
+def _sorted_again(rng: np.random.Generator) -> dict[str, Any]:
+    """Rows in the order of one sort, sorted by another."""
+    shape = tuple(int(n) for n in rng.integers(1, 5, rng.integers(1, 4)))
+    axis, rank = int(rng.integers(0, len(shape))), len(shape)
+    x = TensorType(shape, str(rng.choice(["f32", "i32", "ui8"])))
+    count = TensorType((shape[axis],), "i32")
+    others = tuple(k for k in range(rank) if k != axis)
+    return {
+        "x": x,
+        "y": count.with_dtype("f32"),
+        "t": count,
+        "e": 0,
+        "d": 0,
+        "r": (shape[axis], 1),
+        "g": GatherDimensions(others, (axis,), (), (), (axis,), 1),
+        "n": tuple(1 if k == axis else m for k, m in enumerate(shape)),
+        "k": axis,
+        "p": default_order(x.dtype),
+    }
+
+
+def _written_once(rng: np.random.Generator) -> dict[str, Any]:
+    """A number that is combined into each row, in the order of a sort."""
+    drawn = _sorted_again(rng)
+    x, axis = drawn["x"], drawn["k"]
+    others = tuple(k for k in range(x.rank) if k != axis)
+    shape = (*(x.shape[k] for k in others), x.shape[axis])
+    windows = tuple(range(x.rank - 1))
+    d = ScatterDimensions(windows, (axis,), (), (), (axis,), 1)
+    own = {name: drawn[name] for name in ("x", "y", "t", "e", "r")}
+    f = str(rng.choice([SET, "add", "maximum"]))
+    return own | {"f": f, "c": splat(2, TensorType(shape, x.dtype)), "a": 0, "d": d}
+
+
+@rule(
+    lambda f, x, y, e, t, a, o, r, c, d, b, q: scatter(
+        f, x, reshape(_argsort(y, e, t, a, o), r), constant(c), d, b, q
+    ),
+    numerics=BITWISE,
+    source="the argsort is a permutation",
+    examples=_written_once,
+)
+def write_everywhere_once(
+    f: Any, x: Value, y: Value, e: Any, t: TensorType, a: Any, o: Any, r: Any, c: Literal, d: Any,
+    b: Any, q: Any,
+) -> Value | None:  # fmt: skip
+    """c, written or combined into each row of x in the order of a sort = f(x, c), c a splat"""
+    d = ScatterDimensions(*d)
+    need(not d.input_batching_dims and d.inserted_window_dims == d.scatter_dims_to_operand_dims)
+    need(len(d.inserted_window_dims) == 1 and c.is_splat and c.type.dtype == x.dtype)
+    (axis,) = d.inserted_window_dims
+    need(t.shape == (x.shape[axis],) and e == a == 0 and tuple(r) == (*t.shape, 1))
+    need(d.index_vector_dim == 1 and is_integer(t.dtype) and holds_indices(t.dtype, t.shape[0]))
+    sizes = window_sizes(d, x.tensor, c.type)
+    need(all(k == axis or n == x.shape[k] for k, n in enumerate(sizes)))
+    return written(f, x, full(c.value, x.tensor))

@@ -212,6 +212,26 @@ def select_scaled(x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | N
     return maximum(x, multiply(x, constant(c)))
 
 
+@rule(lambda x, y, d, k: select(compare(x, y, d, k), x, y), numerics=ROUNDING, source=SELECT)
+def select_equal(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """x where x = y, else y = y; x where x ≠ y, else y = x (0 = -0)"""
+    need(d in ("EQ", "NE"))
+    return y if d == "EQ" else x
+
+
+@rule(lambda x, y, d, k: select(compare(x, y, d, k), y, x), numerics=ROUNDING, source=SELECT)
+def select_other_equal(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """y where x = y, else x = x; y where x ≠ y, else x = y (0 = -0)"""
+    need(d in ("EQ", "NE"))
+    return x if d == "EQ" else y
+
+
+select_equal_exactly = exactly(select_equal, lambda x, y, d, k: x.dtype in (*INTEGERS, "i1"))
+select_other_equal_exactly = exactly(
+    select_other_equal, lambda x, y, d, k: x.dtype in (*INTEGERS, "i1")
+)
+
+
 def _either_sign(p: Any, x: Any) -> Any:
     return select(p, x, negate(x))
 

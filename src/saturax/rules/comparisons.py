@@ -7,12 +7,30 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
-from saturax.graph.ops import binary, compare, constant, full_like, multiply, negate, unary
+from saturax.graph.literal import Literal, splat
+from saturax.graph.ops import (
+    binary,
+    compare,
+    constant,
+    full_like,
+    maximum,
+    minimum,
+    multiply,
+    negate,
+    unary,
+)
 from saturax.graph.types import TensorType, is_complex, is_integer, is_unsigned
-from saturax.rules.conditions import INCREASING, INTEGERS, REALS, folded, is_all, is_small
+from saturax.rules.conditions import (
+    INCREASING,
+    INTEGERS,
+    REALS,
+    folded,
+    for_integers,
+    is_all,
+    is_small,
+)
 from saturax.rules.logic import SWAPPED
-from saturax.rules.rule import APPROXIMATE, BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
 
 ORDER = "IEEE 754-2019, comparisons"
 BITS = "arithmetic modulo powers of two"
@@ -86,6 +104,24 @@ def join_bounds(f: Any, x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Val
     return compare(x, constant(bound), d, k)
 
 
+@rule(lambda x, y, d, k: compare(x, maximum(x, y), d, k), numerics=FINITE, source=ORDER)
+def compare_with_own_maximum(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """(x ≤ max(x, y)) = true and (x > max(x, y)) = false, not complex"""
+    need(d in ("LE", "GT") and not is_complex(x.dtype) and k != "TOTALORDER")
+    return full_like(compare(x, y, d, k), d == "LE")
+
+
+@rule(lambda x, y, d, k: compare(minimum(x, y), x, d, k), numerics=FINITE, source=ORDER)
+def compare_own_minimum(x: Value, y: Value, d: Any, k: Any) -> Value | None:
+    """(min(x, y) ≤ x) = true and (min(x, y) > x) = false, not complex"""
+    need(d in ("LE", "GT") and not is_complex(x.dtype) and k != "TOTALORDER")
+    return full_like(compare(x, y, d, k), d == "LE")
+
+
+compare_with_own_maximum_exactly = for_integers(compare_with_own_maximum)
+compare_own_minimum_exactly = for_integers(compare_own_minimum)
+
+
 # ------------------------------------------------------------------ NaN and infinities
 
 
@@ -124,6 +160,54 @@ def drop_implied_number(x: Value, k: Any) -> Value | None:
     """x is finite ∧ x is not NaN = x is finite"""
     need(k == "FLOAT")
     return unary("is_finite", x)
+
+
+def _opposite_bounds(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+    number = rng.choice([1.0, 2.5, np.inf])
+    f, d = (("or", "EQ"), ("and", "NE"))[rng.integers(2)]
+    return {"f": f, "d": d, "k": "FLOAT", "c": splat(number, type), "e": splat(-number, type)}
+
+
+@rule(
+    lambda f, x, c, e, d, k: binary(
+        f, compare(x, constant(c), d, k), compare(x, constant(e), d, k)
+    ),
+    numerics=BITWISE,
+    source="|x| = c just where x = c or x = -c, c ≥ 0",
+    examples=_opposite_bounds,
+    special=("c", "e"),
+)
+def join_opposite_equalities(
+    f: Any, x: Value, c: Literal, e: Literal, d: Any, k: Any
+) -> Value | None:
+    """x = c ∨ x = -c is |x| = |c| and x ≠ c ∧ x ≠ -c is |x| ≠ |c|; splats, also ∞; real"""
+    need((f, d) in (("or", "EQ"), ("and", "NE")) and k == "FLOAT" and x.dtype in REALS)
+    need(c.is_splat and e.is_splat and bool(c.value == -e.value))
+    return compare(unary("abs", x), constant(c if c.value > 0 else e), d, k)
+
+
+def _infinity(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+    f, d, e = (("or", "NE", "EQ"), ("and", "EQ", "NE"))[rng.integers(2)]
+    return {"f": f, "d": d, "e": e, "k": "FLOAT", "c": splat(np.inf, type)}
+
+
+@rule(
+    lambda f, x, c, d, e, k: binary(
+        f, compare(x, x, d, k), compare(unary("abs", x), constant(c), e, k)
+    ),
+    numerics=BITWISE,
+    source="IEEE 754-2019",
+    examples=_infinity,
+    special=("c",),
+)
+def recognize_finite(f: Any, x: Value, c: Literal, d: Any, e: Any, k: Any) -> Value | None:
+    """x = x ∧ |x| ≠ ∞ is: x is finite; x ≠ x ∨ |x| = ∞ is: x is not; real"""
+    need((f, d, e) in (("and", "EQ", "NE"), ("or", "NE", "EQ")) and k == "FLOAT")
+    need(x.dtype in REALS and is_all(c, float("inf")))
+    found = unary("is_finite", x)
+    return found if f == "and" else unary("not", found)
 
 
 def _integers_as_floats(rng: np.random.Generator) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Factors of a matrix multiplied back: Q·R, V·Λ·Vᵀ and L·Lᵀ are the matrix that was factored.
 
+Sums of eigenvalues are sums of elements of the matrix.
+
 Letters as in `linear_algebra`: a is the matrix, r the routine, d and p dimension numbers and
 precision of a product, e its element type.
 """
@@ -29,12 +31,13 @@ from saturax.graph.ops import (
     iota,
     multiply,
     qr,
+    reduce_,
     select,
     transpose,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.conditions import REALS, is_all
-from saturax.rules.factors import identity_matrices
+from saturax.rules.factors import diagonal_of, identity_matrices
 from saturax.rules.facts import facts_of
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 from saturax.rules.solving import swap
@@ -166,6 +169,37 @@ def eigenvectors_are_orthonormal(
     along = d.lhs_contract
     need(along in ((a.rank - 1,), (a.rank - 2,)) and d == DotDimensions(batch, batch, along, along))
     return identity_matrices(a.tensor)
+
+
+def _eigenvalues(rng: np.random.Generator) -> dict[str, Any]:
+    return {k: v for k, v in _symmetric(rng).items() if k in ("a", "low", "r")} | {"d": (0,)}
+
+
+@rule(
+    lambda a, low, r, d: reduce_("add", get_result(eigh(a, low, r), 1), d),
+    numerics=ROUNDING,
+    source="the trace is the sum of the eigenvalues",
+    examples=_eigenvalues,
+)
+def sum_of_eigenvalues(a: Value, low: Any, r: Any, d: Any) -> Value | None:
+    """Σ λᵢ = Σ aᵢᵢ, real"""
+    need(a.dtype in REALS and tuple(d) == (a.rank - 2,))
+    return reduce_("add", diagonal_of(a), d)
+
+
+@rule(
+    lambda a, low, r, d: reduce_(
+        "add", multiply(get_result(eigh(a, low, r), 1), get_result(eigh(a, low, r), 1)), d
+    ),
+    numerics=ROUNDING,
+    source="the trace of a² is the sum of the eigenvalues of a²",
+    examples=_eigenvalues,
+)
+def sum_of_squared_eigenvalues(a: Value, low: Any, r: Any, d: Any) -> Value | None:
+    """Σ λᵢ² = Σ aᵢⱼ², real, with one triangle of a and its mirror image"""
+    need(a.dtype in REALS and tuple(d) == (a.rank - 2,))
+    whole = _mirrored(a, "GE" if low else "LE")
+    return reduce_("add", multiply(whole, whole), (a.rank - 2, a.rank - 1))
 
 
 def _definite(rng: np.random.Generator) -> dict[str, Any]:

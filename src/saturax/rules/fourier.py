@@ -79,6 +79,22 @@ def transform_two_dimensions(
     return fft(x, k, n + m)
 
 
+@rule(
+    lambda x, p, k, m, q, n: fft(transpose(fft(transpose(x, p), k, m), q), k, n),
+    numerics=ROUNDING,
+    source="a transform over two dimensions is one over each",
+    examples=lambda rng: _two_dimensions(rng),
+)
+def transform_two_dimensions_in_turn(
+    x: Value, p: Lengths, k: str, m: Lengths, q: Lengths, n: Lengths
+) -> Value:
+    """Transforms over the second last and then the last dimension = one over both"""
+    last = x.rank - 1
+    swap = (*range(last - 1), last, last - 1)
+    need(k in ("FFT", "IFFT") and len(m) == len(n) == 1 and p == q == swap)
+    return fft(x, k, m + n)
+
+
 def _two_dimensions(rng: Any) -> dict[str, Any]:
     batch, n, m = (int(rng.integers(1, 5)) for _ in range(3))
     swap = (0, 2, 1)

@@ -238,21 +238,31 @@ def logistic_over_mirror(x: Value) -> Value | None:
 
 
 @rule(
-    lambda x: add(unary("chlo.erf", x), unary("chlo.erfc", x)),
-    numerics=FINITE,
-    source="erfc x = 1 - erf x",
+    lambda x, y, c: subtract(
+        multiply(subtract(constant(c), y), unary("logistic", x)),
+        multiply(y, unary("logistic", negate(x))),
+    ),
+    numerics=ROUNDING,
+    source="logistic x + logistic(-x) = 1",
 )
-def error_plus_complement(x: Value) -> Value | None:
-    """erf x + erfc x = 1, x real"""
-    need(x.dtype in REALS)
-    return full_like(x, 1)
+def mix_logistic_with_mirror(x: Value, y: Value, c: Literal) -> Value | None:
+    """(1 - y) · logistic x - y · logistic(-x) = logistic x - y, as in gradients; real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return subtract(unary("logistic", x), y)
 
 
-@rule(lambda x: multiply(_sinh(x), _cosh(x)), numerics=ROUNDING, source="sinh 2x = 2 sinh x cosh x")
-def halve_double_hyperbolic_sine(x: Value) -> Value | None:
-    """sinh x · cosh x = ½ sinh 2x, x real"""
-    need(x.dtype in REALS)
-    return multiply(_sinh(add(x, x)), full_like(x, 0.5))
+@rule(
+    lambda x, y, c: subtract(
+        multiply(y, unary("logistic", negate(x))),
+        multiply(subtract(constant(c), y), unary("logistic", x)),
+    ),
+    numerics=ROUNDING,
+    source="logistic x + logistic(-x) = 1",
+)
+def mix_mirror_with_logistic(x: Value, y: Value, c: Literal) -> Value | None:
+    """y · logistic(-x) - (1 - y) · logistic x = y - logistic x, real"""
+    need(x.dtype in REALS and is_all(c, 1.0))
+    return subtract(y, unary("logistic", x))
 
 
 def _scaled(rng: np.random.Generator) -> dict[str, Any]:

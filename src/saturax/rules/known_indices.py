@@ -1,4 +1,4 @@
-"""Gathers at indices that count: slices, reversed or strided, and clamps that change nothing.
+"""Gathers and scatters at indices that count: slices, diagonals, clamps that change nothing.
 
 `iota_of` says of which indices are offset + Σ stride·position, whatever they were computed by.
 """
@@ -14,7 +14,9 @@ from saturax.facts import Affine
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import splat
 from saturax.graph.ops import (
+    SET,
     GatherDimensions,
+    ScatterDimensions,
     add,
     broadcast_in_dim,
     concatenate,
@@ -24,14 +26,16 @@ from saturax.graph.ops import (
     multiply,
     reshape,
     reverse,
+    scatter,
     slice_,
     subtract,
     ternary,
     transpose,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.facts import bounds_of, iota_of
-from saturax.rules.rule import BITWISE, need, rule
+from saturax.rules.factors import diagonal_matrix
+from saturax.rules.facts import bounds_of, iota_of, is_zero
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 GATHER = "StableHLO spec, `gather`"
 
@@ -200,3 +204,38 @@ def gather_clamped(x: Value, a: Value, i: Value, c: Value, d: Any, n: Any, b: An
     last = max((x.shape[k] - n[k] for k in d.start_index_map), default=0)
     need(bounds_of(a)[1] <= 0 and bounds_of(c)[0] >= last)
     return gather(x, i, d, n, False)
+
+
+# ------------------------------------------------------------------ diagonals
+
+
+def _on_diagonal(rng: np.random.Generator) -> dict[str, Any]:
+    n = int(rng.integers(2, 6))
+    builder = GraphBuilder()
+    with building(builder):
+        indices = builder.finish([iota(0, TensorType((n, 2), "i32"))])
+    return {
+        "f": str(rng.choice(["add", SET])),
+        "x": splat(0, TensorType((n, n), "f32")),
+        "i": indices,
+        "u": TensorType((n,), "f32"),
+        "d": ScatterDimensions((), (0, 1), (), (), (0, 1), 1),
+    }
+
+
+@rule(
+    lambda f, x, i, u, d, b, q: scatter(f, x, i, u, d, b, q),
+    numerics=ROUNDING,
+    source="StableHLO spec, `scatter`",
+    uses_facts=True,
+    examples=_on_diagonal,
+)
+def scatter_on_diagonal(
+    f: Any, x: Value, i: Value, u: Value, d: Any, b: Any, q: Any
+) -> Value | None:
+    """0, written at (0, 0), (1, 1), … = the diagonal matrix of u: gradients of traces"""
+    d = ScatterDimensions(*d)
+    need(f in ("add", SET) and x.rank == 2 and is_zero(x) and d.inserted_window_dims == (0, 1))
+    need(sorted(d.scatter_dims_to_operand_dims) == [0, 1] and d.index_vector_dim == 1)
+    need(u.shape == (x.shape[0],) == (x.shape[1],) and iota_of(i) == (0, (1, 0)) and u.size > 1)
+    return diagonal_matrix(u)

@@ -23,8 +23,8 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, is_all
-from saturax.rules.facts import is_nonnegative
+from saturax.rules.conditions import REALS, is_all, where_proved
+from saturax.rules.facts import bounds_of, is_nonnegative
 from saturax.rules.rule import FINITE, ROUNDING, need, rule
 
 LOGARITHM = "log(xy) = log x + log y"
@@ -59,6 +59,32 @@ def log_of_cube(x: Value) -> Value | None:
     """log(x³) = 3 log x, x real"""
     need(x.dtype in REALS)
     return multiply(_log(x), full_like(x, 3))
+
+
+@rule(
+    lambda x, c: unary("log_plus_one", add(x, constant(c))),
+    numerics=ROUNDING,
+    source="definition of log1p",
+)
+def log_plus_one_of_decrement(x: Value, c: Literal) -> Value | None:
+    """log1p(x - 1) = log x, x real"""
+    need(x.dtype in REALS and is_all(c, -1.0))
+    return _log(x)
+
+
+@rule(lambda x: _exp(unary("log_plus_one", x)), numerics=FINITE, source=EXPONENTIAL)
+def exponential_of_log_plus_one(x: Value) -> Value | None:
+    """exp(log1p x) = x + 1, where log1p x is defined; real"""
+    need(x.dtype in REALS)
+    return add(x, full_like(x, 1))
+
+
+exponential_of_log_plus_one_where_proved = where_proved(
+    exponential_of_log_plus_one,
+    lambda x: bounds_of(x)[0] >= -1,
+    __name__,
+    examples=lambda rng: {"x": Literal(rng.uniform(-0.9, 3.0, (2, 3)))},
+)
 
 
 @rule(lambda x, c: _log(divide(constant(c), x)), numerics=ROUNDING, source=LOGARITHM)

@@ -136,6 +136,20 @@ def recognize_boolean_choice_of_junctions(p: Value, x: Value, y: Value) -> Value
     return select(p, x, y)
 
 
+@rule(lambda p, x: select(p, x, _not(x)), numerics=BITWISE, source=BOOLEAN)
+def select_or_complement(p: Value, x: Value) -> Value | None:
+    """x where p, else ¬x = (p = x); all Boolean"""
+    need(x.dtype == "i1" and p.type == x.type)
+    return compare(p, x, "EQ", "UNSIGNED")
+
+
+@rule(lambda p, x: select(p, _not(x), x), numerics=BITWISE, source=BOOLEAN)
+def select_complement(p: Value, x: Value) -> Value | None:
+    """¬x where p, else x = p ⊕ x; all Boolean"""
+    need(x.dtype == "i1" and p.type == x.type)
+    return binary("xor", p, x)
+
+
 @rule(lambda x, c: binary("xor", x, constant(c)), numerics=BITWISE, source=BOOLEAN)
 def differ_from_all_bits(x: Value, c: Literal) -> Value | None:
     """x ⊕ ¬0 = ¬x; x ⊕ 0 = x"""

@@ -2,8 +2,9 @@
 
     Σ(x - y)² = Σx² - 2Σxy + Σy²
 
-The sums on the right cancel where x and y are close beside their size, so all that is here is
-APPROXIMATE. The results stay at least 0, as sums of squares are: a root of them is a number.
+The sums on the right cancel where x and y are close beside their size, so that
+direction is APPROXIMATE. Its results stay at least 0, as sums of squares are: a root of them is a
+number.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     Precision,
     add,
     broadcast_in_dim,
+    constant,
+    divide,
     full_like,
     maximum,
     multiply,
@@ -27,10 +31,10 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules.arithmetic import accumulation_dtype
-from saturax.rules.conditions import REALS
+from saturax.rules.conditions import REALS, is_all
 from saturax.rules.einsum import Einsum, along, contract
 from saturax.rules.permutations import without
-from saturax.rules.rule import APPROXIMATE, need, rule
+from saturax.rules.rule import APPROXIMATE, ROUNDING, need, rule
 
 SOURCE = "Σ(x - y)² = Σx² - 2Σxy + Σy²"
 HIGHEST = Precision(("HIGHEST", "HIGHEST"))
@@ -69,6 +73,72 @@ def expand_squared_deviation(x: Value, y: Value, s: Any, e: Any, d: Any) -> Valu
     total = reduce_("add", x, d)
     inner = subtract(multiply(total, full_like(total, 2)), multiply(y, full_like(y, count)))
     return _at_least_zero(subtract(reduce_("add", _square(x), d), multiply(y, inner)))
+
+
+def _mean(x: Any, d: Any, c: Any) -> Any:
+    return divide(reduce_("add", x, d), constant(c))
+
+
+def _moments_example(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _deviation_example(rng)
+    x, y = drawn["x"], drawn.pop("y")
+    return drawn | {"c": splat(x.size // max(y.size, 1), y)}
+
+
+@rule(
+    lambda x, s, e, d, c: add(
+        _mean(_square(subtract(x, broadcast_in_dim(_mean(x, d, c), s, e))), d, c),
+        _square(_mean(x, d, c)),
+    ),
+    numerics=ROUNDING,
+    source="Var x + (E x)² = E x²",
+    examples=_moments_example,
+)
+def variance_plus_squared_mean(x: Value, s: Any, e: Any, d: Any, c: Literal) -> Value | None:
+    """E(x - E x)² + (E x)² = E x², real"""
+    need(x.dtype in REALS and x.size > 0 and tuple(e) == without(range(x.rank), d))
+    need(is_all(c, prod(x.shape[k] for k in d)))
+    return _mean(_square(x), d, c)
+
+
+def _kept_moments_example(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _moments_example(rng)
+    d, shape = drawn["d"], drawn["s"]
+    kept = tuple(1 if k in d else n for k, n in enumerate(shape))
+    each = drawn["c"]
+    drawn |= {"u": kept, "v": tuple(drawn["e"]), "b": splat(each.value, TensorType(kept, "f64"))}
+    return drawn | {"e": tuple(range(len(shape)))}
+
+
+@rule(
+    lambda x, s, e, d, c, b, u, v: add(
+        _mean(
+            _square(
+                subtract(
+                    x,
+                    broadcast_in_dim(
+                        divide(broadcast_in_dim(reduce_("add", x, d), u, v), constant(b)), s, e
+                    ),
+                )
+            ),
+            d,
+            c,
+        ),
+        _square(_mean(x, d, c)),
+    ),
+    numerics=ROUNDING,
+    source="Var x + (E x)² = E x²",
+    examples=_kept_moments_example,
+)
+def kept_variance_plus_squared_mean(
+    x: Value, s: Any, e: Any, d: Any, c: Literal, b: Literal, u: Any, v: Any
+) -> Value | None:
+    """E(x - E x)² + (E x)² = E x², where the inner mean keeps its dimensions; real"""
+    count = prod(x.shape[k] for k in d)
+    need(x.dtype in REALS and x.size > 0 and is_all(c, count) and is_all(b, count))
+    need(tuple(e) == tuple(range(x.rank)) and tuple(v) == without(range(x.rank), d))
+    need(tuple(u) == tuple(1 if k in d else n for k, n in enumerate(x.shape)))
+    return _mean(_square(x), d, c)
 
 
 def _distance_example(rng: np.random.Generator) -> dict[str, Any]:

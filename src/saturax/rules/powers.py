@@ -272,3 +272,14 @@ def reciprocal_of_reciprocal(x: Value, c: Literal, d: Literal) -> Value | None:
     """1 / (1 / x) = x, x real"""
     need(x.dtype in REALS and is_all(c, 1.0) and is_all(d, 1.0))
     return x
+
+
+@rule(
+    lambda f, x, y: unary("sqrt", binary(f, multiply(x, x), multiply(y, y))),
+    numerics=ROUNDING,
+    source="√(x²) = |x|",
+)
+def root_of_squares(f: Any, x: Value, y: Value) -> Value | None:
+    """√(x² / y²) = |x / y| and √(x² · y²) = |x · y|, real"""
+    need(f in ("multiply", "divide") and x.dtype in REALS)
+    return unary("abs", binary(f, x, y))

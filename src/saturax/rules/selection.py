@@ -65,6 +65,15 @@ def combine_twice(f: Any, x: Value, y: Value) -> Value | None:
     return binary(f, x, y)
 
 
+@rule(
+    lambda f, x, y, z: binary(f, binary(f, x, y), binary(f, x, z)), numerics=BITWISE, source=LATTICE
+)
+def combine_shared(f: Any, x: Value, y: Value, z: Value) -> Value | None:
+    """f(f(x, y), f(x, z)) = f(f(x, y), z) for f = max, min, and, or; not complex"""
+    need(f in DUAL and not is_complex(x.dtype))
+    return binary(f, binary(f, x, y), z)
+
+
 @rule(lambda f, g, x, y: binary(f, x, binary(g, x, y)), numerics=FINITE, source=LATTICE)
 def absorb(f: Any, g: Any, x: Value, y: Value) -> Value | None:
     """max(x, min(x, y)) = x and the other lattice operations; not complex"""

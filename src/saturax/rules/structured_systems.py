@@ -13,12 +13,16 @@ import numpy as np
 from saturax.facts.model import contains
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     DotDimensions,
     Precision,
     binary,
     broadcast_in_dim,
+    cholesky,
+    concatenate,
     concatenate_all,
+    constant,
     dot_general,
     full,
     get_result,
@@ -31,7 +35,12 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, is_complex
 from saturax.rules.arithmetic import is_uniform
-from saturax.rules.facts import is_lower_triangular, is_upper_triangular, zero_blocks_of
+from saturax.rules.facts import (
+    is_diagonal,
+    is_lower_triangular,
+    is_upper_triangular,
+    zero_blocks_of,
+)
 from saturax.rules.linear_algebra import square_example
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.solving import is_plain, swapped
@@ -204,6 +213,42 @@ def solve_in_blocks(a: Value, b: Value, r: Any) -> Any:
         sides[second] = subtract(sides[second], beside)
     solutions[second] = solve(block(a, parts[second], parts[second]), sides[second], r)
     return concatenate_all(solutions, b.rank - 2)
+
+
+@rule(
+    lambda a, r: cholesky(a, r),
+    numerics=ROUNDING,
+    source="the factor of a block diagonal matrix",
+    uses_facts=True,
+    examples=lambda rng: {"a": _definite_blocks(rng)},
+)
+def cholesky_in_blocks(a: Value, r: Any) -> Any:
+    """The Cholesky factor of [e, 0; 0, h] has the factors of e and h on its own diagonal"""
+    need(not is_diagonal(a))
+    size, lower, upper = block_size(a)
+    need(lower and upper)
+    parts = (0, size), (size, a.shape[-1])
+    first, second = (cholesky(block(a, part, part), r) for part in parts)
+    zeros = full(0, first.tensor.with_shape((*a.shape[:-2], size, a.shape[-1] - size)))
+    top = concatenate(first, zeros, a.rank - 1)
+    bottom = concatenate(swapped(zeros), second, a.rank - 1)
+    return concatenate(top, bottom, a.rank - 2)
+
+
+def _definite_blocks(rng: np.random.Generator) -> Graph:
+    """A block diagonal matrix of two that are positive definite."""
+    n, m = (int(k) for k in rng.integers(2, 4, 2))
+    builder = GraphBuilder()
+    with building(builder):
+        first, second = (constant(Literal(_definite(rng, k))) for k in (n, m))
+        top = concatenate(first, full(0, TensorType((n, m), "f64")), 1)
+        bottom = concatenate(full(0, TensorType((m, n), "f64")), second, 1)
+        return builder.finish([concatenate(top, bottom, 0)])
+
+
+def _definite(rng: np.random.Generator, n: int) -> np.ndarray:
+    x = rng.normal(size=(n, n))
+    return x @ x.T + np.eye(n)
 
 
 def block_example(rng: np.random.Generator) -> dict[str, Any]:

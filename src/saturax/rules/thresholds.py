@@ -104,7 +104,7 @@ def join_opposite_bounds(f: Any, x: Value, c: Literal, e: Literal, d: Any, k: An
 
 def _powers(rng: np.random.Generator) -> dict[str, Any]:
     type = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
-    factor = float(rng.choice([-1, 1])) * 2.0 ** int(rng.integers(0, 5))
+    factor = float(rng.choice([-1, 1])) * 2.0 ** int(rng.integers(-4, 5))
     return {"x": type, "y": type, "c": splat(factor, type)}
 
 
@@ -116,12 +116,50 @@ def _powers(rng: np.random.Generator) -> dict[str, Any]:
     examples=_powers,
 )
 def compare_before_doubling(x: Value, y: Value, c: Literal, d: Any, k: Any) -> Value | None:
-    """(x · c < y · c) = (x < y) for c = 2ᵏ ≥ 1, (y < x) for c = -2ᵏ, which round nothing; real"""
+    """(x · c < y · c) = (x < y) for c = 2ᵏ, (y < x) for c = -2ᵏ, which round nothing; real"""
     need_variable(x, y)
     need(x.dtype in REALS and k == "FLOAT" and c.is_splat)
     mantissa, _ = np.frexp(float(c.value))
-    need(abs(mantissa) == 0.5 and abs(float(c.value)) >= 1)
+    need(abs(mantissa) == 0.5)
     return compare(x, y, d, k) if mantissa > 0 else compare(y, x, d, k)
+
+
+def _shifted_bits(rng: np.random.Generator) -> dict[str, Any]:
+    dtype = str(rng.choice(["ui8", "i32", "ui32"]))
+    x, k = TensorType((2, 3), dtype), int(rng.integers(0, 4))
+    mask = int(rng.choice([1, 3, 5]))
+    return {
+        "f": str(rng.choice(["shift_right_logical", "shift_right_arithmetic"])),
+        "x": x,
+        "s": splat(k, x),
+        "c": splat(mask, x),
+        "e": splat(int(rng.choice([0, 1, mask])), x),
+        "d": str(rng.choice(["EQ", "NE"])),
+        "k": "UNSIGNED" if is_unsigned(dtype) else "SIGNED",
+    }
+
+
+@rule(
+    lambda f, x, s, c, e, d, k: compare(
+        binary("and", binary(f, x, constant(s)), constant(c)), constant(e), d, k
+    ),
+    numerics=BITWISE,
+    source="two's complement arithmetic",
+    examples=_shifted_bits,
+)
+def compare_bits_in_place(
+    f: Any, x: Value, s: Literal, c: Literal, e: Literal, d: Any, k: Any
+) -> Value | None:
+    """((x » k) ∧ c = e) = (x ∧ (c « k) = e « k), splats, where no bit of c « k and e « k is lost"""
+    need(f in ("shift_right_logical", "shift_right_arithmetic") and d in ("EQ", "NE"))
+    need(x.dtype in INTEGERS and s.is_splat and c.is_splat and e.is_splat)
+    width = 8 * numpy_dtype(x.dtype).itemsize
+    shift, mask, wanted = int(s.value), int(c.value), int(e.value)
+    need(0 <= shift < width and mask > 0 and wanted >= 0 and wanted & ~mask == 0)
+    need(mask << shift <= np.iinfo(numpy_dtype(x.dtype)).max)
+    return compare(
+        binary("and", x, full_like(x, mask << shift)), full_like(x, wanted << shift), d, k
+    )
 
 
 # ------------------------------------------------------------------ numbers or not

@@ -354,23 +354,6 @@ def logistic_of_negated(x: Value) -> Value | None:
     return subtract(full_like(x, 1), unary("logistic", x))
 
 
-@rule(
-    lambda x, c: subtract(constant(c), unary("chlo.erf", x)),
-    numerics=ROUNDING,
-    source="erfc x = 1 - erf x",
-)
-def recognize_complementary_error(x: Value, c: Literal) -> Value | None:
-    """1 - erf x = erfc x"""
-    need(is_all(c, 1.0))
-    return unary("chlo.erfc", x)
-
-
-@rule(lambda x: unary("chlo.erfc", x), numerics=ROUNDING, source="erfc x = 1 - erf x")
-def expand_complementary_error(x: Value) -> Value | None:
-    """erfc x = 1 - erf x"""
-    return subtract(full_like(x, 1), unary("chlo.erf", x))
-
-
 @rule(lambda f, x: unary(f, negate(x)), numerics=ROUNDING, source="odd functions")
 def odd_of_negated(f: Any, x: Value) -> Value | None:
     """f(-x) = -f(x) for odd f: tanh, sin, tan, ∛, sign, erf, …; x real"""

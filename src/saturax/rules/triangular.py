@@ -13,11 +13,13 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
+    DotDimensions,
     Triangle,
     binary,
     broadcast_in_dim,
     concatenate,
     divide,
+    dot_general,
     full,
     reduce_,
     reshape,
@@ -27,9 +29,16 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
-from saturax.rules.facts import is_diagonal, splat_of
+from saturax.rules.arithmetic import is_uniform
+from saturax.rules.factors import identity_matrices
+from saturax.rules.facts import (
+    is_diagonal,
+    is_lower_triangular,
+    is_upper_triangular,
+    splat_of,
+)
 from saturax.rules.permutations import invert
-from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.rule import FINITE, ROUNDING, need, rule
 from saturax.rules.solving import (
     swap,
     swapped,
@@ -80,6 +89,49 @@ def divide_by_diagonal(a: Value, b: Value, t: Any, r: Any) -> Any:
     diagonal = reduce_("add", a, (rank - 2,))
     mixed = rank - 2 if t.is_left else rank - 1
     return divide(b, broadcast_in_dim(diagonal, b.shape, (*range(rank - 2), mixed)))
+
+
+@rule(
+    lambda a, x, d, p, e, t, r: triangular_solve(a, dot_general(a, x, d, p, e), t, r),
+    numerics=FINITE,
+    source="T⁻¹·T = 1",
+    uses_facts=True,
+    examples=lambda rng: _triangle_product(rng),
+)
+def cancel_product_in_triangular_solve(
+    a: Value, x: Value, d: Any, p: Any, e: str, t: Any, r: Any
+) -> Any:
+    """T⁻¹(T · x) = x for an invertible triangular T"""
+    t, rank = Triangle(*t), a.rank
+    batch = tuple(range(rank - 2))
+    need(t.is_left and not t.is_unit and t.transpose == "NO_TRANSPOSE" and is_uniform(e, a, x))
+    need(is_lower_triangular(a) if t.is_lower else is_upper_triangular(a))
+    need(DotDimensions(*d) == DotDimensions(batch, batch, (rank - 1,), (rank - 2,)))
+    return x
+
+
+def _triangle_product(rng: np.random.Generator) -> dict[str, Any]:
+    n, m = (int(i) for i in rng.integers(1, 5, 2))
+    is_lower = bool(rng.integers(0, 2))
+    a = (np.tril if is_lower else np.triu)(rng.normal(size=(n, n))) + 3 * np.eye(n)
+    t = Triangle(True, is_lower, False, "NO_TRANSPOSE")
+    d = DotDimensions((), (), (1,), (0,))
+    return {"a": Literal(a), "x": TensorType((n, m), "f64"), "d": d, "e": "f64", "t": t}
+
+
+@rule(
+    lambda a, t, r: triangular_solve(a, a, t, r),
+    numerics=FINITE,
+    source="T⁻¹·T = 1",
+    uses_facts=True,
+    examples=lambda rng: {k: v for k, v in _triangle_product(rng).items() if k in ("a", "t")},
+)
+def cancel_triangle(a: Value, t: Any, r: Any) -> Any:
+    """T⁻¹·T = T·T⁻¹ = 1 for an invertible triangular T"""
+    t = Triangle(*t)
+    need(not t.is_unit and t.transpose == "NO_TRANSPOSE" and a.size > 0)
+    need(is_lower_triangular(a) if t.is_lower else is_upper_triangular(a))
+    return identity_matrices(a.tensor)
 
 
 def _diagonal_matrix(rng: np.random.Generator) -> dict[str, Any]:

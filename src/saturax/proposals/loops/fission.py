@@ -122,6 +122,8 @@ class Fission:
             values = loop.counters[number][: self._count]
             return Batched(constant_of(values[::-1] if self._is_reversed else values), True)
         role, out = self._roles.of[number], loop.body.outputs[number]
+        if isinstance(role, Update):  # each window is read before it is written
+            return Batched(self.outside(number), False)
         if isinstance(role, Accumulation) and out not in self._plan.inside:
             return Batched(self._prefixes(number, role)[0], True)
         if isinstance(role, Linear):

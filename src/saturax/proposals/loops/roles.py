@@ -51,11 +51,15 @@ class Linear:
 
 @dataclass(frozen=True)
 class Update:
-    """c ← c with the value `window` written at places that are known; c is only written."""
+    """c ← c with the value `window` written at places that are known, each of them once.
+
+    c is only written or, with `reads_own`, read where it is written: what it began with is there.
+    """
 
     window: int
     path: Progression
     sizes: tuple[int, ...]
+    reads_own: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,15 +105,21 @@ class Roles:
 def find_roles(loop: Loop, is_bitwise: bool) -> Roles:
     """The roles of all carries that are neither invariant nor counters.
 
-    With `is_bitwise`, only closed forms with the same bits are found. Linear systems are solved
-    where that leaves nothing of the loop.
+    With `is_bitwise`, only closed forms with the same bits are found. Linear systems are solved,
+    and windows read before they are written, where that leaves nothing of the loop.
     """
-    solved = _find_roles(loop, is_bitwise, solves_systems=not is_bitwise)
-    has_systems = any(isinstance(role, Linear) for role in solved.of.values())
-    return _find_roles(loop, is_bitwise, False) if has_systems and solved.core else solved
+    solved = _find_roles(loop, is_bitwise, leaves_nothing=True)
+    if solved.core and any(map(_leaves_nothing, solved.of.values())):
+        return _find_roles(loop, is_bitwise, leaves_nothing=False)
+    return solved
 
 
-def _find_roles(loop: Loop, is_bitwise: bool, solves_systems: bool) -> Roles:
+def _leaves_nothing(role: Role) -> bool:
+    """Whether a role is for loops of which nothing is left."""
+    return isinstance(role, Linear) or (isinstance(role, Update) and role.reads_own)
+
+
+def _find_roles(loop: Loop, is_bitwise: bool, leaves_nothing: bool) -> Roles:
     body = loop.body
     places = {loop.parameter(i): i for i in range(len(body.nodes))}
     carried = [k for k in range(loop.carries) if k not in loop.invariant and k not in loop.counters]
@@ -119,7 +129,7 @@ def _find_roles(loop: Loop, is_bitwise: bool, solves_systems: bool) -> Roles:
             depends[places[k]] = (body.outputs[k],)
     components = _components(depends)
     roles: dict[int, Role] = {}
-    finder = _Finder(loop, is_bitwise, solves_systems)
+    finder = _Finder(loop, is_bitwise, leaves_nothing)
     for k in carried:
         cycle = components.get(places[k], frozenset()) if k in places else frozenset()
         carriers = [j for j in carried if places.get(j) in cycle]
@@ -193,10 +203,11 @@ def _cut(
 class _Finder:
     """Looks for closed forms of single carries."""
 
-    def __init__(self, loop: Loop, is_bitwise: bool, solves_systems: bool) -> None:
+    def __init__(self, loop: Loop, is_bitwise: bool, leaves_nothing: bool) -> None:
         self._loop = loop
         self._is_bitwise = is_bitwise
-        self._solves_systems = solves_systems
+        self._solves_systems = leaves_nothing and not is_bitwise
+        self._reads_own = leaves_nothing
         self._uses = loop.body.uses()
 
     def role(self, carry: int, place: int, cycle: frozenset[int]) -> Role:
@@ -204,7 +215,7 @@ class _Finder:
         if self._loop.trip_count is None:
             return Recurrence()
         return (
-            self._update(carry, place, cycle)
+            self._update(carry, place)
             or self._accumulation(carry, place, cycle)
             or self.linear([carry], cycle)
             or Recurrence()
@@ -225,24 +236,38 @@ class _Finder:
         is_prefix = is_used or sum(i in cycle for i in body.outputs) > len(carries)
         return Linear(system, is_prefix) if not is_prefix or has_steps(system) else None
 
-    def _update(self, carry: int, place: int, cycle: frozenset[int]) -> Update | None:
+    def _update(self, carry: int, place: int) -> Update | None:
         body, out = self._loop.body, self._loop.body.outputs[carry]
         node = body.nodes[out]
-        is_written = node.op == "dynamic_update_slice" and cycle == {place, out}
-        if not is_written or node.operands[0] != place:
+        if node.op != "dynamic_update_slice" or node.operands[0] != place or self._uses[out] != 1:
             return None
-        if self._uses[place] != 1 or self._uses[out] != 1:
-            return None
-        window, whole = (body.nodes[i].type for i in (node.operands[1], out))
+        window = body.nodes[node.operands[1]].type
         assert isinstance(window, TensorType)
-        assert isinstance(whole, TensorType)
-        indices = [self._loop.tables.get(i) for i in node.operands[2:]]
-        path = progression(indices, window.shape, whole.shape)
+        path = self._path(node.operands[2:], window.shape, place)
         if path is None or (
             path.dimension is not None and abs(path.step) != window.shape[path.dimension]
         ):
             return None
-        return Update(node.operands[1], path, window.shape)
+        readers = [i for i, other in enumerate(body.nodes) if i != out and place in other.operands]
+        reads_own = self._reads_own and path.dimension is not None
+        if self._uses[place] != 1 + len(readers) or (readers and not reads_own):
+            return None
+        if not all(self._is_read_at(i, place, path, window.shape) for i in readers):
+            return None
+        return Update(node.operands[1], path, window.shape, bool(readers))
+
+    def _path(self, indices: Sequence[int], sizes: Sequence[int], place: int) -> Progression | None:
+        """How windows of a carry at these indices proceed."""
+        whole = self._loop.body.nodes[place].type
+        assert isinstance(whole, TensorType)
+        return progression([self._loop.tables.get(i) for i in indices], sizes, whole.shape)
+
+    def _is_read_at(self, index: int, place: int, path: Progression, sizes: Sequence[int]) -> bool:
+        """Whether a node reads the windows of a carry that lie on a path."""
+        node = self._loop.body.nodes[index]
+        if node.op != "dynamic_slice" or tuple(node.attributes[0]) != tuple(sizes):  # type: ignore[arg-type]
+            return False
+        return self._path(node.operands[1:], sizes, place) == path
 
     def _accumulation(self, carry: int, place: int, cycle: frozenset[int]) -> Accumulation | None:
         nodes, out = self._loop.body.nodes, self._loop.body.outputs[carry]

@@ -16,7 +16,15 @@ from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
 from saturax.graph.operation import TABLE
-from saturax.graph.ops import PURE, dynamic_update_slice, generic_of, reshape, slice_dimension
+from saturax.graph.ops import (
+    PURE,
+    binary,
+    dynamic_slice,
+    dynamic_update_slice,
+    generic_of,
+    reshape,
+    slice_dimension,
+)
 from saturax.graph.ops.scatter import SET, ScatterDimensions, window_sizes
 from saturax.graph.reference import UnsupportedError, evaluate_operation
 from saturax.graph.types import TensorType, TupleType, is_integer, numpy_dtype
@@ -216,7 +224,10 @@ def _leaders(body: Graph, initial: Sequence[int]) -> dict[int, int]:
 
 
 def _with_updates(body: Graph, tables: Mapping[int, Array]) -> tuple[Graph, bool]:
-    """A body in which scatters of one window at known places are `dynamic_update_slice`."""
+    """A body in which scatters of one window at known places are `dynamic_update_slice`.
+
+    One that combines, c.at[i].multiply(x), reads the window that it writes.
+    """
     if not any(node.op == "scatter" for node in body.nodes):
         return body, False
     builder = GraphBuilder(exact=True)
@@ -236,11 +247,13 @@ def _with_updates(body: Graph, tables: Mapping[int, Array]) -> tuple[Graph, bool
 
 
 def _as_update(node: Node, operands: Sequence[Value], indices: Array) -> Value | None:
-    """A scatter that sets one window, in bounds at all known `indices`, as an update."""
+    """A scatter of one window, in bounds at all known `indices`, as an update."""
     f, fields, _, _ = node.attributes
     d = ScatterDimensions(*fields)  # type: ignore[misc]
     x, where, updates = operands
-    if f != SET or where.rank != 1 or d.index_vector_dim != 0 or d.input_batching_dims:
+    if where.rank != 1 or d.index_vector_dim != 0 or d.input_batching_dims:
+        return None
+    if not isinstance(f, str):  # combined by a function without a name
         return None
     sizes = window_sizes(d, x.tensor, updates.tensor)
     rows = indices.reshape(-1, where.shape[0])
@@ -254,7 +267,10 @@ def _as_update(node: Node, operands: Sequence[Value], indices: Array) -> Value |
         if (values < 0).any() or (values > x.shape[dimension] - sizes[dimension]).any():
             return None
         starts.append(reshape(slice_dimension(where, 0, column, column + 1), ()))
-    result: Value = dynamic_update_slice(x, reshape(updates, sizes), starts)
+    window: Value = reshape(updates, sizes)
+    if f != SET:
+        window = binary(f, dynamic_slice(x, starts, sizes), window)
+    result: Value = dynamic_update_slice(x, window, starts)
     return result
 
 
