@@ -31,6 +31,7 @@ from saturax.extract import (
     tree_greedy,
 )
 from saturax.extract.ilp import solve_exact
+from saturax.extract.landmarks import find_landmarks
 from saturax.extract.search import neighbourhood_search
 from saturax.extract.solver import SolverProcess
 from saturax.extract.switches import switch_search
@@ -198,7 +199,15 @@ def methods(problem: Problem, time_limit_s: float) -> Iterator[tuple[str, Callab
         lambda: Outcome(dag_cost(small, started()) + reduced.offset_us),
     )
 
-    def exact(order_variables: bool) -> Outcome:
+    def bounded() -> Outcome:
+        landmarks = find_landmarks(small)
+        bound_us = landmarks.bound_us + reduced.offset_us
+        cost_us = dag_cost(small, started()) + reduced.offset_us
+        return Outcome(cost_us, bound_us, f"{len(landmarks.sets)} landmarks")
+
+    yield "switches, landmarks", bounded
+
+    def exact(order_variables: bool, with_landmarks: bool = True) -> Outcome:
         with SolverProcess() as solver:
             deadline = time.monotonic() + time_limit_s
             found = solve_exact(
@@ -207,11 +216,13 @@ def methods(problem: Problem, time_limit_s: float) -> Iterator[tuple[str, Callab
                 solver=solver,
                 deadline=deadline,
                 order_variables=order_variables,
+                landmarks=find_landmarks(small, deadline).sets if with_landmarks else (),
             )
         bound_us = found.lower_bound_us + reduced.offset_us
         return Outcome(found.cost_us + reduced.offset_us, bound_us, found.status)
 
     yield "ILP, cycle cuts", lambda: exact(False)
+    yield "ILP, no landmarks", lambda: exact(False, with_landmarks=False)
     yield "ILP, order variables", lambda: exact(True)
 
     def neighbourhoods(use_solver: bool) -> Outcome:
