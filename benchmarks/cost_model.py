@@ -71,7 +71,7 @@ def run_workers(parsed: argparse.Namespace, step: str) -> None:
 
 def report(folder: Path, threads: str) -> dict[str, Any]:
     """Score all models under one number of threads, print the table and what is ranked worst."""
-    from .ranking.predictions import MODELS, device_of, graph_of
+    from .ranking.predictions import MODELS, device_of, graph_of, wanted_kernels
     from .ranking.scores import score
     from .ranking.variants import load
     from .ranking.worker import TURNS
@@ -94,10 +94,14 @@ def report(folder: Path, threads: str) -> dict[str, Any]:
         f"\n{threads} thread(s): {len(measured)} programs in {len(groups)} groups, {first.pairs} "
         f"pairs, {first.near_ties} near ties left out (differences under 10 % are noise)"
     )
+    wanted = {kernel.key for kernel in wanted_kernels(folder)}
+    known = len(wanted & device.model.measured.keys())
+    print(f"{known} of {len(wanted)} single operations, which the baselines add up, are measured")
     print(f"{'model':26}{'pairs':>8}{'regret':>9}{'worst':>9}{'Spearman':>10}{'error':>9}")
     for name, each in scores.items():
         print(f"{name:26}{each.line()}")
     return {
+        "operations_measured": [known, len(wanted)],
         "scores": {name: asdict(each) for name, each in scores.items()},
         "programs": {
             name: {"measured_us": quantiles(rounds, n=4)[0]}

@@ -42,7 +42,8 @@ def score(
     """Compare predicted with measured times; `groups` list the programs that compute the same.
 
     `rounds` are times of each program, round by round: those of a group were taken in turns, so
-    that the ratio of two programs is the median of their ratios in each round.
+    that the ratio of two programs is the median of their ratios in each round. Regret is the
+    largest ratio of the program that is predicted to be fastest.
 
     >>> score({"a": [1.0, 1.1], "b": [2.0, 2.2]}, {"a": 3.0, "b": 4.0}, {"one": ["a", "b"]}).right
     1.0
@@ -52,14 +53,14 @@ def score(
     regrets = []
     for names in groups.values():
         for a, b in combinations(names, 2):
-            ratio = statistics.median(x / y for x, y in zip(rounds[a], rounds[b], strict=True))
+            ratio = _ratio(rounds[a], rounds[b])
             if max(ratio, 1 / ratio) <= 1 + NEAR_TIE:
                 ties += 1
                 continue
             pairs += 1
             right += predicted[a] < predicted[b] if ratio < 1 else predicted[a] > predicted[b]
         chosen = min(names, key=lambda name: predicted[name])
-        regrets.append(measured[chosen] / min(measured[name] for name in names))
+        regrets.append(max(_ratio(rounds[chosen], rounds[name]) for name in names))
     names = [name for some in groups.values() for name in some]
     x, y = [predicted[n] for n in names], [measured[n] for n in names]
     errors = [abs(a / b - 1) for a, b in zip(x, y, strict=True)]
@@ -73,3 +74,7 @@ def score(
         correlation,
         float(np.median(errors)),
     )
+
+
+def _ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(x / y for x, y in zip(times, others, strict=True))
