@@ -12,6 +12,7 @@ from running import assert_equal, matrix_chain, normal
 
 import saturax
 from saturax import Options
+from saturax.cache import executables
 from saturax.cache.executables import Ahead
 from saturax.cache.store import ProgramCache
 
@@ -95,6 +96,29 @@ def test_a_wrong_guess_does_no_harm(tmp_path, monkeypatch):
         assert_equal([_jitted(tmp_path, scaled)(x)], [x * scale])
     monkeypatch.setattr(Ahead, "of", lambda *_: 1 / 0)
     assert_equal([_jitted(tmp_path, scaled)(x)], [x * scale])
+
+
+def test_frozen_functions_load_what_they_run(tmp_path, compilations):
+    def function(weights, x):
+        return (x @ weights[0]) @ weights[1]
+
+    options = Options(time_limit_s=20.0, cache=tmp_path)
+    first, again, other = (normal(256, 256, seed=i) for i in (1, 2, 3))
+    x = normal(256, 256, seed=5)
+    expected = saturax.freeze(function, (first, again), options=options)(x)
+    assert compilations
+    compilations.clear()
+    frozen = saturax.freeze(function, (first, again), options=options)
+    assert_equal([frozen(x)], [expected])
+    assert frozen.report.cached
+    assert compilations == []
+    frozen = saturax.freeze(function, (other, again), options=options)
+    assert_equal([frozen(x)], [function((other, again), x)])
+
+
+def test_a_provider_that_fails_leaves_compiling_to_xla(tmp_path, monkeypatch):
+    monkeypatch.setattr(executables, "_settings", lambda options: 1 / 0)
+    assert_equal([_jitted(tmp_path)(*_ARGUMENTS)], [_FUNCTION(*_ARGUMENTS)])
 
 
 def test_programs_that_call_python_are_compiled_by_each_process(tmp_path):

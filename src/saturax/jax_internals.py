@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from jax.extend.mlir import ir
 
 from saturax.errors import OptionsError
 
+logger = logging.getLogger("saturax")
+
 # JAX's own function through which every module reaches XLA, and how its parameters begin.
 _COMPILE = "compile_or_get_cached"
 _COMPILE_PARAMETERS = (
@@ -29,17 +32,26 @@ _COMPILE_PARAMETERS = (
 
 
 Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], Any]
-Provider = Callable[["Compilation"], Any]
 
 
 @dataclass(frozen=True)
 class Compilation:
     """What JAX asks XLA for: `options` are XLA's, `callbacks` the host's that the module calls."""
 
-    backend: Any
+    module: ir.Module
     devices: Any
     options: Any
     callbacks: Sequence[Any]
+
+
+class Provider(Protocol):
+    """Knows executables that need not be compiled."""
+
+    def find(self, asked: Compilation) -> Any:
+        """The loaded executable; None where XLA is to compile as ever."""
+
+    def keep(self, asked: Compilation, executable: Any) -> None:
+        """Take note of what XLA has compiled."""
 
 
 class _Hook:
@@ -98,18 +110,18 @@ class _Hook:
             *rest: Any,
             **named: Any,
         ) -> Any:
+            def compiled(module: ir.Module) -> Any:
+                fixed = backend, module, devices, options, callbacks, executable_devices
+                return original(*fixed, *rest, **named)
+
             replacements = tuple(self._replacements)
-            provide = getattr(self.of_thread, "provide", None)
-            if provide is not None and not replacements:
-                found = provide(Compilation(backend, executable_devices, options, callbacks))
-                if found is not None:
-                    return found
+            provider: Provider | None = getattr(self.of_thread, "provider", None)
+            if provider is not None and not replacements:
+                asked = Compilation(computation, executable_devices, options, callbacks)
+                return _provided(provider, asked, lambda: compiled(computation))
             for replacement in replacements:
                 computation = replacement(computation, tuple(np.asarray(devices).reshape(-1)))
-            return original(
-                backend, computation, devices, options, callbacks, executable_devices, *rest,
-                **named,
-            )  # fmt: skip
+            return compiled(computation)
 
         self._original, self._hooked = original, hooked
         setattr(compiler, _COMPILE, hooked)
@@ -124,6 +136,22 @@ class _Hook:
 _hook = _Hook()
 
 
+def _provided(provider: Provider, asked: Compilation, compile: Callable[[], Any]) -> Any:
+    """An executable of a provider, or else of XLA: whatever the provider does."""
+    try:
+        executable = provider.find(asked)
+    except Exception as error:
+        logger.info("an executable was not looked for: %r", error)
+        return compile()
+    if executable is None:
+        executable = compile()
+        try:
+            provider.keep(asked, executable)
+        except Exception as error:
+            logger.info("an executable was not kept: %r", error)
+    return executable
+
+
 def hook_compilation(replacement: Replacement) -> Callable[[], None]:
     """Let `replacement(module, devices)` choose what XLA compiles for each module of JAX.
 
@@ -136,23 +164,23 @@ def hook_compilation(replacement: Replacement) -> Callable[[], None]:
 
 
 @contextmanager
-def provided(provide: Provider) -> Iterator[None]:
-    """A block in which `provide` is asked, in this thread, for what XLA would compile.
+def provided(provider: Provider) -> Iterator[None]:
+    """A block in which `provider` is asked, in this thread, for what XLA would compile.
 
-    It returns a loaded executable, or None where XLA is to compile as ever. It is not asked where
-    modules are replaced, or where this JAX has moved the function that modules reach XLA through.
+    It is not asked where modules are replaced, or where this JAX has moved the function that
+    modules reach XLA through.
     """
     try:
         undo = _hook.use()
     except OptionsError:
         yield
         return
-    before = getattr(_hook.of_thread, "provide", None)
-    _hook.of_thread.provide = provide
+    before = getattr(_hook.of_thread, "provider", None)
+    _hook.of_thread.provider = provider
     try:
         yield
     finally:
-        _hook.of_thread.provide = before
+        _hook.of_thread.provider = before
         undo()
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,14 +23,22 @@ from saturax.cache.circumstances import circumstances, is_kept, key_digest, know
 from saturax.cache.module_memory import ModuleMemory
 from saturax.cache.store import Entry, ProgramCache, folder_of
 from saturax.jax_internals import Compilation, provided
-from saturax.jaxlib_compat import bind_kernels, load_executable
+from saturax.jaxlib_compat import (
+    ModuleError,
+    bind_kernels,
+    load_executable,
+    located_nowhere,
+    module_bytecode,
+)
 from saturax.options import Options
 
 logger = logging.getLogger("saturax")
 
-# Larger executables have large constants in them, and reading those takes its time, too.
-_LARGEST_BYTES = 64_000_000
+# An executable may take this share of the place for all of them: constants are part of it.
+_LARGEST_SHARE = 0.25
 _EXECUTABLE, _COMPILED_FOR, _DEVICES = "executable", "compiled for", "devices"
+# In the key of an executable that is kept by its own module, not beside what a module became.
+_AS_IT_IS = -1
 
 
 def compile_once(
@@ -43,50 +53,94 @@ def compile_once(
     if entry is None:
         lowered.compile()
         return
-    provider = _Provider(entry, None if ahead is None else ahead.loaded(memory))
-    with provided(provider):
-        compiled = lowered.compile()
-    if not provider.is_to_be_kept:
+    with provided(_Beside(memory, entry, None if ahead is None else ahead.loaded(memory))):
+        lowered.compile()
+
+
+@contextmanager
+def kept_executables(options: Options) -> Iterator[None]:
+    """A block in which what this thread compiles is loaded from the cache, or kept there."""
+    if options.time_limit_s == 0 or not is_kept(options):
+        yield
+        return
+    with provided(_ByModule(options)):
+        yield
+
+
+class _Beside:
+    """The executable beside what is kept of a module already; `loaded` may be it."""
+
+    def __init__(self, memory: ModuleMemory, entry: Entry, loaded: Any) -> None:
+        self._memory, self._entry, self._loaded = memory, entry, loaded
+
+    def find(self, asked: Compilation) -> Any:
+        if self._loaded is not None and _fits(self._entry, asked):
+            return self._loaded
+        return _found(self._entry, asked)
+
+    def keep(self, asked: Compilation, executable: Any) -> None:
+        _keep(self._memory, self._entry, asked, executable)
+
+
+class _ByModule:
+    """Executables by the bytes of their modules."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def find(self, asked: Compilation) -> Any:
+        memory = self._memory(asked)
+        entry = None if memory is None else memory.entry()
+        return None if entry is None else _found(entry, asked)
+
+    def keep(self, asked: Compilation, executable: Any) -> None:
+        if (memory := self._memory(asked)) is not None:
+            _keep(memory, Entry({}), asked, executable)
+
+    def _memory(self, asked: Compilation) -> ModuleMemory | None:
+        try:
+            bytecode = located_nowhere(module_bytecode(asked.module), asked.module.context)
+        except ModuleError:
+            return None
+        devices = list(asked.devices)
+        return ModuleMemory.of(bytecode, self._options, devices, frozen=_AS_IT_IS)
+
+
+def _found(entry: Entry, asked: Compilation) -> Any:
+    """The executable of an entry, if it is for what is asked."""
+    if not _fits(entry, asked):
+        return None
+    try:
+        return _load(entry, next(iter(asked.devices)))
+    except Exception as error:  # of another build of jaxlib, say: XLA compiles again
+        logger.info("an executable was not loaded: %s", error)
+        return None
+
+
+def _fits(entry: Entry, asked: Compilation) -> bool:
+    document = entry.document
+    known = document.get(_COMPILED_FOR), document.get(_DEVICES)
+    return _is_simple(asked) and known == (_settings(asked.options), _names(asked.devices))
+
+
+def _is_simple(asked: Compilation) -> bool:
+    """Whether it is for one device, and calls nothing that belongs to this process."""
+    return not asked.callbacks and len(list(asked.devices)) == 1
+
+
+def _keep(memory: ModuleMemory, entry: Entry, asked: Compilation, executable: Any) -> None:
+    """Add an executable to an entry; no harm is done if that is impossible."""
+    if not _is_simple(asked):
         return
     try:
-        executable: Any = compiled.runtime_executable()
         serialized: bytes = executable.serialize()
     except Exception as error:  # not every platform can
         logger.info("an executable was not kept: %s", error)
         return
-    if len(serialized) <= _LARGEST_BYTES:
-        document = {**entry.document, _COMPILED_FOR: provider.settings, _DEVICES: provider.devices}
+    if len(serialized) <= _LARGEST_SHARE * memory.cache.limit_bytes:
+        about = {_COMPILED_FOR: _settings(asked.options), _DEVICES: _names(asked.devices)}
         blobs = {**entry.blobs, _EXECUTABLE: serialized}
-        memory.put(Entry(document, blobs))
-
-
-class _Provider:
-    """Gives JAX the executable of an entry; notes what it would compile for."""
-
-    def __init__(self, entry: Entry, loaded: Any) -> None:
-        self.entry = entry
-        self.loaded = loaded
-        self.settings = ""
-        self.devices: list[str] = []
-        self.is_to_be_kept = False
-
-    def __call__(self, asked: Compilation) -> Any:
-        devices = list(asked.devices)
-        if asked.callbacks or len(devices) > 1:
-            return None
-        self.settings = _settings(asked.options)
-        self.devices = [_name(device) for device in devices]
-        document = self.entry.document
-        known = document.get(_COMPILED_FOR), document.get(_DEVICES)
-        if known == (self.settings, self.devices):
-            if self.loaded is not None:
-                return self.loaded
-            try:
-                return _load(self.entry, devices[0])
-            except Exception as error:  # of another build of jaxlib, say: XLA compiles again
-                logger.info("an executable was not loaded: %s", error)
-        self.is_to_be_kept = True
-        return None
+        memory.put(Entry({**entry.document, **about}, blobs))
 
 
 class Ahead:
@@ -126,7 +180,7 @@ class Ahead:
         if entry is None:
             return
         for device in jax.local_devices():
-            if entry.document.get(_DEVICES) == [_name(device)]:
+            if entry.document.get(_DEVICES) == _names([device]):
                 self._thread = threading.Thread(
                     target=self._load, args=[entry, device], name="saturax load", daemon=True
                 )
@@ -161,8 +215,9 @@ class Ahead:
 
 
 def _load(entry: Entry, device: jax.Device) -> Any:
-    bind_kernels(entry.blobs.get("module", b"lapack"))
-    return load_executable(entry.blobs[_EXECUTABLE], device)
+    serialized = entry.blobs[_EXECUTABLE]
+    bind_kernels(serialized)
+    return load_executable(serialized, device)
 
 
 def _about(function: Any) -> list[str]:
@@ -185,8 +240,8 @@ def _settings(options: Any) -> str:
     return hashlib.blake2b(options.SerializeAsString() + _instruction_sets()).hexdigest()[:32]
 
 
-def _name(device: jax.Device) -> str:
-    return f"{device.platform} {device.id}"
+def _names(devices: Iterable[jax.Device]) -> list[str]:
+    return [f"{device.platform} {device.id}" for device in devices]
 
 
 @cache

@@ -22,6 +22,7 @@ import jax
 import jax.export
 import numpy as np
 
+from saturax.cache.executables import kept_executables
 from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import SaturaxError
 from saturax.freezing.arguments import FrozenArguments, FrozenError, as_data
@@ -160,8 +161,17 @@ class Frozen:
         logger.info(summary(report))
         for warning in report.warnings:
             self._warn(warning)
+        with kept_executables(self._options):
+            program = self._built(chosen, exported, frozen)
+            program.lower(args, kwargs).compile()  # JAX keeps what this makes for the calls
+        return program
+
+    def _built(
+        self, chosen: _Chosen, exported: jax.export.Exported, frozen: Sequence[jax.Array]
+    ) -> FrozenProgram:
+        """The program that was chosen, with the values that it is prepared with."""
         is_data = all(map(operator.is_, frozen, self._arguments.arrays))  # and none of them a key
-        if report.outcome == "original" and is_data:
+        if chosen.report.outcome == "original" and is_data:
             # As JAX makes it: XLA orders the same operations differently where they are written
             # anew or called.
             nothing = Preparation.of_nothing(len(frozen), chosen.preparation.constants)
