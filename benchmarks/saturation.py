@@ -5,6 +5,7 @@
 Two runs a workload, in a process of its own: *grown*, as far as 100,000 e-nodes or the rules go,
 and *interrupted*, with a deadline in the middle, for how far it is overshot. Process time, since
 machines are shared; memory is how far the resident set rises above what it was before (Linux only).
+Rows that the output has of other workloads stay if they are of the same revision.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from saturax.stablehlo import import_module
 
 from .models import workloads
 from .provenance import provenance
+from .written import write_results
 
 NODE_LIMIT = 100_000
 _LONGEST_S, _DEADLINE_S = 30.0, 0.5
@@ -122,6 +125,18 @@ def _measure(name: str, mode: str, is_reduced: bool) -> Row:
     )
 
 
+def _other_rows(
+    output: Path | None, revision: str, names: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """The rows of a revision that a file of results has of workloads not named."""
+    if output is None or not output.exists() or names is None:
+        return []
+    found = json.loads(output.read_text())
+    if found["provenance"]["git_revision"] != revision:
+        return []
+    return [row for row in found["rows"] if row["workload"] not in names]
+
+
 def main() -> None:
     """Measure the workloads and print and store the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,6 +146,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     rows: list[Row] = []
+    origin = provenance()
+    others = _other_rows(options.output, origin["git_revision"], options.names)
     context = multiprocessing.get_context("spawn")
     for workload in workloads(names=options.names):
         if workload.missing:
@@ -142,9 +159,7 @@ def main() -> None:
             with context.Pool(1) as pool:
                 rows.append(pool.apply(_measure, (workload.name, mode, options.reduced)))
             print(rows[-1].line(), flush=True)
-    if options.output:
-        found = {"provenance": provenance(), "rows": [asdict(row) for row in rows]}
-        options.output.write_text(json.dumps(found, indent=1) + "\n")
+            write_results(options.output, origin, [*others, *map(asdict, rows)])
 
 
 if __name__ == "__main__":
