@@ -37,7 +37,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
-from saturax.graph.types import TensorType, is_float
+from saturax.graph.types import TensorType
 from saturax.rules.conditions import (
     INCREASING,
     INTEGERS,
@@ -180,16 +180,16 @@ value_of_arg_reduce_exactly = for_integers(value_of_arg_reduce)
 
 @rule(lambda f, x, d, t: get_result(arg_reduce(f, x, d, t), 1), numerics=BITWISE, source=EXTREMUM)
 def arg_reduce_by_comparison(f: Any, x: Value, d: Any, t: Any) -> Value | None:
-    """argmax x = the least index where x = max x, or where x is NaN if some are"""
-    need(x.shape[d] > 1 and holds_indices(t, x.shape[d]))
-    need(x.dtype in REALS or is_whole(x))
+    """argmax x = the least index where x = max x, of integers
+
+    Floats would not do: x and max x may come to be computed in ways that round differently, and
+    then no element is equal to the largest.
+    """
+    need(x.shape[d] > 1 and holds_indices(t, x.shape[d]) and is_whole(x))
     extremum = reduce_(f, x, (d,))
     others = tuple(i for i in range(x.rank) if i != d)
     spread = broadcast_in_dim(extremum, x.shape, others)
-    kind = "FLOAT" if is_float(x.dtype) else default_order(x.dtype).kind
-    found = compare(x, spread, "EQ", kind)
-    if is_float(x.dtype):
-        found = binary("or", found, compare(x, x, "NE", "FLOAT"))
+    found = compare(x, spread, "EQ", default_order(x.dtype).kind)
     places = TensorType(x.shape, t)
     largest = full(identity_value("minimum", t), places)
     return reduce_("minimum", select(found, iota(d, places), largest), (d,))

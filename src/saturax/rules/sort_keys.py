@@ -23,6 +23,7 @@ from saturax.graph.ops import (
     full_like,
     gather,
     get_result,
+    identity_value,
     iota,
     reshape,
     select,
@@ -142,6 +143,16 @@ def top_index_by_integers(x: Value, k: Any) -> Value | None:
     keys = _flipped(_bits(x, KEYS[x.dtype]))
     place = get_result(arg_reduce("maximum", keys, x.rank - 1, "i32"), 1)
     return reshape(place, (*x.shape[:-1], 1))
+
+
+@rule(lambda f, x, d, t: get_result(arg_reduce(f, x, d, t), 1), numerics=BITWISE, source=IEEE)
+def arg_reduce_by_integers(f: Any, x: Value, d: Any, t: Any) -> Value | None:
+    """argmax x = argmax of the integers of x, where 0 = -0 and NaN is beyond everything"""
+    need(x.dtype in KEYS and x.shape[d] > 1)
+    keys = _flipped(_bits(_with_one_zero(x), KEYS[x.dtype]))
+    beyond = identity_value("minimum" if f == "maximum" else "maximum", keys.dtype)
+    keys = select(compare(x, x, "NE", "FLOAT"), full_like(keys, beyond), keys)
+    return get_result(arg_reduce(f, keys, d, t), 1)
 
 
 @rule(lambda x, k: get_result(top_k(x, k), 0), numerics=BITWISE, source=IEEE)
