@@ -165,6 +165,7 @@ def divide_by_square_of_secant(x: Value, y: Value, c: Literal) -> Value | None:
     lambda c, f, x: subtract(constant(c), multiply(unary(f, x), unary(f, x))),
     numerics=ROUNDING,
     source=PYTHAGORAS,
+    examples=lambda rng: {"c": Literal(np.asarray(1.0), (3,))},
 )
 def complement_square(c: Literal, f: Any, x: Value) -> Value | None:
     """1 - sin²x = cos²x and 1 - cos²x = sin²x, x real"""

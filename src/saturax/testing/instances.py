@@ -125,6 +125,7 @@ class _Assignment:
         self.types: dict[str, TensorType] = {}
         self.literals: dict[str, Literal] = {}
         self.computed: dict[str, Graph] = {}
+        self.solved: dict[PatternNode, Type] = {}
 
     def preset(self, examples: Mapping[str, Any]) -> None:
         """Take over what the rule's author drew."""
@@ -226,7 +227,14 @@ class _Assignment:
     ) -> Type | None:
         operand = node.operands[index]
         assert isinstance(operand, PatternNode)
-        return self.solve(operand, wanted)
+        # What stands twice in a pattern, as x in x·x, is one value.
+        known = self.solved.get(operand)
+        if known is not None:
+            return known if wanted in (None, known) else None
+        type = self.solve(operand, wanted)
+        if type is not None:
+            self.solved[operand] = type
+        return type
 
 
 def _assign(rule: Rule, draw: Draw) -> _Assignment | None:
