@@ -92,7 +92,7 @@ def measure(represented: Represented, limit_s: float, profile: bool) -> dict[str
                 found["warm_counts"] = {"known": len(pricing.model.measured)}
                 formulation = formulate(represented, pricing.model)
                 found["again_s"] = timed(lambda: formulation.repriced(pricing.model), False)  # noqa: B023
-            seconds = timed(lambda: price(run, represented, pricing), False)  # noqa: B023
+            seconds = timed(lambda: price(run, represented, pricing, is_greedy=False), False)  # noqa: B023
             found["cold_s" if state == "cold" else "stage_s"] = seconds
             if state == "cold":
                 found["cold_counts"] = dict(run.report.stages[-1].notes)

@@ -31,7 +31,7 @@ from saturax.errors import RuleError
 from saturax.extract import solver
 from saturax.jaxlib_compat import ModuleError
 from saturax.racing import contest
-from saturax.search import pricing, rounds
+from saturax.search import pricing, rounds, varied
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
 
@@ -209,7 +209,7 @@ def test_interruption_after_the_first_race_keeps_the_best():
         (rounds, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
         (rounds, "formulate", RuntimeError("a defect"), "internal error, please report it"),
         (rounds, "propose", TypeError("a defect"), "internal error, please report it"),
-        (rounds, "extract", MemoryError("too much"), "internal error, please report it"),
+        (varied, "extract", MemoryError("too much"), "internal error, please report it"),
     ],
 )
 def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, error, told):

@@ -45,8 +45,9 @@ from saturax.search.device_prices import pricing_of
 from saturax.search.kernels import compare_kernels
 from saturax.search.partition import Partition
 from saturax.search.pricing import Pricing, branches_taken
-from saturax.search.rounds import equalities_of, extract_varied, search
+from saturax.search.rounds import equalities_of, search
 from saturax.search.segments import Assembled, optimize_segments, repetitive_partition
+from saturax.search.varied import extract_varied
 from saturax.stablehlo import emit_module, to_text
 from saturax.versions import versions
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from saturax.collector import collector_paused
-from saturax.cost.formulate import Extracted, Formulation, formulate, read_program, without_frozen
+from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
 from saturax.egraph import Limits, rules_between, saturate
 from saturax.extract import (
-    Extraction,
     Selection,
     dag_greedy,
-    extract,
     selected_us,
     sharing_greedy,
     tree_greedy,
@@ -31,27 +27,24 @@ from saturax.proposals.equality import Equalities
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
 from saturax.search.pricing import Pricing
-from saturax.search.ranking import Ranking
 from saturax.search.represent import Represented, represent
 
-_SATURATION_SHARE, _EXTRACTION_SHARE = 0.1, 0.1
+_SATURATION_SHARE = 0.1
 # Short runs give saturation more of their time, up to so many seconds: it begins with compiling
 # the patterns of all rules, which takes the better part of a second, once a process.
 _SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
-_PRICING_ROUNDS, _EXTRACTION_ROUNDS = 20, 4
+_PRICING_ROUNDS = 20
 # Predictions are optimistic so that what could win is measured. Once the time for that is over, or
 # the rounds are, what was never measured has to win by so much.
 _CAUTION = 2.0
 # The least gain for which another round of search is begun.
-_LEAST_PROGRESS = 0.01
-# What is proven to be so close to the best is not improved: prices are not that accurate.
-_CLOSE_ENOUGH = 0.005
+LEAST_PROGRESS = 0.01
 # E-nodes that every program is entitled to.
 _NODES = 3_000
 # And those that each convolution is: by minimal filtering in two dimensions it is so many.
 _NODES_PER_CONVOLUTION = 150
-# Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
-_CONSIDERED = 3
+# Programs of so many operations are searched twice.
+_SEARCHED_TWICE = 400
 # Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
 # many operations, whose limit on nodes is what bounds them, and others while they have not grown.
 _SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
@@ -99,6 +92,28 @@ def search(
     pricing: Pricing,
     frozen: frozenset[int] = frozenset(),
 ) -> Found:
+    """The best program that rounds lead to; see `_search`.
+
+    Small programs are searched twice. A round begins with one program, and what lies behind the
+    second best is not seen: with choices that share nothing, a sum that is read twice is written
+    out twice, and the next round finds that both parts fuse with their readers.
+    """
+    is_greedy = run.options.extraction == "greedy"
+    found = _search(run, equalities, rules, pricing, frozen, is_greedy)
+    if is_greedy or run.is_late or len(equalities.graph.nodes) > _SEARCHED_TWICE:
+        return found
+    other = _search(run, equalities, rules, pricing, frozen, is_greedy=True)
+    return min(found, other, key=lambda each: each.best_us)
+
+
+def _search(
+    run: Run,
+    equalities: Equalities,
+    rules: Sequence[Rule],
+    pricing: Pricing,
+    frozen: frozenset[int],
+    is_greedy: bool,
+) -> Found:
     """Saturate, price and extract in rounds, each beginning with the best program so far.
 
     In the first round slices alone move, as far as they get; it counts where that is a gain over
@@ -136,7 +151,7 @@ def search(
                 "classes": saturation.classes,
                 "stopped by": saturation.stop_reason.value,
             }
-        formulation, original, best = price(run, represented, pricing)
+        formulation, original, best = price(run, represented, pricing, is_greedy)
         # Alone: in an e-graph its values may be one with cheaper ones, as in exp(log x) = x.
         before = pricing.predict_us(graph, frozen)
         after = selected_us(formulation.problem, best)
@@ -145,9 +160,11 @@ def search(
             signatures = formulation.problem.signatures or ()
             usual = frozenset(signatures[node] for node in original.values())
         found = Found(formulation, best, tuple(rounds), Counter(applied), usual, first)
-        if chosen is narrowing and after <= (1 - _LEAST_PROGRESS) * before:
-            before = min(before, _proposed_us(run, graph, equalities, folding, frozen, pricing))
-        is_better = after <= (1 - _LEAST_PROGRESS) * before
+        if chosen is narrowing and after <= (1 - LEAST_PROGRESS) * before:
+            before = min(
+                before, _proposed_us(run, graph, equalities, folding, frozen, pricing, is_greedy)
+            )
+        is_better = after <= (1 - LEAST_PROGRESS) * before
         is_last = chosen is not narrowing and (run.is_late or not is_better)
         if is_last or not passes:
             return found
@@ -168,76 +185,14 @@ def _proposed_us(
     folding: Sequence[Rule],
     frozen: frozenset[int],
     pricing: Pricing,
+    is_greedy: bool,
 ) -> float:
     """Predicted time of the best program by proposals and constants alone."""
     represented = represent(graph, equalities, frozen, numerics_of(run.options))
     limits = replace(_limits(run, graph), iteration_limit=len(graph.nodes))
     saturate(represented.egraph, folding, limits)
-    formulation, _, best = price(run, represented, pricing)
+    formulation, _, best = price(run, represented, pricing, is_greedy)
     return selected_us(formulation.problem, best)
-
-
-@collector_paused()
-def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:
-    """The best program by a thorough search, and others to measure beside it.
-
-    A thorough search finds kernels that nobody has measured; while it does, they are measured and
-    it searches again, for half of the time that is left, because predictions are optimistic. Once
-    all prices are known it searches once more if the last search found something better.
-    """
-    left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
-    is_greedy = run.options.extraction == "greedy"
-    count = run.options.candidates * (1 if is_greedy else _CONSIDERED)
-    selections: tuple[Selection, ...] = ()
-    with run.stage("extract") as notes:
-        for again in reversed(range(_EXTRACTION_ROUNDS)):
-            started, begun_us = time.monotonic(), selected_us(found.formulation.problem, found.best)
-            extraction = extract(
-                found.formulation.problem,
-                time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
-                initial=found.best,
-                others=selections,
-                count=count,
-                close_enough=_CLOSE_ENOUGH,
-                seed=run.options.seed,
-            )
-            left_s = max(0.0, left_s - (time.monotonic() - started))
-            selections = extraction.selections
-            formulation = charge_fresh_memory(found.formulation, selections[0], pricing.model)
-            if again and pricing.complete(formulation.used_kernels(selections)):
-                formulation = formulation.repriced(pricing.model)
-            if again and formulation is not found.formulation:
-                found = replace(found, formulation=formulation)
-            elif (
-                extraction.stop_reason != "time limit"
-                or extraction.cost_us > (1 - _LEAST_PROGRESS) * begun_us
-            ):
-                break
-            problem = found.formulation.problem
-            begun = min(found.best, selections[0], key=partial(selected_us, problem))
-            found = replace(found, best=begun)
-        notes |= {
-            "predicted_us": extraction.cost_us,
-            "bound_us": extraction.lower_bound_us,
-            "stopped by": extraction.stop_reason,
-            "solver": [f"{each.name}: {each.note}" for each in extraction.stages if each.note],
-        }
-    if not is_greedy:
-        with run.stage("rank") as notes:
-            extraction = _ranked(found, extraction, pricing, run.options.candidates)
-            notes["considered"] = count
-    return found, extraction
-
-
-def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
-    """The `count` programs that are cheapest as wholes."""
-    programs = [read_program(found.formulation, each) for each in extraction.selections]
-    order = Ranking(pricing).order([without_frozen(program) for program in programs])[:count]
-    return replace(
-        extraction,
-        selections=tuple(extraction.selections[number] for number in order),
-        costs_us=tuple(extraction.costs_us[number] for number in order),
-    )
 
 
 def _limits(run: Run, graph: Graph) -> Limits:
@@ -258,7 +213,7 @@ def _limits(run: Run, graph: Graph) -> Limits:
 
 
 def price(
-    run: Run, represented: Represented, pricing: Pricing
+    run: Run, represented: Represented, pricing: Pricing, is_greedy: bool
 ) -> tuple[Formulation, Selection, Selection]:
     """Price an e-graph lazily and extract: only what a cheapest program would run is measured.
 
@@ -277,7 +232,7 @@ def price(
         first, initial = formulation, formulation.original()
         thoroughly = False
         for _ in range(_PRICING_ROUNDS):
-            best = _extract_quickly(run, formulation, thoroughly)
+            best = _extract_quickly(run, formulation, thoroughly and not is_greedy)
             is_new = pricing.complete(formulation.used_kernels([initial, best]))
             before = formulation
             if is_new:
@@ -290,7 +245,7 @@ def price(
             thoroughly = not is_new and not run.is_late
         is_settled = thoroughly and not is_new and not pricing.is_out_of_time
         if not is_settled:
-            best, formulation = _extract_cautiously(run, formulation, pricing)
+            best, formulation = _extract_cautiously(run, formulation, pricing, is_greedy)
         original = initial if formulation is first else formulation.original()
         best = min(best, original, key=lambda s: selected_us(formulation.problem, s))
         notes |= pricing.counts
@@ -299,7 +254,7 @@ def price(
 
 
 def _extract_cautiously(
-    run: Run, formulation: Formulation, pricing: Pricing
+    run: Run, formulation: Formulation, pricing: Pricing, is_greedy: bool
 ) -> tuple[Selection, Formulation]:
     """A good selection in which what nobody has measured wins by far, and the prices it has.
 
@@ -310,15 +265,17 @@ def _extract_cautiously(
     formulation = formulation.repriced(pricing.model)
     if not pricing.is_out_of_time:
         pricing.model.caution = usual
-    best = _extract_quickly(run, formulation, True)
+    best = _extract_quickly(run, formulation, not is_greedy)
     charged = charge_fresh_memory(formulation, best, pricing.model)
-    return best if charged is formulation else _extract_quickly(run, charged, True), charged
+    if charged is not formulation:
+        best = _extract_quickly(run, charged, not is_greedy)
+    return best, charged
 
 
 def _extract_quickly(run: Run, formulation: Formulation, thoroughly: bool) -> Selection:
     """A good selection within a second or two."""
     problem = formulation.problem
-    if not thoroughly or run.options.extraction == "greedy":
+    if not thoroughly:
         return tree_greedy(problem)
     seconds = run.options.limits.sharing_s
     return sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))

@@ -1,0 +1,86 @@
+"""The end of a search: the best program, thoroughly extracted, and others to measure beside it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+
+from saturax.collector import collector_paused
+from saturax.cost.formulate import read_program, without_frozen
+from saturax.cost.fresh_memory import charge_fresh_memory
+from saturax.extract import Extraction, Selection, extract, selected_us
+from saturax.run import Run
+from saturax.search.pricing import Pricing
+from saturax.search.ranking import Ranking
+from saturax.search.rounds import LEAST_PROGRESS, Found
+
+_EXTRACTION_SHARE = 0.1
+_EXTRACTION_ROUNDS = 4
+# What is proven to be so close to the best is not improved: prices are not that accurate.
+_CLOSE_ENOUGH = 0.005
+# Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
+_CONSIDERED = 3
+
+
+@collector_paused()
+def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:
+    """The best program by a thorough search, and others to measure beside it.
+
+    A thorough search finds kernels that nobody has measured; while it does, they are measured and
+    it searches again, for half of the time that is left, because predictions are optimistic. Once
+    all prices are known it searches once more if the last search found something better.
+    """
+    left_s = min(run.options.limits.extraction_s, run.share_s(_EXTRACTION_SHARE))
+    is_greedy = run.options.extraction == "greedy"
+    count = run.options.candidates * (1 if is_greedy else _CONSIDERED)
+    selections: tuple[Selection, ...] = ()
+    with run.stage("extract") as notes:
+        for again in reversed(range(_EXTRACTION_ROUNDS)):
+            started, begun_us = time.monotonic(), selected_us(found.formulation.problem, found.best)
+            extraction = extract(
+                found.formulation.problem,
+                time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
+                initial=found.best,
+                others=selections,
+                count=count,
+                close_enough=_CLOSE_ENOUGH,
+                seed=run.options.seed,
+            )
+            left_s = max(0.0, left_s - (time.monotonic() - started))
+            selections = extraction.selections
+            formulation = charge_fresh_memory(found.formulation, selections[0], pricing.model)
+            if again and pricing.complete(formulation.used_kernels(selections)):
+                formulation = formulation.repriced(pricing.model)
+            if again and formulation is not found.formulation:
+                found = replace(found, formulation=formulation)
+            elif (
+                extraction.stop_reason != "time limit"
+                or extraction.cost_us > (1 - LEAST_PROGRESS) * begun_us
+            ):
+                break
+            problem = found.formulation.problem
+            begun = min(found.best, selections[0], key=partial(selected_us, problem))
+            found = replace(found, best=begun)
+        notes |= {
+            "predicted_us": extraction.cost_us,
+            "bound_us": extraction.lower_bound_us,
+            "stopped by": extraction.stop_reason,
+            "solver": [f"{each.name}: {each.note}" for each in extraction.stages if each.note],
+        }
+    if not is_greedy:
+        with run.stage("rank") as notes:
+            extraction = _ranked(found, extraction, pricing, run.options.candidates)
+            notes["considered"] = count
+    return found, extraction
+
+
+def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
+    """The `count` programs that are cheapest as wholes."""
+    programs = [read_program(found.formulation, each) for each in extraction.selections]
+    order = Ranking(pricing).order([without_frozen(program) for program in programs])[:count]
+    return replace(
+        extraction,
+        selections=tuple(extraction.selections[number] for number in order),
+        costs_us=tuple(extraction.costs_us[number] for number in order),
+    )
