@@ -138,3 +138,30 @@ def test_functions_that_fail_say_so_themselves(tmp_path):
     function = _jitted(tmp_path)
     with pytest.raises(TypeError, match="dot_general"):
         function(jnp.ones((2, 3)), jnp.ones((2, 3)), jnp.ones(2))
+
+
+def test_another_module_is_compiled_by_xla(tmp_path, monkeypatch):
+    """What JAX compiles beside a module is not given that module's executable, nor kept as such."""
+    _jitted(tmp_path)(*_ARGUMENTS)
+    kept = _only_entry(tmp_path)
+    compile_once, other = executables.compile_once, jax.jit(lambda x: x + 2)
+    found = []
+
+    def compile_with_another(lowered, memory, ahead):
+        provided = executables.provided
+
+        def with_another(provider):
+            block = provided(provider)
+            block.__enter__()
+            found.append(other(jnp.ones(3)))
+            block.__exit__(None, None, None)
+            return provided(provider)
+
+        monkeypatch.setattr(executables, "provided", with_another)
+        compile_once(lowered, memory, ahead)
+
+    monkeypatch.setattr("saturax.jitted.compile_once", compile_with_another)
+    expected = _FUNCTION(*_ARGUMENTS)
+    assert_equal([_jitted(tmp_path)(*_ARGUMENTS)], [expected])
+    assert_equal(found, [jnp.full(3, 3.0)])
+    assert _only_entry(tmp_path)[1:] == kept[1:]

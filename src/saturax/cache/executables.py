@@ -53,7 +53,8 @@ def compile_once(
     if entry is None:
         lowered.compile()
         return
-    with provided(_Beside(memory, entry, None if ahead is None else ahead.loaded(memory))):
+    loaded = None if ahead is None else ahead.loaded(memory)
+    with provided(_Beside(lowered.compiler_ir("stablehlo"), memory, entry, loaded)):
         lowered.compile()
 
 
@@ -68,18 +69,25 @@ def kept_executables(options: Options) -> Iterator[None]:
 
 
 class _Beside:
-    """The executable beside what is kept of a module already; `loaded` may be it."""
+    """The executable beside what is kept of a module already; `loaded` may be it.
 
-    def __init__(self, memory: ModuleMemory, entry: Entry, loaded: Any) -> None:
-        self._memory, self._entry, self._loaded = memory, entry, loaded
+    Whatever else JAX compiles meanwhile in this thread is left to XLA.
+    """
+
+    def __init__(self, module: Any, memory: ModuleMemory, entry: Entry, loaded: Any) -> None:
+        self._module, self._memory = module, memory
+        self._entry, self._loaded = entry, loaded
 
     def find(self, asked: Compilation) -> Any:
+        if asked.module != self._module:
+            return None
         if self._loaded is not None and _fits(self._entry, asked):
             return self._loaded
         return _found(self._entry, asked)
 
     def keep(self, asked: Compilation, executable: Any) -> None:
-        _keep(self._memory, self._entry, asked, executable)
+        if asked.module == self._module:
+            _keep(self._memory, self._entry, asked, executable)
 
 
 class _ByModule:

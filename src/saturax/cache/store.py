@@ -36,9 +36,8 @@ _DIGEST_SIZE = 32
 _DEFAULT_LIMIT_MB = 2048
 _STALE_S = 3600.0  # a temporary file this old belongs to a process that was killed
 _POLL_S = 0.05
-
-
-_missing: set[tuple[Path, str]] = set()
+# Caches of which this process has said already that they have no locks, or take no files.
+_warned: set[tuple[Path, str]] = set()
 
 
 class CacheWarning(UserWarning):
@@ -217,8 +216,8 @@ class ProgramCache:
         """One warning is enough for a cache that has no locks or files, and the folders in it."""
         is_beside = self.folder.name in (_MODULES, _CALLS)
         folder = self.folder.parent if is_beside else self.folder
-        if (folder, about) not in _missing:
-            _missing.add((folder, about))
+        if (folder, about) not in _warned:
+            _warned.add((folder, about))
             _warn(text, depth=1)
 
     def _path(self, name: str) -> Path:

@@ -28,7 +28,6 @@ from saturax.rules.rule import FINITE, ROUNDING, Examples, Rule, need, rule
 SOURCE = "xᵀ·a·x = xᵀ·aᵀ·x"
 VECTORS = DotDimensions((), (), (0,), (0,))
 
-
 Form = Callable[..., Any]
 
 
