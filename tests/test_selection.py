@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -62,8 +63,21 @@ class _Entering:
 def test_what_segments_made_leaves_a_place_for_the_best_of_the_whole(
     assembled, entered, monkeypatch
 ):
+    assert _entered(monkeypatch, 1.9, assembled, None) == entered
+
+
+def test_what_a_second_search_found_takes_part(monkeypatch):
+    monkeypatch.setattr(selection, "read_program", lambda *_: SimpleNamespace(graph=None))
+    monkeypatch.setattr(selection, "rules_of", lambda *_: Counter())
+    other = SimpleNamespace(formulation=None, best={}, rules=Counter(), best_us=2.0)
+    names = _entered(monkeypatch, 6.0, None, other)
+    assert names[:3] == ["best predicted", "of the second search", "varied 1"]
+
+
+def _entered(monkeypatch, remaining_s, assembled, other):
+    """The names of those that are entered in so many seconds, a second each."""
     state = SimpleNamespace(
-        remaining_s=1.9,
+        remaining_s=remaining_s,
         options=SimpleNamespace(
             extraction="greedy", objective="time", limits=SimpleNamespace(variations=0)
         ),
@@ -74,7 +88,9 @@ def test_what_segments_made_leaves_a_place_for_the_best_of_the_whole(
     monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
-    found = SimpleNamespace(formulation=None, rules=None, usual=None, first=None, rounds=[None])
+    found = SimpleNamespace(
+        formulation=None, rules=None, usual=None, first=None, rounds=[None], other=other
+    )
     extraction = SimpleNamespace(selections=[{}, {}, {}])
     selection.select_by_measuring(state, None, None, found, extraction, assembled)
-    assert search.entries == entered
+    return search.entries

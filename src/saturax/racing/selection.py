@@ -237,10 +237,19 @@ def _entries(
         rules = assembled.rules
         yield partial(measured.enter_program, _IN_SEGMENTS, whole, None, rules=rules)
     yield partial(measured.enter, "best predicted", best)
+    if found.other is not None:
+        yield partial(_enter_other, measured, found.other)
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
         yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
     for number, selection in enumerate(varied, 1):
         yield partial(measured.enter, f"varied {number}", selection)
+
+
+def _enter_other(measured: MeasuredSearch, other: Found) -> None:
+    """Enter the best program of another search."""
+    extracted = read_program(other.formulation, other.best)
+    rules = other.rules + rules_of(other.formulation, extracted)
+    measured.enter_program("of the second search", extracted, other.best_us, rules=rules)
 
 
 def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -> None:

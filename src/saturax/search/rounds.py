@@ -63,7 +63,7 @@ class Found:
     `rounds` are the programs that the rounds of the search began with (the original first), with
     their predicted times; `rules` lead from the original to the last of them. `usual` are the
     kernels that the original runs; `first` is what the first round that gained something began
-    with and found, if others followed.
+    with and found, if others followed. `other` is what the second search of a small program found.
     """
 
     formulation: Formulation
@@ -72,6 +72,7 @@ class Found:
     rules: Counter[str]
     usual: frozenset[Hashable]
     first: tuple[Formulation, Selection] | None = None
+    other: Found | None = None
 
     @property
     def original_us(self) -> float:
@@ -96,14 +97,16 @@ def search(
 
     Small programs are searched twice. A round begins with one program, and what lies behind the
     second best is not seen: with choices that share nothing, a sum that is read twice is written
-    out twice, and the next round finds that both parts fuse with their readers.
+    out twice, and the next round finds that both parts fuse with their readers. What is dearer by
+    prediction may be the faster program: a race decides.
     """
     is_greedy = run.options.extraction == "greedy"
     found = _search(run, equalities, rules, pricing, frozen, is_greedy)
     if is_greedy or run.is_late or len(equalities.graph.nodes) > _SEARCHED_TWICE:
         return found
     other = _search(run, equalities, rules, pricing, frozen, is_greedy=True)
-    return min(found, other, key=lambda each: each.best_us)
+    best, second = sorted((found, other), key=lambda each: each.best_us)
+    return replace(best, other=second)
 
 
 def _search(

@@ -9,7 +9,7 @@ from functools import partial
 from saturax.collector import collector_paused
 from saturax.cost.formulate import read_program, without_frozen
 from saturax.cost.fresh_memory import charge_fresh_memory
-from saturax.extract import Extraction, Selection, extract, selected_us
+from saturax.extract import Extraction, Selection, extract, selected_us, tree_greedy
 from saturax.run import Run
 from saturax.search.pricing import Pricing
 from saturax.search.ranking import Ranking
@@ -76,11 +76,17 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
 
 
 def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
-    """The `count` programs that are cheapest as wholes."""
-    programs = [read_program(found.formulation, each) for each in extraction.selections]
+    """The `count` programs that are cheapest as wholes.
+
+    Where each value takes its cheapest form, whatever others take, the sum of prices is higher, as
+    shared values count once; the whole may still be cheaper.
+    """
+    problem = found.formulation.problem
+    selections = (*extraction.selections, tree_greedy(problem))
+    programs = [read_program(found.formulation, each) for each in selections]
     order = Ranking(pricing).order([without_frozen(program) for program in programs])[:count]
     return replace(
         extraction,
-        selections=tuple(extraction.selections[number] for number in order),
-        costs_us=tuple(extraction.costs_us[number] for number in order),
+        selections=tuple(selections[number] for number in order),
+        costs_us=tuple(selected_us(problem, selections[number]) for number in order),
     )
