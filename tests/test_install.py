@@ -5,15 +5,19 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src import compiler
 
 import saturax
+from saturax import installation, stablehlo
 from saturax.errors import OptionsError
 from saturax.installation import install, uninstall
+from saturax.jaxlib_compat import module_name
 from saturax.options import Options
 
 QUICK = Options(time_limit_s=4, candidates=2, cache=False)
@@ -117,6 +121,58 @@ def test_in_the_background_the_original_runs_until_the_result_is_there():
     np.testing.assert_allclose(f(matrix(), vector()), first, rtol=2e-5, atol=2e-5)
     text = f.lower(matrix(), vector()).compile().as_text()
     assert "256,256]{1,0} dot(" not in text  # the product of matrices is gone
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_the_next_process_neither_imports_nor_compiles(tmp_path, monkeypatch, background):
+    options = replace(QUICK, cache=tmp_path)
+    expected = chain(matrix(), vector())
+    jax.clear_caches()
+    install(options=options, minimum_operations=3)
+    jax.jit(chain)(matrix(), vector())
+    jax.jit(jnp.matmul)(matrix(), matrix())  # kept as it is
+    jax.clear_caches()
+    compiled = []
+    compile_and_load = compiler.backend_compile_and_load
+
+    def noted(backend, module, *rest):
+        compiled.append(module_name(module))
+        return compile_and_load(backend, module, *rest)
+
+    monkeypatch.setattr(compiler, "backend_compile_and_load", noted)
+    monkeypatch.setattr(stablehlo, "import_module", lambda source: 1 / 0)
+    installed = install(options=options, minimum_operations=3, background=background)
+    found = jax.jit(chain)(matrix(), vector())
+    jax.jit(jnp.matmul)(matrix(), matrix())
+    uninstall()
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    reports = {each.program: each.report for each in installed.decisions}
+    assert reports["jit_chain"].outcome == "optimized"
+    assert reports["jit_chain"].cached
+    assert "jit_chain" not in compiled
+    assert "jit_matmul" not in compiled
+
+
+def test_an_executable_is_for_its_own_options_of_xla(tmp_path):
+    options = replace(QUICK, cache=tmp_path)
+    arguments = matrix(), vector()
+    install(options=options, minimum_operations=3)
+    texts = []
+    for settings in ({}, {"xla_backend_optimization_level": 0}, {}):
+        jax.clear_caches()
+        f = jax.jit(chain, compiler_options=settings)
+        texts.append(f.lower(*arguments).compile().as_text())
+        np.testing.assert_allclose(f(*arguments), chain(*arguments), rtol=2e-5, atol=2e-5)
+    assert texts[0] == texts[2]
+
+
+def test_whatever_fails_the_original_runs(monkeypatch):
+    monkeypatch.setattr(installation, "operations_at_most", lambda module, limit: 1 / 0)
+    monkeypatch.setattr(installation.logger, "disabled", True)
+    installed = install(options=QUICK, minimum_operations=3)
+    expected = chain(matrix(), vector())
+    np.testing.assert_allclose(jax.jit(chain)(matrix(), vector()), expected, rtol=2e-5, atol=2e-5)
+    assert "ZeroDivisionError" in {d.program: d.reason for d in installed.decisions}["jit_chain"]
 
 
 def test_uninstall_leaves_jax_as_it_was():

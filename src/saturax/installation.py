@@ -15,21 +15,31 @@ import logging
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
+from saturax.cache.executables import beside
+from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import OptionsError
-from saturax.graph.ir import Program
-from saturax.jax_internals import hook_compilation
-from saturax.jaxlib_compat import module_bytecode, module_name, parse_module
+from saturax.jax_internals import Provider, hook_compilation, is_provided
+from saturax.jaxlib_compat import (
+    ModuleError,
+    located_nowhere,
+    module_bytecode,
+    module_name,
+    parse_module,
+)
+from saturax.module_size import operations_at_most
 from saturax.options import Options, checked, is_disabled
-from saturax.pipeline import Optimized, optimize_program
-from saturax.report.model import Report
-from saturax.stablehlo import emit_module, import_module
+from saturax.report.model import Report, StageReport
+
+if TYPE_CHECKING:
+    from saturax.graph.ir import Program
 
 logger = logging.getLogger("saturax")
 
@@ -58,6 +68,15 @@ class Decision:
     is_pending: bool = False
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What tells a module from others, its bytes and devices, and where the cache has it."""
+
+    bytecode: bytes
+    devices: Devices
+    memory: ModuleMemory | None
+
+
 @dataclass
 class Installation:
     """The optimiser between JAX and XLA, from `install` until `uninstall`.
@@ -76,8 +95,9 @@ class Installation:
     _remove_hook: Callable[[], None] = lambda: None
     # A program of ours that is being compiled must not be optimised in turn.
     _inside: threading.local = field(default_factory=threading.local)
-    _jobs: queue.Queue[tuple[int, Program, Devices]] = field(default_factory=queue.Queue)
-    _ready: dict[Program, bytes] = field(default_factory=dict)
+    _jobs: queue.Queue[tuple[int, Program, _Place]] = field(default_factory=queue.Queue)
+    # What the optimiser has made in the background, by the modules' bytes.
+    _ready: dict[bytes, bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
@@ -111,40 +131,94 @@ class Installation:
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
-    def _module_for_xla(self, module: Any, devices: Devices) -> Any:
-        """What XLA is to compile instead of `module`: the optimised program, or `module` itself."""
-        if getattr(self._inside, "busy", False):
-            return module
+    def _module_for_xla(self, module: Any, devices: Devices) -> tuple[Any, Provider | None]:
+        """What XLA is to compile instead of `module`, the optimised program or `module` itself, and
+        who may have compiled it before.
+        """
+        # What `saturax.jit` compiles is chosen already.
+        if getattr(self._inside, "busy", False) or is_provided():
+            return module, None
         name = module_name(module)
         if not self._is_allowed(name):
-            return module
+            return module, None
         with self._guard():
             try:
-                program = import_module(module_bytecode(module))
-            except Exception as error:  # whatever cannot be represented runs as it is
-                logger.info("%s runs as under jax.jit: %s", name, error)
-                self._noted(Decision(name, 0, reason=str(error)))
-                return module
-            ready = self._ready.get(program)
-            if ready is not None:
-                return parse_module(ready)
-            size = program.graph.size()
-            if size < self.minimum_operations:
-                with self._lock:
-                    self.left_alone += 1
-                return module
-            if self.background:
-                index = self._noted(Decision(name, size, is_pending=True))
-                self._jobs.put((index, program, devices))
-                return module
-            try:
-                result = self._optimize(program, name, devices)
-                optimized = _emitted(result, module)
+                return self._replaced(module, name, devices)
             except Exception as error:  # the promise: whatever happens, the original runs
-                self._noted(Decision(name, size, reason=_internal(name, error)))
-                return module
-            self._noted(Decision(name, size, result.report))
-            return optimized
+                self._noted(Decision(name, 0, reason=_internal(name, error)))
+                return module, None
+
+    def _replaced(self, module: Any, name: str, devices: Devices) -> tuple[Any, Provider | None]:
+        if operations_at_most(module, self.minimum_operations) < self.minimum_operations:
+            return self._leave_alone(module), None
+        place = self._place(module, devices)
+        chosen = self._recalled(place, module, name)
+        if chosen is None:
+            chosen = self._chosen(place, module, name)
+        entry = None if place.memory is None else place.memory.entry()
+        if place.memory is None or entry is None:
+            return chosen, None
+        return chosen, beside(chosen, place.memory, entry)
+
+    def _place(self, module: Any, devices: Devices) -> _Place:
+        """Where this process and the cache have what became of a module."""
+        bytecode = module_bytecode(module)
+        memory = None
+        if self.options.time_limit_s > 0:
+            with suppress(ModuleError):  # then the program is found by what it computes
+                bytecode = located_nowhere(bytecode, module.context)
+                memory = ModuleMemory.of(bytecode, self.options, devices)
+        return _Place(bytecode, devices, memory)
+
+    def _recalled(self, place: _Place, module: Any, name: str) -> Any:
+        """What became of the same module before; None if that is not known."""
+        if (ready := self._ready.get(place.bytecode)) is not None:
+            return parse_module(ready)
+        start, memory = time.monotonic(), place.memory
+        found = None if memory is None else memory.find()
+        if found is None:
+            return None
+        report, entry = found
+        if report.operations_before < self.minimum_operations:
+            return self._leave_alone(module)
+        bytecode = entry.blobs.get("module")
+        chosen = module if bytecode is None else parse_module(bytecode)
+        stages = [StageReport("recall", time.monotonic() - start)]
+        report = replace(report, program=name, stages=stages)
+        self._noted(Decision(name, report.operations_before, report))
+        return chosen
+
+    def _chosen(self, place: _Place, module: Any, name: str) -> Any:
+        """The module of the optimised program, or `module` itself."""
+        # Importing the optimiser takes longer than a hit of the cache, which does without it.
+        from saturax.stablehlo import import_module
+
+        try:
+            program = import_module(module_bytecode(module))
+        except Exception as error:  # whatever cannot be represented runs as it is
+            logger.info("%s runs as under jax.jit: %s", name, error)
+            self._noted(Decision(name, 0, reason=str(error)))
+            return module
+        size = program.graph.size()
+        if size < self.minimum_operations:
+            return self._leave_alone(module)
+        if self.background:
+            index = self._noted(Decision(name, size, is_pending=True))
+            self._jobs.put((index, program, place))
+            return module
+        try:
+            report, bytecode = self._optimize(program, name, place)
+            chosen = module if bytecode is None else parse_module(bytecode)
+        except Exception as error:  # the promise: whatever happens, the original runs
+            self._noted(Decision(name, size, reason=_internal(name, error)))
+            return module
+        self._noted(Decision(name, size, report))
+        return chosen
+
+    def _leave_alone(self, module: Any) -> Any:
+        with self._lock:
+            self.left_alone += 1
+        return module
 
     def _noted(self, decision: Decision) -> int:
         """Note a decision; its place in the list, whatever other threads note."""
@@ -152,9 +226,18 @@ class Installation:
             self.decisions.append(decision)
             return len(self.decisions) - 1
 
-    def _optimize(self, program: Program, name: str, devices: Devices) -> Optimized:
+    def _optimize(self, program: Program, name: str, place: _Place) -> tuple[Report, bytes | None]:
+        """The report, and the module of the optimised program if there is a better one."""
+        from saturax.pipeline import optimize_program
+        from saturax.stablehlo import emit_module
+
         named = replace(program, module_name=name)
-        return optimize_program(named, self.options, devices=devices)
+        result = optimize_program(named, self.options, devices=place.devices)
+        is_better = result.report.outcome == "optimized"
+        bytecode = module_bytecode(emit_module(result.program)) if is_better else None
+        if place.memory is not None and result.is_remembered:
+            place.memory.keep(result.report, {} if bytecode is None else {"module": bytecode})
+        return result.report, bytecode
 
     def _is_allowed(self, name: str) -> bool:
         def matches(patterns: Sequence[str]) -> bool:
@@ -174,14 +257,14 @@ class Installation:
     def _work(self) -> None:
         """Optimise what waits; when nothing waits any more, let JAX compile the results."""
         while True:
-            index, program, devices = self._jobs.get()
+            index, program, place = self._jobs.get()
             decision = self.decisions[index]
             try:
                 with self._guard():
-                    result = self._optimize(program, decision.program, devices)
-                    if result.report.outcome == "optimized":
-                        self._ready[program] = module_bytecode(emit_module(result.program))
-                decision = replace(decision, report=result.report, is_pending=False)
+                    report, bytecode = self._optimize(program, decision.program, place)
+                if bytecode is not None:
+                    self._ready[place.bytecode] = bytecode
+                decision = replace(decision, report=report, is_pending=False)
             except Exception as error:  # those that wait behind it still get their turn
                 reason = _internal(decision.program, error)
                 decision = replace(decision, reason=reason, is_pending=False)
@@ -193,10 +276,6 @@ class Installation:
 def _internal(name: str, error: Exception) -> str:
     logger.error("optimising %s failed", name, exc_info=error)
     return f"internal error, please report it: {error!r}"
-
-
-def _emitted(result: Optimized, module: Any) -> Any:
-    return emit_module(result.program) if result.report.outcome == "optimized" else module
 
 
 def _outcome(decision: Decision) -> str:

@@ -31,9 +31,6 @@ _COMPILE_PARAMETERS = (
 )  # fmt: skip
 
 
-Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], Any]
-
-
 @dataclass(frozen=True)
 class Compilation:
     """What JAX asks XLA for: `options` are XLA's, `callbacks` the host's that the module calls."""
@@ -52,6 +49,10 @@ class Provider(Protocol):
 
     def keep(self, asked: Compilation, executable: Any) -> None:
         """Take note of what XLA has compiled."""
+
+
+# What is compiled instead of a module, and who may have the executable of that.
+Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], tuple[ir.Module, Provider | None]]
 
 
 class _Hook:
@@ -114,14 +115,15 @@ class _Hook:
                 fixed = backend, module, devices, options, callbacks, executable_devices
                 return original(*fixed, *rest, **named)
 
-            replacements = tuple(self._replacements)
-            provider: Provider | None = getattr(self.of_thread, "provider", None)
-            if provider is not None and not replacements:
-                asked = Compilation(computation, executable_devices, options, callbacks)
-                return _provided(provider, asked, lambda: compiled(computation))
-            for replacement in replacements:
-                computation = replacement(computation, tuple(np.asarray(devices).reshape(-1)))
-            return compiled(computation)
+            provider: Provider | None = None
+            for replacement in tuple(self._replacements):
+                all_devices = tuple(np.asarray(devices).reshape(-1))
+                computation, provider = replacement(computation, all_devices)
+            provider = provider or getattr(self.of_thread, "provider", None)
+            if provider is None:
+                return compiled(computation)
+            asked = Compilation(computation, executable_devices, options, callbacks)
+            return _provided(provider, asked, lambda: compiled(computation))
 
         self._original, self._hooked = original, hooked
         setattr(compiler, _COMPILE, hooked)
@@ -153,7 +155,8 @@ def _provided(provider: Provider, asked: Compilation, compile: Callable[[], Any]
 
 
 def hook_compilation(replacement: Replacement) -> Callable[[], None]:
-    """Let `replacement(module, devices)` choose what XLA compiles for each module of JAX.
+    """Let `replacement(module, devices)` choose what XLA compiles for each module of JAX, and a
+    provider that is asked for it first.
 
     Returns the function that undoes it. There is no public place for this.
 
@@ -167,8 +170,7 @@ def hook_compilation(replacement: Replacement) -> Callable[[], None]:
 def provided(provider: Provider) -> Iterator[None]:
     """A block in which `provider` is asked, in this thread, for what XLA would compile.
 
-    It is not asked where modules are replaced, or where this JAX has moved the function that
-    modules reach XLA through.
+    It is not asked where this JAX has moved the function that modules reach XLA through.
     """
     try:
         undo = _hook.use()
@@ -182,6 +184,11 @@ def provided(provider: Provider) -> Iterator[None]:
     finally:
         _hook.of_thread.provider = before
         undo()
+
+
+def is_provided() -> bool:
+    """Whether this thread is in a block of `provided`: what it compiles is saturax's own."""
+    return getattr(_hook.of_thread, "provider", None) is not None
 
 
 def fast_calls(jitted: Any, on_miss: Callable[..., Any]) -> Callable[..., Any]:

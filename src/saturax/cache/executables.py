@@ -22,7 +22,7 @@ import jax
 from saturax.cache.circumstances import circumstances, is_kept, key_digest, known_versions
 from saturax.cache.module_memory import ModuleMemory
 from saturax.cache.store import Entry, ProgramCache, folder_of
-from saturax.jax_internals import Compilation, provided
+from saturax.jax_internals import Compilation, Provider, provided
 from saturax.jaxlib_compat import (
     ModuleError,
     bind_kernels,
@@ -56,6 +56,11 @@ def compile_once(
     loaded = None if ahead is None else ahead.loaded(memory)
     with provided(_Beside(lowered.compiler_ir("stablehlo"), memory, entry, loaded)):
         lowered.compile()
+
+
+def beside(module: Any, memory: ModuleMemory, entry: Entry) -> Provider:
+    """Who has the executable of `module`, or keeps it, beside what `memory` has of it already."""
+    return _Beside(module, memory, entry, None)
 
 
 @contextmanager
