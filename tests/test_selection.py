@@ -47,37 +47,44 @@ class _Entering:
         self.entries.append(name)
         self.state.remaining_s -= 1.0
 
-    enter_program = enter
+    enter_program = challenge = enter
 
     def race(self):
-        pass
+        self.entries.append("raced")
 
 
 @pytest.mark.parametrize(
-    ("assembled", "entered"),
+    ("remaining_s", "names"),
     [
-        (None, ["best predicted"]),
-        (SimpleNamespace(graph=None, ahead=(), rules=None), ["in segments", "best predicted"]),
+        (0.0, ["best predicted", "raced", "in segments"]),
+        (4.1, ["best predicted", "varied 1", "raced", "in segments"]),
     ],
 )
-def test_what_segments_made_leaves_a_place_for_the_best_of_the_whole(
-    assembled, entered, monkeypatch
-):
-    assert _entered(monkeypatch, 1.9, assembled, None) == entered
+def test_what_segments_make_meets_the_best_of_the_whole(remaining_s, names, monkeypatch):
+    """After a race: segments may take all the time that there is."""
+    assembled = SimpleNamespace(graph=None, ahead=(), rules=None)
+    assert _entered(monkeypatch, remaining_s, assemble=lambda: assembled) == names
+
+
+def test_without_segments_more_of_what_the_whole_search_found_takes_part(monkeypatch):
+    names = ["best predicted", "varied 1", "varied 2", "raced"]
+    assert _entered(monkeypatch, 4.1) == names
+    assert _entered(monkeypatch, 1.9) == [names[0], names[-1]]
 
 
 def test_what_a_second_search_found_takes_part(monkeypatch):
     monkeypatch.setattr(selection, "read_program", lambda *_: SimpleNamespace(graph=None))
     monkeypatch.setattr(selection, "rules_of", lambda *_: Counter())
     other = SimpleNamespace(formulation=None, best={}, rules=Counter(), best_us=2.0)
-    names = _entered(monkeypatch, 6.0, None, other)
+    names = _entered(monkeypatch, 6.0, other=other)
     assert names[:3] == ["best predicted", "of the second search", "varied 1"]
 
 
-def _entered(monkeypatch, remaining_s, assembled, other):
-    """The names of those that are entered in so many seconds, a second each."""
+def _entered(monkeypatch, remaining_s, assemble=None, other=None):
+    """The names of those that are entered in so many seconds, a second each, and races."""
     state = SimpleNamespace(
         remaining_s=remaining_s,
+        is_interrupted=False,
         options=SimpleNamespace(
             extraction="greedy", objective="time", limits=SimpleNamespace(variations=0)
         ),
@@ -92,5 +99,5 @@ def _entered(monkeypatch, remaining_s, assembled, other):
         formulation=None, rules=None, usual=None, first=None, rounds=[None], other=other
     )
     extraction = SimpleNamespace(selections=[{}, {}, {}])
-    selection.select_by_measuring(state, None, None, found, extraction, assembled)
+    selection.select_by_measuring(state, None, None, found, extraction, assemble)
     return search.entries

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -88,6 +89,7 @@ def optimize_program(
     devices: Sequence[jax.Device] = (),
     compiler_options: Mapping[str, Any] | None = None,
     source: ModuleSource | None = None,
+    whole: Options | None = None,
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
@@ -96,7 +98,9 @@ def optimize_program(
     is computed beforehand. `devices` are those that it is partitioned for, or the one that it runs
     on; by default the first ones of the default backend. It will be compiled with the
     `compiler_options`, as are its candidates. `source` is the module that the program was read
-    from: races time it as the original. Never raises for what a stage could not do: the report then
+    from: races time it as the original. `whole` are the options of the program that this one is a
+    segment of: it is remembered under them, since what time it gets is never twice the same. Never
+    raises for what a stage could not do: the report then
     says why the original was kept.
     """
     is_here = bool(devices) and devices[0].process_index == jax.process_index()
@@ -104,7 +108,7 @@ def optimize_program(
     with where:  # single operations are measured on the default device
         settings = dict(compiler_options or {})
         return _optimized(
-            program, options, examples, on_progress, frozen, devices, settings, source
+            program, options, examples, on_progress, frozen, devices, settings, source, whole
         )
 
 
@@ -117,6 +121,7 @@ def _optimized(
     devices: Sequence[jax.Device],
     compiler_options: dict[str, Any],
     source: ModuleSource | None,
+    whole: Options | None,
 ) -> Optimized:
     """`optimize_program`, where the default device is the first of `devices`."""
     options = Options() if options is None else options
@@ -134,7 +139,7 @@ def _optimized(
         report.reason = reason
         return _result(run, program)
     start = time.monotonic()
-    memory = Memory.of(program, options, run.frozen, run.devices, compiler_options)
+    memory = Memory.of(program, options, run.frozen, run.devices, compiler_options, whole)
     if memory is None:
         return _optimize_safely(run, program, examples)
     known = memory.find()
@@ -299,17 +304,10 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
     if contest is None:
         select_by_prediction(run, program, found)
     else:
-        assembled = None
-        left_s = run.remaining_s - shortest_race_s(contest, 2)
-        segments_s = min(_SEGMENTS_SHARE * run.remaining_s, left_s)
-        if parts is not None and segments_s >= _LEAST_FOR_SEGMENTS_S:
-            assembled = _assembled(
-                run, program, contest, parts, pricing, segments_s, is_punctual=True
-            )
-        if not run.is_interrupted:
-            select_by_measuring(run, program, contest, found, extraction, assembled)
-        elif assembled is not None:
-            select_assembled(run, program, contest, assembled)
+        assemble = None
+        if parts is not None:
+            assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
+        select_by_measuring(run, program, contest, found, extraction, assemble)
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 
@@ -345,6 +343,17 @@ def _optimize_in_segments(
         select_assembled(run, program, contest, assembled)
 
 
+def _assembled_in_time(
+    run: Run, program: Program, contest: Contest, parts: Partition, pricing: Pricing
+) -> Assembled | None:
+    """What segments make of a program that was searched as a whole; None if there is no time."""
+    left_s = run.remaining_s - shortest_race_s(contest, 1)
+    segments_s = min(_SEGMENTS_SHARE * run.remaining_s, left_s)
+    if segments_s < _LEAST_FOR_SEGMENTS_S:
+        return None
+    return _assembled(run, program, contest, parts, pricing, segments_s, is_punctual=True)
+
+
 def _assembled(
     run: Run,
     program: Program,
@@ -373,6 +382,7 @@ def _assembled(
             frozen,
             devices=run.devices,
             compiler_options=run.compiler_options,
+            whole=run.options,
         )
         run.count_running(result.report.xla_seconds)
         run.is_interrupted |= result.is_interrupted

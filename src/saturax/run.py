@@ -22,7 +22,7 @@ OnProgress = Callable[[str, str], None]
 """Called with a stage's name and a detail whenever there is something new to show."""
 
 SEARCH_SHARE = 0.4
-"""Share of the time limit for searching by prediction; the rest belongs to measuring programs."""
+"""Share of the budget for searching by prediction; the rest belongs to measuring programs."""
 
 # Compiling candidates may take this share of the time limit on top of it.
 _COMPILATION_ALLOWANCE = 0.5
@@ -40,7 +40,8 @@ class Run:
     found with other versions; `is_complete` once all stages have run, `is_cut_short` if the
     original stays for want of time, `is_interrupted` once the user wants it to end. `xla_s` are the
     seconds in which XLA compiled or ran programs; `excluded_s` of them do not count, of which
-    `granted_s` went to compiling candidates. `own_s` are the seconds of stages without XLA, in
+    `granted_s` went to compiling candidates. `budget_s` are the seconds that stages have shares of:
+    what the preparation has left of the limit. `own_s` are the seconds of stages without XLA, in
     which the processor worked for this process for `own_cpu_s`.
     """
 
@@ -50,6 +51,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
     granted_s: float = 0.0
+    budget_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
     compiler_options: dict[str, Any] = field(default_factory=dict)
     source: ModuleSource | None = None
@@ -63,6 +65,9 @@ class Run:
     is_complete: bool = False
     is_cut_short: bool = False
     is_interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        self.budget_s = self.options.time_limit_s
 
     @property
     def remaining_s(self) -> float:
@@ -78,11 +83,19 @@ class Run:
     @property
     def is_late(self) -> bool:
         """Whether the time set aside for searching by prediction is over."""
-        return self.remaining_s < (1 - SEARCH_SHARE) * self.options.time_limit_s
+        return self.remaining_s < (1 - SEARCH_SHARE) * self.budget_s
 
     def restart_clock(self) -> None:
         """Begin to count the time limit now."""
         self.started = time.monotonic()
+
+    def share_out(self) -> None:
+        """Let stages have shares of what is left.
+
+        To run a large program on inputs to compare on may take half of the limit; with shares of
+        the whole, the search took the other half, and one candidate was timed, in five pairs.
+        """
+        self.budget_s = self.remaining_s
 
     def exclude_preparation(self, seconds: float) -> None:
         """Take seconds that XLA compiled the original and its reference out of the account.
@@ -105,8 +118,8 @@ class Run:
         self.xla_s += seconds
 
     def share_s(self, share: float) -> float:
-        """Seconds that a stage may take: a share of the limit, no more than what is left."""
-        return min(share * self.options.time_limit_s, self.remaining_s)
+        """Seconds that a stage may take: a share of the budget, no more than what is left."""
+        return min(share * self.budget_s, self.remaining_s)
 
     def tell(self, stage: str, detail: str) -> None:
         """Show what a stage does, and how long all of it may still take."""

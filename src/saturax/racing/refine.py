@@ -121,6 +121,12 @@ class MeasuredSearch:
             self.on_progress(f"timing {len(self.entries)} programs against the original")
             self._race_original(self.entries)
 
+    def challenge(self, name: str, extracted: Extracted, rules: Counter[str]) -> None:
+        """Enter one more program and race it against the best so far."""
+        entry = self.enter_program(name, extracted, None, rules=rules)
+        if entry is not None and self._beats_champion(entry):
+            self.champion = entry
+
     def _race_original(self, entries: Sequence[Entry]) -> None:
         limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(entries)))
         limit_s = max(limit_s, shortest_race_s(self.contest, len(entries)))

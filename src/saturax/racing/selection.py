@@ -29,8 +29,8 @@ _ELEMENTWISE = ("unary", "binary", "ternary")
 # decide it may take a larger share.
 _CONFIRMATION_S, _CONFIRMATION_PAIRS, _CONFIRMATION_SHARE = 4.0, 34, 0.3
 _DECIDING_SHARE = 0.5
-# Candidates are compiled and checked until this share of the time for selection is left.
-_ENTRY_SHARE = 0.5
+# Candidates are compiled and checked for this share of the time for selection.
+_ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 # So many bytes count as frozen in any case: programs without weights have tables, too.
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
@@ -109,6 +109,7 @@ def prepare(run: Run, program: Program, examples: Sequence[Array] | None) -> Con
     with run.stage("prepare") as notes:
         contest = contest_of(run, program, examples)
         notes["inputs"] = len(contest.samples)
+    run.share_out()
     if run.options.verify and not contest.samples:
         run.report.reason = "no inputs were found on which its outputs are finite and vary"
         return None
@@ -141,9 +142,13 @@ def select_by_measuring(
     contest: Contest,
     found: Found,
     extraction: Extraction,
-    assembled: Assembled | None,
+    assemble: Callable[[], Assembled | None] | None = None,
 ) -> None:
-    """Compile, check and time candidates; then vary the best one, kernel by kernel."""
+    """Compile, check and time candidates; then vary the best one, kernel by kernel.
+
+    `assemble()` makes another of segments, once those that the search of the whole has found have
+    met the original: segments may take all the time that there is.
+    """
     measured = MeasuredSearch(
         found.formulation,
         contest,
@@ -157,24 +162,37 @@ def select_by_measuring(
     )
     try:
         with run.stage("select") as notes:
-            until_s = _ENTRY_SHARE * run.remaining_s
-            # What segments made does not stand for what the search of the whole has found.
-            expected = 1 if assembled is None else 2
-            for number, enter in enumerate(_entries(measured, extraction, found, assembled)):
+            share = _ENTRY_SHARE if assemble is None else _ENTRY_SHARE_BEFORE_SEGMENTS
+            until_s = (1 - share) * run.remaining_s
+            for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
-                least_s = race_s if number < expected else max(until_s, race_s)
+                least_s = race_s if number == 0 else max(until_s, race_s)
                 if run.remaining_s < least_s and measured.entries:
                     break
                 enter()
             measured.race()
-            _prefer_memory(run, contest, measured)
             notes["candidates"] = len(run.report.candidates)
-        if run.options.extraction == "global" and run.options.objective == "time":
+        if assemble is not None:
+            _enter_assembled(run, measured, assemble)
+        _prefer_memory(run, contest, measured)
+        is_wanted = run.options.extraction == "global" and run.options.objective == "time"
+        if is_wanted and not run.is_interrupted:
             with run.stage("refine") as notes:
                 notes["tried"] = measured.refine()
     finally:
         if measured.champion is not None:
             confirm(run, program, contest, measured.champion.candidate)
+
+
+def _enter_assembled(
+    run: Run, measured: MeasuredSearch, assemble: Callable[[], Assembled | None]
+) -> None:
+    """Enter what segments make, if there is time for them, and let it meet the best so far."""
+    found = assemble()
+    if found is not None:
+        with run.stage("select"):
+            whole = Extracted(found.graph, (), found.ahead)
+            measured.challenge(_IN_SEGMENTS, whole, found.rules)
 
 
 def _prefer_memory(run: Run, contest: Contest, measured: MeasuredSearch) -> None:
@@ -228,14 +246,9 @@ def _entries(
     measured: MeasuredSearch,
     extraction: Extraction,
     found: Found,
-    assembled: Assembled | None,
 ) -> Iterator[Callable[[], object]]:
     """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
     best, *varied = extraction.selections
-    if assembled is not None:
-        whole = Extracted(assembled.graph, (), assembled.ahead)
-        rules = assembled.rules
-        yield partial(measured.enter_program, _IN_SEGMENTS, whole, None, rules=rules)
     yield partial(measured.enter, "best predicted", best)
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)

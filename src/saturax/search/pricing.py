@@ -32,7 +32,7 @@ from saturax.run import Run
 from saturax.search.represent import represent
 from saturax.stablehlo import emit_module, to_bytecode
 
-# Share of the time limit that measuring single operations may take.
+# Share of the budget that measuring single operations may take.
 _SHARE = 0.3
 # Loops that take longer by prediction are not run for their price.
 _LONGEST_LOOP_SHARE = 0.005
@@ -75,7 +75,7 @@ class Pricing:
         known = self.recall(kernels)
         missing = [k for k in self.model.unmeasured(kernels) if not self._takes_long(k)]
         measured = 0
-        left_s = min(_SHARE * self.run.options.time_limit_s - self.spent_s, self.run.remaining_s)
+        left_s = min(_SHARE * self.run.budget_s - self.spent_s, self.run.remaining_s)
         if missing and self.run.options.measure and left_s > 0:
             started = time.monotonic()
             measured = self._measure(missing, left_s)
@@ -90,7 +90,7 @@ class Pricing:
     @property
     def is_out_of_time(self) -> bool:
         """Whether something was left unmeasured because the time for measuring is over."""
-        is_over = self.spent_s >= _SHARE * self.run.options.time_limit_s
+        is_over = self.spent_s >= _SHARE * self.run.budget_s
         return self.counts["predicted"] > 0 and (is_over or self.run.remaining_s <= 0)
 
     def _takes_long(self, kernel: Kernel) -> bool:

@@ -24,7 +24,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.racing.footprint import predict
 from saturax.search.pricing import Pricing, companion, module_of_cluster
 
-# Share of the time limit that measuring kernels of whole programs may take.
+# Share of the budget that measuring kernels of whole programs may take.
 _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005

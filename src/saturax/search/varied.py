@@ -10,6 +10,7 @@ from saturax.collector import collector_paused
 from saturax.cost.formulate import read_program, without_frozen
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.extract import Extraction, Selection, extract, selected_us, tree_greedy
+from saturax.graph.ir import Graph
 from saturax.run import Run
 from saturax.search.pricing import Pricing
 from saturax.search.ranking import Ranking
@@ -82,11 +83,14 @@ def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) 
     shared values count once; the whole may still be cheaper.
     """
     problem = found.formulation.problem
-    selections = (*extraction.selections, tree_greedy(problem))
-    programs = [read_program(found.formulation, each) for each in selections]
-    order = Ranking(pricing).order([without_frozen(program) for program in programs])[:count]
+    distinct: dict[Graph, Selection] = {}  # selections that differ in modes may be one program
+    for selection in (*extraction.selections, tree_greedy(problem)):
+        program = without_frozen(read_program(found.formulation, selection))
+        distinct.setdefault(program, selection)
+    order = Ranking(pricing).order(list(distinct))[:count]
+    selections = [list(distinct.values())[number] for number in order]
     return replace(
         extraction,
-        selections=tuple(selections[number] for number in order),
-        costs_us=tuple(selected_us(problem, selections[number]) for number in order),
+        selections=tuple(selections),
+        costs_us=tuple(selected_us(problem, selection) for selection in selections),
     )
