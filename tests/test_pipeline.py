@@ -107,6 +107,19 @@ def test_slices_do_not_take_padding_apart_because_a_loop_beside_them_is_unrolled
     assert (loops, joined) == (0, 4)
 
 
+def test_gradients_of_each_example_where_one_class_is_picked():
+    """The gradient of a pick is a batch of scatters into zeros, each in its own row."""
+
+    def loss(w, x, y):
+        return -jax.nn.log_softmax(x @ w)[y]
+
+    slopes = jax.vmap(jax.grad(loss), (None, 0, 0))
+    arguments = normal(6, 5), normal(9, 6), np.arange(9, dtype=np.int32) % 5
+    result = saturax.optimize(slopes, *arguments, options=PREDICTED)
+    assert result.report.outcome == "optimized"
+    assert "failed" not in result.report.reason
+
+
 def test_stages_appear_in_order(optimized):
     names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
     assert names[:4] == ["calibrate", "prepare", "saturate", "price"]

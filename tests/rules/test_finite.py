@@ -153,3 +153,7 @@ def test_only_written_specials_spread() -> None:
     assert not told(lambda x: unary("log", full_like(x, 0)))
     assert not told(lambda x: reduce_("maximum", slice_(x, (0,), (0,), (1,)), (0,)))
     assert told(lambda x: reduce_("maximum", x, (0,)))
+    assert told(lambda x: maximum(full_like(x, -np.inf), x))
+    assert told(lambda x: minimum(x, full_like(x, np.inf)))
+    assert not told(lambda x: maximum(x, full_like(x, np.inf)))
+    assert not told(lambda x: minimum(x, full_like(x, -np.inf)))

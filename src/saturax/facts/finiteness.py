@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from saturax.facts.model import Facts, Known, tensor_type
@@ -19,6 +20,8 @@ from saturax.graph.ops.reduction import ReduceWindow
 from saturax.graph.types import TensorType, Type, is_complex, is_float
 
 _EXTREMA = ("maximum", "minimum")
+_NEUTRAL = {"maximum": -inf, "minimum": inf}
+"""What an extremum leaves out, as JAX's softmax has it: max(-∞, max x)."""
 
 
 def stays_finite(
@@ -30,6 +33,8 @@ def stays_finite(
     if op == "ternary" and attributes[0] == "select" and children[0].known.range in (TRUE, FALSE):
         chosen = children[1] if children[0].known.range == TRUE else children[2]
         return chosen.assumed_finite
+    if op == "binary" and attributes[0] in _NEUTRAL:
+        children = [child for child in children if not _is_all(child, _NEUTRAL[attributes[0]])]
     if not all(child.assumed_finite for child in children):
         return False
     if op in _OF_NOTHING and _takes_nothing(op, attributes, children):
@@ -41,6 +46,12 @@ def stays_finite(
     if op == "binary" and attributes[0] == "divide" and _is_zero(children[1]):
         return False
     return not any(map(_has_special_constant, attributes))
+
+
+def _is_all(facts: Facts, value: float) -> bool:
+    """Whether each element is this number."""
+    known = facts.known.range
+    return known is not None and known.low == known.high == value and not known.may_be_nan
 
 
 def _is_proved(type: TensorType, known: Known) -> bool:

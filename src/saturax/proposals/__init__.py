@@ -15,6 +15,7 @@ from saturax.proposals.bits import move_bits
 from saturax.proposals.cases import work_out_cases
 from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
+from saturax.proposals.hot import read_hot_places
 from saturax.proposals.loops import (
     distribute_loops,
     expose_exponentials,
@@ -45,6 +46,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "move_bits": move_bits,
     "merge_solves": merge_solves,
     "use_bands": use_bands,
+    "read_hot_places": read_hot_places,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,
     "merge_contractions": merge_contractions,

@@ -65,7 +65,10 @@ def _counted(f: Any, x: Value, i: Value, u: TensorType, d: ScatterDimensions) ->
 
 
 def _kept(x: Value, d: ScatterDimensions) -> list[int]:
-    """The dimension of x that each window dimension of the updates is, in their order."""
+    """The dimension of x that each window dimension of the updates is, in their order.
+
+    There must be no batch dimensions, as where `_counted` applies.
+    """
     return [k for k in range(x.rank) if k not in d.inserted_window_dims]
 
 
@@ -104,8 +107,8 @@ def count_repeated_rows(
     """0 + bcast y at i = n · bcast y, n the number of updates of each row, y the same in all"""
     d = ScatterDimensions(*d)
     need(set(e) <= set(d.update_window_dims) and has_numbers(y))
-    places = dict(zip(d.update_window_dims, _kept(x, d), strict=True))
     counted = _counted(f, x, i, TensorType(tuple(s), y.dtype), d)
+    places = dict(zip(d.update_window_dims, _kept(x, d), strict=True))
     return multiply(counted, broadcast_in_dim(y, x.shape, [places[k] for k in e]))
 
 
