@@ -1,5 +1,6 @@
 """A device is measured once, in as many turns as it takes, and the result is remembered."""
 
+import dataclasses
 import itertools
 import os
 from pathlib import Path
@@ -13,10 +14,12 @@ from saturax.cost.calibrate import calibrate, load_or_calibrate
 from saturax.cost.database import PriceDatabase
 from saturax.cost.device import (
     CALIBRATION_DOCUMENT,
+    Calibration,
     calibration_table,
     default_calibration,
     identify,
 )
+from saturax.cost.plausible import _NOISE, without_impossible
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import compile_module, default_device
 
@@ -169,3 +172,31 @@ def test_full_calibration_within_its_limit() -> None:
     assert calibration.seconds < 35
     assert calibration.bandwidth_at(1 << 18) > calibration.bandwidth_at(1 << 27)
     assert calibration.rate("power", "f32") < calibration.rate("arithmetic", "f32")
+
+
+def test_impossible_figures_are_not_believed() -> None:
+    known = default_calibration()
+    rates = {dtype: dict(table) for dtype, table in known.elements_per_us.items()}
+    rates["f16"]["arithmetic"] = 5 * _NOISE * rates["f32"]["arithmetic"]
+    rates["f32"]["tanh"] = 2 * rates["f32"]["arithmetic"]
+    bandwidth = ((1 << 20, 100.0), (1 << 24, 400.0))
+    wrong = dataclasses.replace(known, elements_per_us=rates, bandwidth_gb_s=bandwidth)
+    mended = without_impossible(wrong)
+    assert mended.elements_per_us["f16"]["arithmetic"] == 4 * rates["f32"]["arithmetic"]
+    assert mended.elements_per_us["f32"]["tanh"] == rates["f32"]["arithmetic"]
+    assert mended.bandwidth_gb_s == ((1 << 20, 100.0), (1 << 24, 200.0))
+    assert [note.partition(":")[0] for note in mended.rejected] == [
+        "arithmetic of f16",
+        "tanh of f32",
+        "bandwidth of 16777216 bytes",
+    ]
+    assert "arithmetic of f16" in calibration_table(mended)
+    assert Calibration.from_json(mended.to_json()).rejected == mended.rejected
+    assert without_impossible(known).rejected == ()
+
+
+def test_wide_numbers_are_not_split_over_cores() -> None:
+    """A loop over more than 256 KiB of results is, by XLA:CPU, and then shares the one core."""
+    bench = probes.Bench(default_device())
+    assert bench.type_of("f64").bytes == bench.type_of("f32").bytes < 1 << 18
+    assert bench.type_of("f16").size == bench.type_of("f32").size

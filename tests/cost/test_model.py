@@ -13,6 +13,7 @@ from running import normal, program_of
 
 from saturax.cost.device import Calibration
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, Kernel, byte_size
+from saturax.cost.loop_bodies import body_of, trip_us
 from saturax.cost.loops import trip_count
 from saturax.cost.model import PriceModel
 from saturax.graph.ops import Blocks, DotDimensions, generic_of
@@ -25,7 +26,7 @@ from saturax.search.rounds import propose_regions
 
 @pytest.fixture
 def model():
-    return PriceModel(Calibration("test"))
+    return PriceModel(Calibration("cpu | a test"))
 
 
 def _kernel(function, *arguments, op=None):
@@ -194,7 +195,28 @@ def test_loops_cost_their_body_times_their_trips(model):
     assert trip_count(generic) == 7
     kernel = Kernel(node.op, node.attributes, (), node.type)
     model.region_us.update(dict.fromkeys(generic.regions, 10.0))
-    assert model.predict_us(kernel) == 7 * 20.0
+    # A sine, two counts and a comparison, which are not launched as kernels of a program are.
+    launches = 4 * model.calibration.kernel_overhead_us
+    assert model.predict_us(kernel) == pytest.approx(7 * (20.0 - launches), rel=0.01)
+
+
+@pytest.mark.parametrize(("columns", "is_small"), [(4, True), (32, True), (48, False)])
+def test_small_loops_run_in_one_function(columns, is_small):
+    """So jaxlib 0.10.2 decides: these scans were compiled, and their HLO looked at."""
+
+    def scan(x):
+        return jax.lax.scan(lambda s, row: (s + row, s + row), jnp.zeros(columns), x)
+
+    generic = generic_of(_loop(scan, normal(64, columns)))
+    kernels = sum(body_of(region).light_kernels for region in generic.regions)
+    assert kernels == 4
+    each_us = trip_us(generic.regions, kernels * 0.3, 0.3) / kernels
+    assert each_us == pytest.approx(0.001 if is_small else 0.02)
+
+
+def test_products_are_called_in_every_trip():
+    node = _loop(lambda x: jax.lax.fori_loop(0, 7, lambda i, x: x @ x, x), normal(3, 3))
+    assert body_of(generic_of(node).regions[1]).has_calls
 
 
 def test_loops_of_unknown_length_count_once():

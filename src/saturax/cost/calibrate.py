@@ -23,6 +23,7 @@ from saturax.cost.device import (
     default_calibration,
     identify,
 )
+from saturax.cost.plausible import without_impossible
 from saturax.cost.timing import time_empty_call
 from saturax.jaxlib_compat import ModuleError, default_device
 
@@ -63,7 +64,7 @@ def calibrate(
                 changes["failed"] = (*calibration.failed, name)
             calibration = replace(calibration, **changes)
     return replace(
-        calibration,
+        without_impossible(calibration),
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(calibration.seconds + time.perf_counter() - started, 3),
     )

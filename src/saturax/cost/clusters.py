@@ -30,9 +30,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from saturax.cost.emission import Emissions
-from saturax.cost.kernel import BITCASTS, kernel_at
+from saturax.cost.kernel import BITCASTS, EXPENSIVE, kernel_at
 from saturax.cost.library import library_kernels
-from saturax.cost.model import EXPENSIVE
 from saturax.cost.operands import order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal

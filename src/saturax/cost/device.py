@@ -18,12 +18,14 @@ import numpy as np
 from saturax.cost.complex_functions import REAL_PARTS
 from saturax.jaxlib_compat import default_device
 
-CALIBRATION_VERSION = 2
+CALIBRATION_VERSION = 3
 CALIBRATION_DOCUMENT = f"calibration {CALIBRATION_VERSION}"
 # Flags that say what XLA writes or checks, not what it compiles.
 _IRRELEVANT_FLAGS = re.compile(r"--?xla_(dump|hlo_dump|hlo_profile|gpu_dump|vlog|log|flags)")
 # Instruction sets that decide the width and the kind of vector code.
 _INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+_NOTES = ("defaulted", "failed", "rejected")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Calibration:
         parallel_gain: all cores against one, for a large elementwise kernel (1.0 = no gain).
         defaulted: names of the attributes that were not measured, or not completely.
         failed: those of them whose measurement failed; it is not tried again.
+        rejected: figures that were measured and are impossible; the most that is possible is here.
         measured_at, seconds: when, and how long it took.
     """
 
@@ -94,6 +97,7 @@ class Calibration:
     parallel_gain: float = 1.5
     defaulted: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
     measured_at: str = ""
     seconds: float = 0.0
 
@@ -147,7 +151,7 @@ class Calibration:
             values["bandwidth_gb_s"] = tuple(
                 (int(size), float(rate)) for size, rate in values["bandwidth_gb_s"]
             )
-            values |= {name: tuple(values[name]) for name in ("defaulted", "failed")}
+            values |= {name: tuple(values[name]) for name in _NOTES}
             return cls(**values)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected a calibration as JSON, but: {error!r}") from error
@@ -219,7 +223,7 @@ def default_calibration(device: jax.Device | None = None) -> Calibration:
 MEASURED = tuple(
     each.name
     for each in fields(Calibration)
-    if each.name not in ("device_key", "defaulted", "failed", "measured_at", "seconds")
+    if each.name not in ("device_key", *_NOTES, "measured_at", "seconds")
 )
 
 
@@ -243,6 +247,7 @@ def calibration_table(calibration: Calibration) -> str:
         else:
             lines.append(name + note)
             lines += _nested_lines(value)
+    lines += [f"impossible, not believed: {each}" for each in calibration.rejected]
     return "\n".join(lines)
 
 

@@ -21,8 +21,8 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 from saturax.cost.distance import held_bytes
-from saturax.cost.kernel import Kernel, byte_size
-from saturax.cost.model import EXPENSIVE, PriceModel
+from saturax.cost.kernel import EXPENSIVE, Kernel, byte_size
+from saturax.cost.model import PriceModel
 from saturax.cost.places import Kernels, Places, is_fused
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection

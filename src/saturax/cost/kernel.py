@@ -13,6 +13,7 @@ from saturax.graph.fingerprint import canonical_text
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.ops import BARRIER, DotDimensions, Generic, generic_of
+from saturax.graph.ops.elementwise import TRANSCENDENTAL
 from saturax.graph.ops.layout import strips_to_same_order
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, TupleType, Type
@@ -30,6 +31,8 @@ BRANCHES = frozenset({"stablehlo.case", IF})
 CONTROL_FLOW = BRANCHES | {WHILE, "sdy.manual_computation"}
 BITCASTS = ("reshape", "transpose", "broadcast_in_dim")
 """Operations that may leave their operand's elements as they lie in memory."""
+EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
+"""Functions whose arithmetic a fusion may wait for."""
 _NEVER_MEASURED = CONTROL_FLOW | COLLECTIVES | {"stablehlo.custom_call", BARRIER}
 
 

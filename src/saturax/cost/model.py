@@ -14,12 +14,13 @@ from typing import Any
 from saturax.cost.collectives import COLLECTIVES, Link, collective_us
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES
-from saturax.cost.kernel import CONTROL_FLOW, Kernel, byte_size
+from saturax.cost.kernel import CONTROL_FLOW, EXPENSIVE, Kernel, byte_size
+from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
 from saturax.graph.ir import Graph
 from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups
-from saturax.graph.ops.elementwise import TRANSCENDENTAL, function_name
+from saturax.graph.ops.elementwise import function_name
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type, is_float
 
@@ -30,8 +31,6 @@ _STRIDED_ACCESS_FACTOR = 6.0
 _LEAST_WORKING_SET = 1 << 20
 # XLA:CPU runs smaller loops on one thread.
 _LEAST_PARALLEL_ELEMENTS = 1 << 15
-EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
-"""Functions whose arithmetic a fusion may wait for."""
 
 # A generic operation that nothing is known about, relative to moving its bytes once.
 _UNKNOWN_OPERATION_FACTOR = 4.0
@@ -166,7 +165,7 @@ class PriceModel:
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]
             if kernel.op == WHILE:
-                return trip_count(generic) * sum(times)
+                return trip_count(generic) * self._trip_us(generic, sum(times))
             taken = self.taken.get(generic.regions)
             return max(times) if taken is None else times[taken]
         if generic is not None and kernel.op in COLLECTIVES:
@@ -199,6 +198,11 @@ class PriceModel:
         else:
             compute = 0.0
         return self.calibration.kernel_overhead_us + max(move, compute)
+
+    def _trip_us(self, loop: Generic, regions_us: float) -> float:
+        if not self.calibration.device_key.startswith("cpu"):
+            return regions_us
+        return trip_us(loop.regions, regions_us, self.calibration.kernel_overhead_us)
 
     def unmeasured(self, kernels: Iterable[Kernel]) -> list[Kernel]:
         """The kernels without a measured price, most expensive by prediction first."""

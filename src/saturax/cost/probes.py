@@ -74,6 +74,14 @@ class Bench:
         """Length of arrays that keep the device busy and yet fit its caches."""
         return 1 << 15 if self.device.platform == "cpu" else 1 << 22
 
+    def type_of(self, dtype: str) -> TensorType:
+        """An array of so many elements; of wide ones fewer, or XLA splits their loops over cores.
+
+        A loop in several parts that share one core took 42 µs in place of 6.
+        """
+        bytes_each = TensorType((), dtype).bytes
+        return TensorType((self.elements * 4 // max(bytes_each, 4),), dtype)
+
     def seconds(self, module: str, arrays: Sequence[np.ndarray]) -> float:
         """Seconds of one call of a module."""
         program = self._program(compile_module(module, self.device), arrays)
@@ -120,17 +128,19 @@ def elementwise_rate(bench: Bench, function: str, dtype: str, *, pin: bool) -> f
     fusion; other functions are alone in their fusion, as they mostly are in programs: XLA's code
     for several in a row is up to three times slower for each of them.
     """
-    type_ = TensorType((bench.elements,), dtype)
+    type_ = bench.type_of(dtype)
     arrays = _chain_inputs(type_)
-    # One step adds and multiplies. Chains of half-precision numbers take long to compile.
+    # One step adds and multiplies. Chains of half-precision numbers take long to compile; a single
+    # step waits for memory, which hides its arithmetic and that of some more.
     few, many = 0, 1
     if function == "arithmetic":
-        few, many = (9, 65) if type_.bytes >= 4 * type_.size else (1, 17)
+        few, many = (9, 65) if type_.bytes >= 4 * type_.size else (9, 33)
     with pinned_to_one_core(pin):
         step_s = bench.seconds_per_pass(_repeated(function, type_, many), arrays)
         if few:
             short_s = bench.seconds_per_pass(_repeated(function, type_, few), arrays)
-            step_s = max(step_s - short_s, 0.1 * step_s) / (2 * (many - few))
+            # Nearly three quarters of the long chain, unless something disturbed one of the two.
+            step_s = max(step_s - short_s, 0.5 * step_s) / (2 * (many - few))
     return type_.size / (step_s * 1e6)
 
 
