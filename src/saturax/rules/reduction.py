@@ -32,7 +32,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
-from saturax.graph.types import is_complex
+from saturax.graph.types import is_complex, is_integer
 from saturax.rules.arithmetic import accumulation_dtype
 from saturax.rules.conditions import (
     INCREASING,
@@ -199,13 +199,43 @@ def split_reduction(f: Any, x: Value, y: Value, d: Any) -> Value | None:
 split_reduction_exactly = exactly(split_reduction, _is_exact)
 
 
-@rule(lambda x, y, d: reduce_("add", subtract(x, y), d), numerics=ROUNDING, source=RING)
-def split_sum_of_difference(x: Value, y: Value, d: Any) -> Value | None:
-    """Σ(x - y) = Σx - Σy"""
+@rule(lambda x, y, d: reduce_("add", subtract(x, y), d), numerics=BITWISE, source=RING)
+def split_sum_of_integer_difference(x: Value, y: Value, d: Any) -> Value | None:
+    """Σ(x - y) = Σx - Σy of integers"""
+    need(is_integer(x.dtype))
     return subtract(reduce_("add", x, d), reduce_("add", y, d))
 
 
-split_sum_of_difference_exactly = for_integers(split_sum_of_difference)
+# Floats: two large sums may have a small difference, and nearly all digits of it may be lost, as
+# with neighbours in a cumulative sum. So they are split only where one sum is then no sum at all.
+
+
+def _is_repeated(y: Value, s: Any, b: Any, d: Any) -> bool:
+    """Whether broadcasting y makes copies of it along a dimension in d."""
+    own = {j: y.shape[i] for i, j in enumerate(b)}
+    return any(s[j] > 1 and own.get(j, 1) == 1 for j in d)
+
+
+@rule(
+    lambda x, y, s, b, d: reduce_("add", subtract(x, broadcast_in_dim(y, s, b)), d),
+    numerics=ROUNDING,
+    source=RING,
+)
+def sum_less_repeated(x: Value, y: Value, s: Any, b: Any, d: Any) -> Value | None:
+    """Σ(x - bcast y) = Σx - Σ bcast y where y is repeated along d"""
+    need(_is_repeated(y, s, b, d))
+    return subtract(reduce_("add", x, d), reduce_("add", broadcast_in_dim(y, s, b), d))
+
+
+@rule(
+    lambda x, y, s, b, d: reduce_("add", subtract(broadcast_in_dim(y, s, b), x), d),
+    numerics=ROUNDING,
+    source=RING,
+)
+def repeated_less_sum(x: Value, y: Value, s: Any, b: Any, d: Any) -> Value | None:
+    """Σ(bcast y - x) = Σ bcast y - Σx where y is repeated along d"""
+    need(_is_repeated(y, s, b, d))
+    return subtract(reduce_("add", broadcast_in_dim(y, s, b), d), reduce_("add", x, d))
 
 
 @rule(lambda x, d: reduce_("add", negate(x), d), numerics=ROUNDING, source=RING)
