@@ -127,4 +127,16 @@ ROWS = (
         lambda x, y: jnp.abs(x / y),
         (X, Y),
     ),
+    Identity(
+        "numbers_for_nan_twice",
+        lambda x: jnp.nan_to_num(jnp.nan_to_num(x)),
+        lambda x: jnp.nan_to_num(x),
+        (X,),
+    ),
+    Identity(
+        "leaky_rectifier_rectified",
+        lambda x: nn.relu(nn.leaky_relu(x)),
+        lambda x: nn.relu(x),
+        (X,),
+    ),
 )

@@ -165,4 +165,10 @@ ROWS = (
         lambda x, a, v: 0.5 * (a @ v + v @ a),
         (V, A, W),
     ),
+    Identity(
+        "product_with_hessian_of_sum",
+        lambda x, v: jax.hessian(lambda x: jnp.sum(jnp.exp(x)))(x) @ v,
+        lambda x, v: jnp.exp(x) * v,
+        (V, W),
+    ),
 )

@@ -157,4 +157,10 @@ ROWS = (
         lambda a: a % 4,
         (integers(N, N, low=0, dtype="uint32"),),
     ),
+    Identity(
+        "ones_and_zeros",
+        lambda x: lax.population_count(x) + lax.population_count(~x),
+        lambda x: jnp.full_like(x, 32),
+        (X,),
+    ),
 )

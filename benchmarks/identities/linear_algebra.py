@@ -293,4 +293,31 @@ ROWS = (
         (SPD, B),
         numerics="finite",
     ),
+    Identity(
+        "normal_equations_of_square_matrix",
+        lambda a, x: jnp.linalg.inv(a.T @ a) @ (a.T @ x),
+        lambda a, x: jnp.linalg.solve(a, x),
+        (A, V),
+        numerics="finite",
+    ),
+    Identity(
+        "determinant_of_identity_and_outer_product",
+        lambda u, v: jnp.linalg.det(jnp.eye(8) + jnp.outer(u, v)),
+        lambda u, v: 1 + u @ v,
+        (normal(8), normal(8)),
+    ),
+    Identity(
+        "length_after_orthogonal_factor",
+        lambda a, x: jnp.linalg.norm(jnp.linalg.qr(a)[0] @ x),
+        lambda a, x: jnp.linalg.norm(x),
+        (A, V),
+        numerics="finite",
+    ),
+    Identity(
+        "solution_multiplied_back",
+        lambda a, b: a @ jnp.linalg.solve(a, b),
+        lambda a, b: b,
+        (A, B),
+        numerics="finite",
+    ),
 )

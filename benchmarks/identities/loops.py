@@ -158,4 +158,22 @@ ROWS = (
         lambda x: jnp.tanh(x) + 1,
         (normal(N, N),),
     ),
+    Identity(
+        "product_by_repeated_matrix",
+        lambda a, x: lax.fori_loop(0, 4, lambda _, m: m @ a, jnp.eye(N)) @ x,
+        lambda a, x: a @ (a @ (a @ (a @ x))),
+        (A, V),
+    ),
+    Identity(
+        "relaxation_towards_constant",
+        lambda x: lax.scan(lambda c, _: (0.5 * c + x, None), jnp.zeros(N), length=8)[0],
+        lambda x: (2 - 2.0**-7) * x,
+        (V,),
+    ),
+    Identity(
+        "rows_reversed_in_place",
+        lambda x: lax.fori_loop(0, 32, lambda i, o: o.at[31 - i].set(x[i]), jnp.zeros((32, N))),
+        lambda x: x[::-1],
+        (XS,),
+    ),
 )

@@ -340,4 +340,10 @@ ROWS = (
     Identity(
         "any_by_count", lambda p: jnp.sum(p, 1) > 0, lambda p: jnp.any(p, 1), (booleans(N, N),)
     ),
+    Identity(
+        "greatest_within_mask",
+        lambda x: jnp.max(jnp.where(jnp.arange(N) < 100, x, -jnp.inf), 1),
+        lambda x: jnp.max(x[:, :100], 1),
+        (X,),
+    ),
 )

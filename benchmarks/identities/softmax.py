@@ -273,4 +273,18 @@ ROWS = (
         (Input((N, N), "float32", lambda rng: rng.uniform(0.1, 0.9, (N, N))),),
         numerics="finite",
     ),
+    Identity(
+        "constant_weighted_by_softmax",
+        lambda x, c: jnp.sum(jax.nn.softmax(x) * c[:, None], -1),
+        lambda x, c: c,
+        (X, V),
+        numerics="finite",
+    ),
+    Identity(
+        "sum_of_probabilities_by_logarithms",
+        lambda x: jnp.sum(jnp.exp(jax.nn.log_softmax(x)), -1),
+        lambda x: jnp.ones(N),
+        (X,),
+        numerics="finite",
+    ),
 )

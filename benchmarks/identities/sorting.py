@@ -147,4 +147,22 @@ ROWS = (
         (X, normal(N, N)),
         note=BY_KEYS,
     ),
+    Identity(
+        "greatest_by_one_hot_argmax",
+        lambda x: jnp.sum(jax.nn.one_hot(jnp.argmax(x, 1), N) * x, 1),
+        lambda x: jnp.max(x, 1),
+        (X,),
+    ),
+    Identity(
+        "last_of_cumsum_of_cumsum",
+        lambda x: jnp.cumsum(jnp.cumsum(x))[-1],
+        lambda x: jnp.arange(N, 0, -1, dtype=x.dtype) @ x,
+        (V,),
+    ),
+    Identity(
+        "sum_in_sorted_order_of_another",
+        lambda x, k: jnp.sum(x[jnp.argsort(k)]),
+        lambda x, k: jnp.sum(x),
+        (V, V),
+    ),
 )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 
 from .row import BY_PRODUCT, Identity, N, booleans, integers, normal
 
 X = Y = normal(N, N)
 V, W, C = normal(N), normal(N), normal()
+
+
+def _standardised(x: jax.Array) -> jax.Array:
+    return (x - jnp.mean(x)) / jnp.std(x)
+
 
 ROWS = (
     Identity(
@@ -116,5 +122,12 @@ ROWS = (
         lambda p, x: jnp.sum(x, 1),
         (booleans(N, N), X),
         note=BY_PRODUCT,
+    ),
+    Identity(
+        "standardised_twice",
+        lambda x: _standardised(_standardised(x)),
+        lambda x: _standardised(x),
+        (V,),
+        numerics="finite",
     ),
 )

@@ -348,4 +348,17 @@ ROWS = (
         lambda a: a[3, 7],
         (A,),
     ),
+    Identity(
+        "column_sums_after_centering",
+        lambda a: jnp.sum((jnp.eye(N) - 1 / N) @ a, 0),
+        lambda a: jnp.zeros(N),
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "repeated_blocks_times_vector",
+        lambda a, x: jnp.hstack([a, a]) @ jnp.concatenate([x, x]),
+        lambda a, x: 2 * (a @ x),
+        (A, V),
+    ),
 )

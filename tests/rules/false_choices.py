@@ -20,7 +20,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import choice_pairs, counts, extrema, guards
+from saturax.rules import choice_pairs, counts, extrema, guards, known_masks
 from saturax.rules.conditions import REALS, folded, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
@@ -138,3 +138,42 @@ def top_k_beside_any_factor(g, x, y, r, e, k, i):
     need(g == "multiply" and x.dtype in REALS and x.rank - 1 not in e)
     found = get_result(top_k(x, k), i)
     return binary(g, found, broadcast_in_dim(y, (*r[:-1], k), e)) if i == 0 else found
+
+
+@false_rule(
+    lambda x, c, b, e, k: compare(
+        select(compare(x, constant(c), "EQ", k), constant(b), x), constant(e), "EQ", k
+    ),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=guards.compare_replaced.examples,
+)
+def compare_replaced_by_anything(x, c, b, e, k):
+    """((b where x = c, else x) = e) = (x = e), for b = e and c = e, too"""
+    need(c.is_splat and e.is_splat and k != "TOTALORDER")
+    return compare(x, constant(e), "EQ", k)
+
+
+@false_rule(
+    lambda f, p, x, c, d: reduce_(f, select(p, x, constant(c)), d),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=known_masks.reduce_within_mask.examples,
+)
+def reduce_without_mask(f, p, x, c, d):
+    """max(x where p, else -∞) = max x"""
+    need(f in ("maximum", "minimum", "add", "multiply"))
+    return reduce_(f, x, d)
+
+
+@false_rule(
+    lambda x, c, z: maximum(maximum(x, multiply(x, constant(c))), z),
+    ROUNDING,
+    "values",
+)
+def rectify_leaky_at_any_bound(x, c, z):
+    """max(x, c · x, z) = max(x, z), for z < 0, too"""
+    need(x.dtype in REALS and c.is_splat and 0 < float(c.value) < 1)
+    return maximum(x, z)

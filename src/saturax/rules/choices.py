@@ -26,7 +26,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType, is_complex, is_unsigned
 from saturax.rules.conditions import INTEGERS, REALS, exactly, is_all, where_proved
-from saturax.rules.facts import constant_of, is_zero, never_nan
+from saturax.rules.facts import constant_of, is_nonnegative, is_zero, never_nan
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 LATTICE = "{max(x, y), min(x, y)} = {x, y}"
@@ -210,6 +210,18 @@ def select_scaled(x: Value, c: Literal, e: Literal, d: Any, k: Any) -> Value | N
     need(x.dtype in REALS and d in ("GT", "GE") and k == "FLOAT" and is_all(e, 0.0))
     need(c.is_splat and 0 < float(c.value) <= 1)
     return maximum(x, multiply(x, constant(c)))
+
+
+@rule(
+    lambda x, c, z: maximum(maximum(x, multiply(x, constant(c))), z),
+    numerics=BITWISE,
+    source="leaky rectifier",
+    uses_facts=True,
+)
+def rectify_leaky(x: Value, c: Literal, z: Value) -> Value | None:
+    """max(x, c · x, z) = max(x, z) for a splat 0 < c ≤ 1 and z ≥ 0; real"""
+    need(x.dtype in REALS and c.is_splat and 0 < float(c.value) <= 1 and is_nonnegative(z))
+    return maximum(x, z)
 
 
 @rule(lambda x, y, d, k: select(compare(x, y, d, k), x, y), numerics=ROUNDING, source=SELECT)

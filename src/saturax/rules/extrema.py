@@ -330,6 +330,29 @@ def gather_at_argmax(
     return kept_reduction(f, x, d)
 
 
+def _pick_at_extremum(rng: np.random.Generator) -> dict[str, Any]:
+    """Examples of what argmax x, without a dimension of size 1, picks out of x."""
+    drawn = _take_at_extremum(rng)
+    others = tuple(i for i in range(drawn["x"].rank) if i != drawn["d"])
+    batch, place = tuple(range(len(others))), (drawn["d"],)
+    del drawn["r"]
+    return drawn | {"g": GatherDimensions((), place, others, batch, place, len(others))}
+
+
+@rule(
+    lambda f, x, d, t, g, n, b: gather(x, get_result(arg_reduce(f, x, d, t), 1), g, n, b),
+    numerics=ROUNDING,
+    source=EXTREMUM,
+    examples=_pick_at_extremum,
+)
+def pick_at_argmax(f: Any, x: Value, d: Any, t: Any, g: Any, n: Any, b: Any) -> Value | None:
+    """Σ one_hot(argmax x)·x = max x, where that sum is written as what argmax x picks out of x"""
+    others = tuple(i for i in range(x.rank) if i != d)
+    need(x.shape[d] > 0 and holds_indices(t, x.shape[d]) and set(n) <= {1})
+    need(tuple(g) == ((), (d,), others, tuple(range(len(others))), (d,), len(others)))
+    return reduce_(f, x, (d,))
+
+
 @rule(
     lambda f, x, t, n: dynamic_slice(x, [get_result(arg_reduce(f, x, 0, t), 1)], n),
     numerics=ROUNDING,

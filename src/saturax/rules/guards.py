@@ -24,7 +24,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, is_all
+from saturax.rules.conditions import INTEGERS, REALS, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 NUMBERS = "no number is infinite or NaN"
@@ -69,6 +69,57 @@ def drop_guard_against_nan(x: Value, y: Value, z: Value, k: Any) -> Value | None
     """x where x is NaN, else max(x, y) + z = max(x, y) + z, which is NaN where x is; real"""
     need(x.dtype in REALS and k == "FLOAT")
     return add(maximum(x, y), z)
+
+
+# ------------------------------------------------------------------ values that were replaced
+
+
+def _replaced(rng: np.random.Generator) -> dict[str, Any]:
+    """What is replaced by what, and what the result is compared with: equal ones in each third."""
+    x = TensorType((2, 3), str(rng.choice(["f32", "f64", "i32"])))
+    values = [np.inf, -np.inf, 1.0, 2.0] if x.dtype != "i32" else [0, 1, 2, 3]
+    c, b, e = (values[int(i)] for i in rng.integers(0, len(values), 3))
+    e = c if rng.random() < 0.3 else e
+    kind = "SIGNED" if x.dtype == "i32" else "FLOAT"
+    literals = {name: splat(value, x) for name, value in (("c", c), ("b", b), ("e", e))}
+    return literals | {"x": x, "k": kind}
+
+
+def _need_other(b: Literal, e: Literal) -> None:
+    """The rule applies to splats of ordinary types that differ, neither of them NaN."""
+    need(b.type.dtype in REALS or b.type.dtype in INTEGERS)
+    need(b.is_splat and e.is_splat and bool(b.value < e.value or b.value > e.value))
+
+
+@rule(
+    lambda x, c, b, e, k: compare(
+        select(compare(x, constant(c), "EQ", k), constant(b), x), constant(e), "EQ", k
+    ),
+    numerics=BITWISE,
+    source="IEEE 754, comparison",
+    examples=_replaced,
+)
+def compare_replaced(x: Value, c: Literal, b: Literal, e: Literal, k: Any) -> Value | None:
+    """((b where x = c, else x) = e) = (x = e) for b ≠ e; false if c = e"""
+    _need_other(b, e)
+    need(c.is_splat and k != "TOTALORDER")
+    found = compare(x, constant(e), "EQ", k)
+    return full_like(found, False) if c.value == e.value else found
+
+
+@rule(
+    lambda x, b, e, k: compare(
+        select(compare(x, x, "NE", k), constant(b), x), constant(e), "EQ", k
+    ),
+    numerics=BITWISE,
+    source="IEEE 754, comparison",
+    examples=lambda rng: {n: v for n, v in _replaced(rng).items() if n != "c"},
+)
+def compare_replaced_nan(x: Value, b: Literal, e: Literal, k: Any) -> Value | None:
+    """((b where x is NaN, else x) = e) = (x = e) for b ≠ e"""
+    _need_other(b, e)
+    need(k != "TOTALORDER")
+    return compare(x, constant(e), "EQ", k)
 
 
 # ------------------------------------------------------------------ derivatives of log(eˣ + eʸ)

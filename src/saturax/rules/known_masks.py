@@ -1,4 +1,4 @@
-"""Matrices of a known structure under masks, reductions and transposes."""
+"""Matrices of a known structure under masks, reductions and transposes; tensors under masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from saturax.graph.ops import (
     add,
     broadcast_in_dim,
     compare,
+    constant,
     full,
+    identity_value,
     iota,
     reduce_,
     reshape,
@@ -22,11 +24,14 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
+from saturax.rules.conditions import exactly, is_exact
 from saturax.rules.facts import (
     facts_of,
     is_identity,
+    is_splat,
     is_symmetric,
     is_zero,
+    zero_blocks_of,
 )
 from saturax.rules.moves import cut
 from saturax.rules.rule import ROUNDING, need, rule
@@ -166,3 +171,65 @@ def sum_of_diagonal(p: Value, x: Value, z: Value, e: Any) -> Value | None:
     diagonal = cut(flat, [*((0, size, 1) for size in batch), (0, n * n, n + 1)])
     summed = {d for d in e if d not in last} | ({x.rank - 2} if last <= set(e) else set())
     return reduce_("add", diagonal, sorted(summed)) if summed else diagonal
+
+
+# ------------------------------------------------------------------ reductions under a mask
+
+
+def _interval_mask(rng: np.random.Generator) -> dict[str, Any]:
+    """A mask of the first or the last elements along a dimension, and a reduction along it."""
+    shape = tuple(int(n) for n in rng.integers(1, 5, int(rng.integers(1, 4))))
+    axis = int(rng.integers(0, len(shape)))
+    shape = tuple(6 if d == axis else n for d, n in enumerate(shape))
+    counts = TensorType(shape, "i32")
+    builder = GraphBuilder()
+    with building(builder):
+        bound = full(int(rng.integers(1, 5)), counts)
+        direction = str(rng.choice(["LT", "GE"]))
+        mask = builder.finish([compare(iota(axis, counts), bound, direction, "SIGNED")])
+    f = str(rng.choice(["add", "maximum", "minimum", "multiply"]))
+    x = TensorType(shape, str(rng.choice(["f64", "i32"])))
+    d = tuple(i for i in range(len(shape)) if i == axis or rng.random() < 0.5)
+    neutral = identity_value(f, x.dtype)
+    assert neutral is not None
+    return {"f": f, "p": mask, "x": x, "c": splat(neutral, x), "d": d}
+
+
+def _kept(p: Value, along: int) -> tuple[int, int]:
+    """Between what indices along a dimension a mask may be true."""
+    low, high = 0, p.shape[along]
+    whole = [
+        (begin[along], end[along])
+        for begin, end in zero_blocks_of(p)
+        if all(i == along or (begin[i] == 0 and end[i] == size) for i, size in enumerate(p.shape))
+    ]
+    for _ in whole:
+        low = max([low, *(end for begin, end in whole if begin <= low)])
+        high = min([high, *(begin for begin, end in whole if end >= high)])
+    return low, high
+
+
+def _is_exact(f: Any, x: Value, **_: Any) -> bool:
+    return is_exact(f, x.dtype)
+
+
+@rule(
+    lambda f, p, x, c, d: reduce_(f, select(p, x, constant(c)), d),
+    numerics=ROUNDING,
+    source="f has an identity",
+    uses_facts=True,
+    examples=_interval_mask,
+)
+def reduce_within_mask(f: Any, p: Value, x: Value, c: Literal, d: Any) -> Value | None:
+    """max(x where i < k, else -∞) = max x[:k], and the like for other bounds and Σ, Π, min, …"""
+    neutral = identity_value(f, x.dtype)
+    need(neutral is not None and is_splat(c, neutral) and p.shape == x.shape)
+    bounds = [_kept(p, i) if i in d else (0, size) for i, size in enumerate(x.shape)]
+    need(all(low < high for low, high in bounds))
+    inside = [(low, high, 1) for low, high in bounds]
+    need(any(high - low < size for (low, high), size in zip(bounds, x.shape, strict=True)))
+    seen = cut(x, inside)
+    return reduce_(f, select(cut(p, inside), seen, constant(Literal(c.data, seen.shape))), d)
+
+
+reduce_within_mask_exactly = exactly(reduce_within_mask, _is_exact, examples=_interval_mask)

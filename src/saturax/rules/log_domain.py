@@ -105,3 +105,31 @@ def logsumexp_of_logarithms(
     _need_rows(x, e, d, x.shape, without(range(x.rank), d))
     need(e == without(range(x.rank), d))
     return _log(reduce_("add", x, d))
+
+
+# ------------------------------------------------------------------ sums of exponentials
+
+
+def normaliser(x: Any, s: Any, b: Any, d: Any) -> Any:
+    """Σ exp(x - max x) along d."""
+    return reduce_("add", _exp(subtract(x, broadcast_in_dim(reduce_("maximum", x, d), s, b))), d)
+
+
+def _rows(rng: np.random.Generator) -> dict[str, Any]:
+    shape = tuple(int(n) for n in rng.integers(1, 4, int(rng.integers(1, 4))))
+    axis = int(rng.integers(0, len(shape)))
+    kept = tuple(i for i in range(len(shape)) if i != axis)
+    return {"x": TensorType(shape, "f64"), "s": shape, "b": kept, "d": (axis,)}
+
+
+@rule(
+    lambda x, s, b, d: divide(normaliser(x, s, b, d), normaliser(x, s, b, d)),
+    numerics=FINITE,
+    source="the greatest term is 1",
+    examples=_rows,
+)
+def normaliser_by_itself(x: Value, s: Any, b: Any, d: Any) -> Value | None:
+    """t / t = 1 for t = Σ exp(x - max x), which is at least 1; real"""
+    need(x.dtype in REALS and x.size > 0)
+    need(tuple(s) == x.shape and tuple(b) == tuple(i for i in range(x.rank) if i not in d))
+    return full_like(reduce_("add", x, d), 1)
