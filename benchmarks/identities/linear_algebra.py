@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 
 from .row import Identity, N, definite, normal, regular, weights
 
 A, SPD, B, V, D = regular(N), definite(N), normal(N, 8), normal(N), normal(N)
+
+
+def _multiplied(u: jax.Array, s: jax.Array, v: jax.Array) -> jax.Array:
+    return (u * s) @ v
+
 
 ROWS = (
     Identity(
@@ -318,6 +324,20 @@ ROWS = (
         lambda a, b: a @ jnp.linalg.solve(a, b),
         lambda a, b: b,
         (A, B),
+        numerics="finite",
+    ),
+    Identity(
+        "singular_factors_multiplied_back",
+        lambda a: _multiplied(*jnp.linalg.svd(a, full_matrices=False)),
+        lambda a: a,
+        (A,),
+        numerics="finite",
+    ),
+    Identity(
+        "sum_of_squared_singular_values",
+        lambda a: jnp.sum(jnp.linalg.svd(a, compute_uv=False) ** 2),
+        lambda a: jnp.sum(a * a),
+        (A,),
         numerics="finite",
     ),
 )

@@ -27,12 +27,13 @@ from saturax.graph.ops import (
     slice_,
     solve,
     subtract,
+    svd,
     transpose,
     triangular_solve,
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import factors_multiplied
+from saturax.rules import factors_multiplied, singular_values
 from saturax.rules.facts import splat_of
 from saturax.rules.rule import ROUNDING, need
 from saturax.rules.solving import swap
@@ -318,3 +319,33 @@ def multiply_eigenvectors_to_what_is_not_read(a, low, r, u, v, d, p, e):
     """V·Λ·Vᵀ = a: but only one triangle of a is read"""
     need(a.rank == 2 and a.dtype == e and v == (1,) and d.lhs_contract == d.rhs_contract == (1,))
     return a
+
+
+@false_rule(
+    lambda a, j, r, d, p, e: dot_general(
+        get_result(svd(a, j, r), 2), get_result(svd(a, j, r), 3), d, p, e
+    ),
+    ROUNDING,
+    "values",
+    examples=lambda rng: {
+        name: value
+        for name, value in singular_values.multiply_singular_factors.examples(rng).items()
+        if name not in ("u", "v")
+    },
+)
+def multiply_singular_vectors_alone(a, j, r, d, p, e):
+    """U·Vᵀ = a"""
+    need(a.dtype == e and j == "S" and DotDimensions(*d) == DotDimensions((), (), (1,), (0,)))
+    return a
+
+
+@false_rule(
+    lambda a, j, r, d: reduce_("add", get_result(svd(a, j, r), 1), d),
+    ROUNDING,
+    "values",
+    examples=singular_values.sum_of_squared_singular_values.examples,
+)
+def sum_of_singular_values_as_trace(a, j, r, d):
+    """Σ σᵢ = √Σ aᵢⱼ²"""
+    need(tuple(d) == (a.rank - 2,) and a.rank == 2)
+    return unary("sqrt", reduce_("add", multiply(a, a), (0, 1)))

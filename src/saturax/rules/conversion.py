@@ -65,6 +65,18 @@ def holds_every_value(source: str, target: str) -> bool:
 # ------------------------------------------------------------------ convert
 
 
+@rule(
+    lambda x, t: convert(x, t),
+    numerics=BITWISE,
+    source=CONVERT,
+    examples=lambda rng: {"t": str(rng.choice(["f32", "bf16", "i32", "i1", "complex<f32>"]))},
+)
+def drop_conversion_to_own_type(x: Value, t: Any) -> Value | None:
+    """t(x) = x if x is of type t: `jnp.where` converts an infinity like that"""
+    need(x.dtype == t)
+    return x
+
+
 @rule(lambda x, s, t: convert(convert(x, s), t), numerics=BITWISE, source=CONVERT)
 def convert_twice(x: Value, s: Any, t: Any) -> Value | None:
     """t(s(x)) = t(x) where type s holds every value of x's, and no float overflows an integer"""

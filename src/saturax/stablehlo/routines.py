@@ -96,6 +96,14 @@ def _read_eigh(options: dict[str, str], results: Sequence[TensorType]) -> Attrib
     return (is_lower,)
 
 
+def _svd_options(attributes: Any, library: str) -> dict[str, str]:
+    return {"mode": _character(attributes[0])}
+
+
+def _read_svd(options: dict[str, str], results: Sequence[TensorType]) -> Attributes:
+    return (chr(int(options["mode"])),)
+
+
 FORMS: dict[str, _Form] = {
     "triangular_solve": _Form(lambda z: "trsm", _triangle_options, _read_triangle, 1),
     "cholesky_call": _Form(lambda z: "potrf", _cholesky_options, _nothing),
@@ -109,6 +117,7 @@ FORMS: dict[str, _Form] = {
     "qr": _Form(lambda z: "geqrf", _no_options, _nothing),
     "householder_product": _Form(lambda z: "ungqr" if z else "orgqr", _no_options, _nothing),
     "eigh": _Form(lambda z: "heevd" if z else "syevd", _eigh_options, _read_eigh),
+    "svd": _Form(lambda z: "gesdd", _svd_options, _read_svd),
 }
 """The operations that may be calls."""
 

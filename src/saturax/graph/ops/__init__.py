@@ -60,6 +60,7 @@ from saturax.graph.ops.linear_algebra import (
     lu_permutation,
     qr,
     solve,
+    svd,
     triangular_solve,
 )
 from saturax.graph.ops.ordering import (
@@ -156,6 +157,7 @@ __all__ = [
     "sort",
     "sort_pair",
     "subtract",
+    "svd",
     "ternary",
     "top_k",
     "transpose",

@@ -114,6 +114,23 @@ def _infer_eigh(attributes: Any, operands: Sequence[Any]) -> Type:
     return TupleType((x, values, TensorType(x.shape[:-2], "i32")))
 
 
+def _infer_svd(attributes: Any, operands: Sequence[Any]) -> Type:
+    job, x = attributes[0], _matrix("svd", operands[0])
+    expect(job in ("S", "A", "N"), "svd", "a job S, A or N, got {}", job)
+    *batch, rows, columns = x.shape
+    count = min(rows, columns)
+    left, right = (count, count) if job == "S" else (rows, columns)
+    return TupleType(
+        (
+            x,
+            TensorType((*batch, count), _real(x.dtype)),
+            x.with_shape((*batch, rows, left)),
+            x.with_shape((*batch, right, columns)),
+            TensorType(tuple(batch), "i32"),
+        )
+    )
+
+
 def _infer_solve(attributes: Any, operands: Sequence[Any]) -> Type:
     a, b = operands
     a, b = _matrix("solve", a, is_square=True), _matrix("solve", b)
@@ -151,13 +168,14 @@ register("lu_permutation", ("size", "routine"), _infer_lu_permutation, "heavy")
 register("qr", ("routine",), _infer_qr, "heavy", _factor_flops)
 register("householder_product", ("routine",), _infer_householder_product, "heavy", _factor_flops)
 register("eigh", ("is_lower", "routine"), _infer_eigh, "heavy", _factor_flops)
+register("svd", ("job", "routine"), _infer_svd, "heavy", _factor_flops)
 register("cholesky", ("routine",), _infer_cholesky, "notion")
 register("solve", ("routine",), _infer_solve, "notion")
 register("log_abs_determinant", ("routine",), _infer_log_determinant, "notion")
 register("determinant_sign", ("routine",), _infer_determinant_sign, "notion")
 
 LINEAR_ALGEBRA = frozenset(
-    {"triangular_solve", "cholesky_call", "lu", "qr", "householder_product", "eigh"}
+    {"triangular_solve", "cholesky_call", "lu", "qr", "householder_product", "eigh", "svd"}
     | {"cholesky", "solve", "log_abs_determinant", "determinant_sign"}
 )
 """The operations of this family that compute with floats."""
@@ -202,6 +220,15 @@ def householder_product(x: Any, taus: Any, routine: Any) -> Any:
 def eigh(x: Any, is_lower: Any, routine: Any) -> Any:
     """LAPACK's syevd: eigenvectors, ascending eigenvalues and info, reading one triangle of x."""
     return make("eigh", x, attributes=(is_lower, routine))
+
+
+def svd(x: Any, job: Any, routine: Any) -> Any:
+    """LAPACK's gesdd: nothing of use, descending singular values, U, Vᴴ and info.
+
+    With the job "S", U has as many columns and Vᴴ as many rows as there are singular values; with
+    "A" both are square; with "N" they are not computed.
+    """
+    return make("svd", x, attributes=(job, routine))
 
 
 def cholesky(x: Any, routine: Any) -> Any:

@@ -66,6 +66,7 @@ _MEANINGS_OF_SEVERAL: dict[str, Callable[[Any, list[Array], Any], tuple[Array, .
     "cholesky_call": linear_algebra.cholesky_call,
     "lu": linear_algebra.lu,
     "qr": linear_algebra.qr,
+    "svd": linear_algebra.svd,
     "eigh": linear_algebra.eigh,
     "sort_pair": ordering.sort_pair,
     "top_k": ordering.top_k,

@@ -172,6 +172,23 @@ def householder_product(attributes: Any, operands: Sequence[Array], result: np.d
     return q.astype(result)
 
 
+def svd(attributes: Any, operands: Sequence[Array], results: Any) -> tuple[Array, ...]:
+    """Meaning of `svd`; NaN where there is no answer, and for vectors that are not asked for."""
+    job, x = attributes[0], widest(operands[0])
+    good = np.asarray(np.isfinite(x).all((-1, -2)))
+    safe = np.where(good[..., None, None], x, 0)
+    left, values, right = np.linalg.svd(safe, full_matrices=job != "S")
+    has_vectors = good[..., None, None] & (job != "N")
+    found = (
+        x,
+        np.where(good[..., None], values, np.nan),
+        np.where(has_vectors, left, np.nan),
+        np.where(has_vectors, right, np.nan),
+        np.where(good, 0, 1),
+    )
+    return tuple(value.astype(dtype) for value, dtype in zip(found, results, strict=True))
+
+
 def eigh(attributes: Any, operands: Sequence[Array], results: Any) -> tuple[Array, Array, Array]:
     """Meaning of `eigh`; NaN where there is no answer."""
     is_lower, x = attributes[0], widest(operands[0])

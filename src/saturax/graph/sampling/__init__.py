@@ -68,6 +68,7 @@ _PROPOSERS: dict[str, Callable[[Goal], Proposal | None]] = {
     "qr": linear_algebra.lu,
     "householder_product": linear_algebra.householder_product,
     "eigh": linear_algebra.eigh,
+    "svd": linear_algebra.svd,
     "cholesky": linear_algebra.square,
     "solve": linear_algebra.solve,
     "log_abs_determinant": linear_algebra.log_abs_determinant,

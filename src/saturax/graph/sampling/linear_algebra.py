@@ -212,6 +212,16 @@ def eigh(goal: Goal) -> Proposal | None:
     return (goal.draw.chance(0.5) if is_lower is FREE else is_lower, routine), types
 
 
+def svd(goal: Goal) -> Proposal | None:
+    """Complete an `svd`, for any shape of matrix."""
+    job, routine = goal.attributes
+    inner = lu(replace(goal, result=None, attributes=(routine,)))
+    if inner is None:
+        return None
+    (routine,), types = inner
+    return (goal.draw.pick(("S", "A", "N")) if job is FREE else job, routine), types
+
+
 def _about_matrix(goal: Goal) -> Goal:
     """The goal without a known result that is not the matrix of factors."""
     return goal if goal.element == 0 else replace(goal, result=None)
