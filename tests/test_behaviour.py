@@ -214,6 +214,14 @@ def _nans_are_errors(jit):
 
 
 @_case
+def _nans_are_errors_in_later_calls(jit):
+    with jax.debug_nans(True):
+        function = jit(lambda x: jnp.log(x) * 2)
+        function(jnp.ones(3))
+        return function(-jnp.ones(3))
+
+
+@_case
 def _leaks_are_checked(jit):
     with jax.checking_leaks():
         return jit(_layer)(_W, _X, _B)

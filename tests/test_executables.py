@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax._src import compiler
 from running import assert_equal, matrix_chain, normal
@@ -15,6 +16,8 @@ from saturax import Options
 from saturax.cache import executables
 from saturax.cache.executables import Ahead
 from saturax.cache.store import ProgramCache
+from saturax.freezing.constants import WithConstants
+from saturax.jax_internals import fast_calls_after
 
 _FUNCTION, _ARGUMENTS = matrix_chain(256)
 
@@ -114,6 +117,57 @@ def test_frozen_functions_load_what_they_run(tmp_path, compilations):
     assert compilations == []
     frozen = saturax.freeze(function, (other, again), options=options)
     assert_equal([frozen(x)], [function((other, again), x)])
+
+
+@pytest.fixture
+def with_constants(tmp_path, monkeypatch):
+    """A program with constants, which an earlier process has kept; how later ones make theirs."""
+    main = jax.export.export(jax.jit(lambda weights, args, kwargs: jnp.tanh(args[0] @ weights[0])))
+    x = jax.ShapeDtypeStruct((8,), jnp.float32)
+    exported = main([jax.ShapeDtypeStruct((8, 8), jnp.float32)], (x,), {})
+    options = Options(cache=tmp_path)
+
+    def made(weights):
+        program = WithConstants(exported, [jnp.asarray(weights)])
+        program.compile((normal(8),), {}, options)
+        call = fast_calls_after(lambda x: jnp.tanh(x @ weights), lambda args, kwargs: (program, []))
+        return program, call
+
+    made(normal(8, 8))
+    return made
+
+
+def test_constants_are_loaded_without_writing_them(with_constants, monkeypatch, compilations):
+    x, weights = normal(8, seed=1), normal(8, 8)
+    with monkeypatch.context() as patch:
+        patch.setattr("saturax.assembly.split.with_constants", lambda *_: 1 / 0)
+        program, call = with_constants(weights)
+        for _ in range(2):
+            assert_equal([call(x)], [np.tanh(x @ weights)])
+        assert compilations == []
+    assert "custom_call" not in program.lower([], (x,), {}).as_text()
+    other, _ = with_constants(2 * weights)  # values are in the key
+    assert_equal([other([], (x,), {})], [np.tanh(x @ (2 * weights))])
+    assert len(compilations) == 1
+
+
+@pytest.mark.parametrize("change", ["caches", "settings", "options", "executable"])
+def test_what_stands_for_constants_never_runs(with_constants, monkeypatch, change):
+    x, weights = normal(8, seed=1), normal(8, 8)
+    if change == "options":
+        monkeypatch.setattr(executables, "_settings", lambda options: "others")
+    if change == "executable":
+        monkeypatch.setattr(executables, "load_executable", lambda *_: 1 / 0)
+    _, call = with_constants(weights)
+    if change == "settings":
+        with jax.debug_nans(True):
+            assert_equal([call(x)], [np.tanh(x @ weights)])
+            with pytest.raises(FloatingPointError):
+                call(x * np.nan)
+    for _ in range(2):
+        assert_equal([call(x)], [np.tanh(x @ weights)])
+        if change == "caches":
+            jax.clear_caches()
 
 
 def test_a_provider_that_fails_leaves_compiling_to_xla(tmp_path, monkeypatch):

@@ -259,6 +259,8 @@ def _compiled_calls(jitted: Any, miss: Callable[..., Any]) -> Callable[..., Any]
         pxla.cc_shard_arg,
         pjit._get_cpp_global_cache(True),
     )
+    # What JAX runs step by step where it is to look for NaN and finds one in a result.
+    fast._fun = jitted._fun  # type: ignore[attr-defined]
     return fast
 
 

@@ -343,9 +343,13 @@ def bind_kernels(module: str | bytes) -> None:
     It does so when JAX lowers the first such call; a program that comes from the cache or a file is
     never lowered here, and calling an unbound kernel crashes.
     """
-    text = module.encode() if isinstance(module, str) else module
-    if b"lapack" in text or b"blas_" in text:
+    if calls_kernels(module.encode() if isinstance(module, str) else module):
         _initialize_lapack()
+
+
+def calls_kernels(module: bytes) -> bool:
+    """Whether a module, or what was compiled of it, may call LAPACK kernels."""
+    return b"lapack" in module or b"blas_" in module
 
 
 @cache

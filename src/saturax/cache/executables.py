@@ -8,6 +8,7 @@ where it is on, it has these executables too.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import threading
@@ -26,6 +27,7 @@ from saturax.jax_internals import Compilation, Provider, provided
 from saturax.jaxlib_compat import (
     ModuleError,
     bind_kernels,
+    calls_kernels,
     load_executable,
     located_nowhere,
     module_bytecode,
@@ -37,8 +39,10 @@ logger = logging.getLogger("saturax")
 # An executable may take this share of the place for all of them: constants are part of it.
 _LARGEST_SHARE = 0.25
 _EXECUTABLE, _COMPILED_FOR, _DEVICES = "executable", "compiled for", "devices"
-# In the key of an executable that is kept by its own module, not beside what a module became.
-_AS_IT_IS = -1
+_KERNELS = "kernels"  # whether it may call those that jaxlib binds
+# In the keys of executables that are kept by their own modules, or by what these are made of, not
+# beside what a module became.
+_AS_IT_IS, _MADE_OF = -1, -2
 
 
 def compile_once(
@@ -61,6 +65,59 @@ def compile_once(
 def beside(module: Any, memory: ModuleMemory, entry: Entry) -> Provider:
     """Who has the executable of `module`, or keeps it, beside what `memory` has of it already."""
     return _Beside(module, memory, entry, None)
+
+
+class Known:
+    """The executable of a module that need not be written to find it: by a digest of all that the
+    module is made of.
+    """
+
+    def __init__(self, memory: ModuleMemory) -> None:
+        self._memory = memory
+
+    @classmethod
+    def of(cls, digest: bytes, options: Options) -> Known | None:
+        """That of a program for the default device; None if it is not to be kept."""
+        if options.time_limit_s == 0:
+            return None
+        memory = ModuleMemory.of(digest, options, frozen=_MADE_OF)
+        return None if memory is None else cls(memory)
+
+    def compile(self, lowered: jax.stages.Lowered) -> None:
+        """Let JAX compile what it has lowered, which is the module, and keep the executable."""
+        with provided(beside(lowered.compiler_ir("stablehlo"), self._memory, Entry({}))):
+            lowered.compile()
+
+    def lend(self, lowered: jax.stages.Lowered) -> bool:
+        """Give the executable to what JAX has lowered, whatever that is but for its types; False
+        if it is not known. The module itself has to be one that XLA refuses to compile.
+        """
+        entry = self._memory.entry()
+        if entry is None:
+            return False
+        lender = _Lender(entry)
+        try:
+            with provided(lender):
+                lowered.compile()
+        except Exception as error:  # by XLA, as nothing was lent
+            logger.info("an executable was not loaded: %s", error)
+        return lender.has_lent
+
+
+class _Lender:
+    """The executable of an entry, for the one module that is compiled meanwhile."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self.has_lent = False
+
+    def find(self, asked: Compilation) -> Any:
+        found = _found(self._entry, asked)
+        self.has_lent = found is not None
+        return found
+
+    def keep(self, asked: Compilation, executable: Any) -> None:
+        """Nothing is kept: the module is another one."""
 
 
 @contextmanager
@@ -151,7 +208,11 @@ def _keep(memory: ModuleMemory, entry: Entry, asked: Compilation, executable: An
         logger.info("an executable was not kept: %s", error)
         return
     if len(serialized) <= _LARGEST_SHARE * memory.cache.limit_bytes:
-        about = {_COMPILED_FOR: _settings(asked.options), _DEVICES: _names(asked.devices)}
+        about: dict[str, Any] = {
+            _COMPILED_FOR: _settings(asked.options),
+            _DEVICES: _names(asked.devices),
+        }
+        about[_KERNELS] = calls_kernels(serialized)
         blobs = {**entry.blobs, _EXECUTABLE: serialized}
         memory.put(Entry({**entry.document, **about}, blobs))
 
@@ -229,7 +290,8 @@ class Ahead:
 
 def _load(entry: Entry, device: jax.Device) -> Any:
     serialized = entry.blobs[_EXECUTABLE]
-    bind_kernels(serialized)
+    if entry.document.get(_KERNELS, True):
+        bind_kernels(serialized)
     return load_executable(serialized, device)
 
 
@@ -250,7 +312,10 @@ def _types(args: Any, kwargs: Any) -> list[Any]:
 
 def _settings(options: Any) -> str:
     """A digest of what XLA is told besides the module, and of the processor's instruction sets."""
-    return hashlib.blake2b(options.SerializeAsString() + _instruction_sets()).hexdigest()[:32]
+    told = copy.deepcopy(options)
+    # It depends on the size of the module, and XLA's log alone depends on it.
+    told.executable_build_options.debug_options.xla_detailed_logging = False
+    return hashlib.blake2b(told.SerializeAsString() + _instruction_sets()).hexdigest()[:32]
 
 
 def _names(devices: Iterable[jax.Device]) -> list[str]:

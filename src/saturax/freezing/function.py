@@ -163,7 +163,7 @@ class Frozen:
             self._warn(warning)
         with kept_executables(self._options):
             program = self._built(chosen, exported, frozen)
-            program.lower(args, kwargs).compile()  # JAX keeps what this makes for the calls
+            program.compile(args, kwargs, self._options)
         return program
 
     def _built(

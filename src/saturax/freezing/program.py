@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,11 @@ import jax
 import jax.export
 import numpy as np
 
+from saturax.freezing.constants import WithConstants
+from saturax.freezing.interface import abstract_arguments, with_first_argument
 from saturax.freezing.preparation import Preparation
-from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jaxlib_compat import module_signature, parse_module
+from saturax.options import Options
 
 _SCALARS = (bool, int, float, complex)
 
@@ -31,7 +32,7 @@ def strong_signature_of(args: Any, kwargs: Mapping[str, Any]) -> Hashable:
 
 def signature_of_exported(exported: jax.export.Exported) -> Hashable:
     """The `strong_signature_of` the calls that an exported main program is for."""
-    (_, args, kwargs), _ = _abstract_arguments(exported)
+    (_, args, kwargs), _ = abstract_arguments(exported)
     return strong_signature_of(args, kwargs)
 
 
@@ -73,7 +74,7 @@ class FrozenProgram:
         (frozen, args, kwargs).
         """
         types = module_signature(parse_module(main)).inputs[: len(preparation.sources)]
-        return cls(preparation, _with_first_argument(whole, types, main))
+        return cls(preparation, with_first_argument(whole, types, main))
 
     def __call__(self, args: Any, kwargs: Any) -> Any:
         """Run the main program."""
@@ -90,55 +91,27 @@ class FrozenProgram:
         lowered: jax.stages.Lowered = function.lower(values, args, kwargs)
         return lowered
 
+    def compile(self, args: Any, kwargs: Any, options: Options) -> None:
+        """Compile what calls need, or load it from the cache."""
+        if isinstance(self._call, WithConstants):
+            self._call.compile(args, kwargs, options)
+        else:
+            self.lower(args, kwargs).compile()  # JAX keeps what this makes for the calls
+
     def with_frozen(self, frozen: Sequence[jax.Array]) -> FrozenProgram:
         """The program with the values that its prologue computes from the frozen arrays."""
         return self.with_prepared(self.preparation.values(frozen))
 
     def with_prepared(self, prepared: Sequence[jax.Array]) -> FrozenProgram:
         """The program with values that its prologue has computed."""
-        is_written_anew = self.preparation.constants
-        call = jax.jit(self._closed_over(prepared)) if is_written_anew else self._call
-        return FrozenProgram(self.preparation, self.exported, call, prepared, self._function)
+        return FrozenProgram(
+            self.preparation, self.exported, self._call_with(prepared), prepared, self._function
+        )
 
-    def _closed_over(self, prepared: Sequence[jax.Array]) -> Callable[..., Any]:
-        """The main program with the prepared values as its constants."""
+    def _call_with(self, prepared: Sequence[jax.Array]) -> Any:
         function = self._function
-        if function is not None:
-            return lambda first, args, kwargs: function(prepared, args, kwargs)
-        from saturax.assembly.split import with_constants
-        from saturax.stablehlo import emit_module, import_module, to_portable_artifact
-
-        main = import_module(self.exported.mlir_module_serialized)
-        module = emit_module(with_constants(main, [np.asarray(value) for value in prepared]))
-        inner = _with_first_argument(self.exported, (), to_portable_artifact(module))
-        return inner.call
-
-
-def _abstract_arguments(exported: jax.export.Exported) -> Any:
-    """The arguments of an exported function, without their values."""
-    leaves = [
-        jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=getattr(a, "weak_type", False))
-        for a in exported.in_avals
-    ]
-    return jax.tree.unflatten(exported.in_tree, leaves)
-
-
-def _with_first_argument(
-    exported: jax.export.Exported, types: Sequence[TensorType], artifact: bytes
-) -> jax.export.Exported:
-    """Another module behind the same interface, but with a list of arrays as first argument."""
-    (_, args, kwargs), _ = _abstract_arguments(exported)
-    with jax.enable_x64(True):
-        first = [jax.ShapeDtypeStruct(t.shape, numpy_dtype(t.dtype)) for t in types]
-        count = len(exported.out_avals)
-        # A function of the right signature, whose module is then replaced.
-        shell = jax.jit(lambda first, args, kwargs: [0] * count, keep_unused=True)
-        platforms = exported.platforms
-        inner = jax.export.export(shell, platforms=platforms)(first, args, kwargs)
-    return dataclasses.replace(
-        inner,
-        fun_name=exported.fun_name,
-        out_tree=exported.out_tree,
-        out_avals=exported.out_avals,
-        mlir_module_serialized=artifact,
-    )
+        if not self.preparation.constants:
+            return self._call
+        if function is None:
+            return WithConstants(self.exported, prepared)
+        return jax.jit(lambda first, args, kwargs: function(prepared, args, kwargs))
