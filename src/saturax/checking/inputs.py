@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -199,9 +200,9 @@ def _near(
 
 
 def _scaled(example: Array, factors: Array) -> Array:
-    """An example times factors that repeat themselves along its elements."""
+    """An example times factors that repeat themselves along its elements, aligned for JAX."""
     elements = np.ascontiguousarray(example).reshape(-1)
-    scaled = np.empty(elements.size, np.result_type(example, factors))
+    scaled = _room((elements.size,), np.result_type(example, factors))
     for start in range(0, elements.size, max(1, factors.size)):
         part = elements[start : start + factors.size]
         np.multiply(part, factors[: part.size], out=scaled[start : start + part.size])
@@ -209,12 +210,21 @@ def _scaled(example: Array, factors: Array) -> Array:
 
 
 def _aligned(values: Array, kind: np.dtype[Any]) -> Array:
-    """A copy at an address at which JAX takes an array on a CPU as it is, without another copy."""
-    room = np.empty(values.size * kind.itemsize + _ALIGNMENT, np.uint8)
-    start = -room.ctypes.data % _ALIGNMENT
-    copy = room[start : start + values.size * kind.itemsize].view(kind).reshape(values.shape)
+    """Values that nobody else holds, at an address at which JAX on a CPU takes them uncopied."""
+    is_in_place = values.dtype == kind and values.flags.c_contiguous and values.flags.writeable
+    if is_in_place and values.ctypes.data % _ALIGNMENT == 0:
+        return values
+    copy = _room(values.shape, kind)
     copy[...] = values
     return copy
+
+
+def _room(shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
+    """An array to fill, at such an address."""
+    size = math.prod(shape) * kind.itemsize
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _ALIGNMENT
+    return room[start : start + size].view(kind).reshape(shape)
 
 
 def _free(
