@@ -29,8 +29,11 @@ from saturax import Options, pipeline, proposals
 from saturax.cost.database import PriceDatabaseWarning
 from saturax.errors import RuleError
 from saturax.extract import solver
+from saturax.graph.ops import dot_general
 from saturax.jaxlib_compat import ModuleError
 from saturax.racing import contest
+from saturax.rules import rules_within
+from saturax.rules.rule import BITWISE, rule
 from saturax.search import pricing, rounds, varied
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
@@ -235,6 +238,20 @@ def test_failing_stage_keeps_the_original_and_warns(monkeypatch, module, name, e
     assert result.report.outcome == "original"
     assert result.report.reason
     assert any(told in warning for warning in result.report.warnings)
+
+
+def test_a_failing_rule_costs_only_itself(monkeypatch):
+    @rule(lambda x, y, d, p, t: dot_general(x, y, d, p, t), numerics=BITWISE, source="a mistake")
+    def fails(x, y, d, p, t):
+        """It raises."""
+        raise TypeError("a defect")
+
+    monkeypatch.setattr(pipeline, "rules_within", lambda numerics: (*rules_within(numerics), fails))
+    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.report.outcome == "optimized"
+    [warning] = result.report.warnings
+    assert warning.startswith("rule fails: its right side raised TypeError")
 
 
 def test_a_failing_proposal_costs_only_itself(monkeypatch):

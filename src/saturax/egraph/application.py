@@ -149,8 +149,9 @@ class RuleApplication:
                 recipe = rule.recipe(attributes, types, root_type)
             else:
                 recipe = rule.recipe(attributes, types, root_type, told)
-        except RuleError:
-            raise
+        except RuleError as error:
+            message = str(error).removeprefix(f"rule {rule.name}: ")
+            raise RuleApplicationError(rule.name, message) from error
         except Exception as error:
             raise RuleApplicationError(
                 rule.name,

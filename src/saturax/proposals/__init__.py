@@ -30,6 +30,7 @@ from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
 from saturax.proposals.positions import ask_conditions
 from saturax.proposals.reductions import start_at_identity
+from saturax.proposals.spectra import halve_spectra
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
@@ -47,6 +48,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "merge_solves": merge_solves,
     "use_bands": use_bands,
     "read_hot_places": read_hot_places,
+    "halve_spectra": halve_spectra,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,
     "merge_contractions": merge_contractions,

@@ -73,6 +73,7 @@ def _transformed(c: Literal, x: Value, labels: Einsum, t: str) -> Any:
     need(kind)
     axis = labels.y.index(contracted[0])
     (free,) = (label for label in labels.x if label != contracted[0])
+    need(free not in labels.y)
     others = without(range(x.rank), (axis,))
     found = fft(transposed(x, (*others, axis)), kind, (c.type.shape[0],))
     if scale != 1:

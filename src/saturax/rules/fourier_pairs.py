@@ -186,10 +186,10 @@ def transform_of_outer_product(
     rank = len(s)
     need(len(n) == 2 and k in ("FFT", "IFFT", "RFFT") and 0 not in n)
     first, second = rank - 2, rank - 1
-    rows = _line(x, s, d, first)
-    columns = _line(y, s, e, second)
     need(_varies(x, s, d) <= {*range(first), first})
     need(_varies(y, s, e) <= {*range(first), second})
+    rows = _line(x, s, d, first)
+    columns = _line(y, s, e, second)
     inner = fft(columns, k, n[1:])
     outer = fft(convert(rows, inner.dtype), "IFFT" if k == "IFFT" else "FFT", n[:1])
     shape = (*s[:second], inner.shape[-1])

@@ -164,6 +164,7 @@ def _whole_diagonal_example(rng: np.random.Generator) -> dict[str, Any]:
 )
 def sum_of_diagonal(p: Value, x: Value, z: Value, e: Any) -> Value | None:
     """Σᵢⱼ δᵢⱼ·xᵢⱼ = Σᵢ xᵢᵢ, every (n + 1)-th element; also in batches, and Σⱼ δᵢⱼ·xᵢⱼ = xᵢᵢ"""
+    need(x.rank >= 2)
     n, batch = x.shape[-1], x.shape[:-2]
     last = {x.rank - 1, x.rank - 2}
     need(is_identity(p) and is_zero(z) and last & set(e) and n > 1 and x.size > 0)

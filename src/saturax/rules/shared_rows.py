@@ -69,7 +69,7 @@ def binary_before_gather(
     f: Any, x: Value, y: Value, i: Value, d: Any, n: Any, b: Any
 ) -> Value | None:
     """f(x[i], y[i]) = f(x, y)[i], if more elements are read than x has"""
-    need(gather(x, i, d, n, b).size > x.size)
+    need(x.type == y.type and gather(x, i, d, n, b).size > x.size)
     return gather(binary(f, x, y), i, d, n, b)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
 from saturax.egraph import Limits, rules_between, saturate
+from saturax.egraph.errors import RuleApplicationError
 from saturax.extract import (
     Selection,
     dag_greedy,
@@ -28,6 +30,8 @@ from saturax.rules.rule import Numerics, Rule
 from saturax.run import Run
 from saturax.search.pricing import Pricing
 from saturax.search.represent import Represented, represent
+
+logger = logging.getLogger("saturax")
 
 _SATURATION_SHARE = 0.1
 # Short runs give saturation more of their time, up to so many seconds: it begins with compiling
@@ -94,6 +98,29 @@ def search(
     frozen: frozenset[int] = frozenset(),
 ) -> Found:
     """The best program that rounds lead to; see `_search`.
+
+    A rule that fails is left out from then on, which the report says: it costs no more than what
+    it would have found.
+    """
+    while True:
+        try:
+            return _search_well(run, equalities, rules, pricing, frozen)
+        except RuleApplicationError as error:
+            if all(rule.name != error.rule for rule in rules):
+                raise
+            run.report.warnings.append(f"{error} The search went on without this rule.")
+            logger.warning("rule %s failed", error.rule, exc_info=True)
+            rules = [rule for rule in rules if rule.name != error.rule]
+
+
+def _search_well(
+    run: Run,
+    equalities: Equalities,
+    rules: Sequence[Rule],
+    pricing: Pricing,
+    frozen: frozenset[int],
+) -> Found:
+    """The best program of one search, or of two.
 
     Small programs are searched twice. A round begins with one program, and what lies behind the
     second best is not seen: with choices that share nothing, a sum that is read twice is written
