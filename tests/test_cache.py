@@ -383,6 +383,21 @@ def _find_no_time(run, *args):
     run.started -= 1000.0
 
 
+def test_what_cannot_be_checked_is_tried_a_few_times_only(tmp_path, monkeypatch):
+    def nowhere_finite(a, x):
+        return jnp.log(-1 - (a @ x) ** 2)
+
+    arguments = normal(8, 8), normal(8)
+    for _ in range(entries.MOST_CUT_SHORT):
+        found = saturax.optimize(nowhere_finite, *arguments, options=_options(tmp_path))
+        assert "no inputs were found" in found.report.reason
+        assert found.report.cached == ""
+    monkeypatch.setattr(pipeline, "_optimize", _must_not_search)
+    again = saturax.optimize(nowhere_finite, *arguments, options=_options(tmp_path))
+    assert again.report.cached
+    assert again.report.reason == found.report.reason
+
+
 def test_what_was_kept_for_want_of_time_is_tried_again_a_few_times(tmp_path, monkeypatch):
     optimize = functools.partial(saturax.optimize, _FUNCTION, *_ARGUMENTS)
     with monkeypatch.context() as patched:

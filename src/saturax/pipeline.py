@@ -210,9 +210,11 @@ def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | Non
         if run.older is None or not _check_again(run, program, examples, run.older):
             _optimize(run, program, examples)
         if not run.is_interrupted:
-            is_undecided = run.best is None and not report.reason
-            run.is_cut_short = is_undecided and not is_conclusive(report, run.remaining_s)
-            run.is_complete = run.best is not None or (is_undecided and not run.is_cut_short)
+            # A stage may have said why it went no further, such as that no inputs were found: other
+            # examples may be there next time.
+            is_open = bool(report.reason) or not is_conclusive(report, run.remaining_s)
+            run.is_cut_short = run.best is None and is_open
+            run.is_complete = not run.is_cut_short
     except KeyboardInterrupt:
         run.is_interrupted = True
     except OptionsError:

@@ -38,11 +38,11 @@ class Run:
     `compiler_options`. `source` is the module that the original was read from, if it is known.
     `best` is the best program so far and `split` its parts, if inputs are `frozen`; `older` was
     found with other versions; `is_complete` once all stages have run, `is_cut_short` if the
-    original stays for want of time, `is_interrupted` once the user wants it to end. `xla_s` are the
-    seconds in which XLA compiled or ran programs; `excluded_s` of them do not count, of which
-    `granted_s` went to compiling candidates. `budget_s` are the seconds that stages have shares of:
-    what the preparation has left of the limit. `own_s` are the seconds of stages without XLA, in
-    which the processor worked for this process for `own_cpu_s`.
+    original stays for want of time or of inputs, `is_interrupted` once the user wants it to end.
+    `xla_s` are the seconds in which XLA compiled or ran programs; `excluded_s` of them do not
+    count, of which `granted_s` went to compiling candidates. `budget_s` are the seconds that stages
+    have shares of: what the preparation has left of the limit. `own_s` are the seconds of stages
+    without XLA, in which the processor worked for this process for `own_cpu_s`.
     """
 
     options: Options
