@@ -125,4 +125,10 @@ ROWS = (
         lambda x: x,
         (normal(N, N, dtype="complex64"),),
     ),
+    Identity(
+        "product_with_computed_fourier_matrix",
+        lambda x: jnp.exp(-2j * jnp.pi / N * jnp.outer(jnp.arange(N), jnp.arange(N))) @ x,
+        lambda x: jnp.fft.fft(x, axis=0),
+        (normal(N, 64, dtype="complex64"),),
+    ),
 )

@@ -34,6 +34,7 @@ from saturax.proposals.spectra import halve_spectra
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
 from saturax.proposals.sums import factor_sums
+from saturax.proposals.transforms import use_transforms
 from saturax.proposals.whole import apply_to_whole
 from saturax.rules.rule import ROUNDING, Numerics
 
@@ -47,6 +48,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "move_bits": move_bits,
     "merge_solves": merge_solves,
     "use_bands": use_bands,
+    "use_transforms": use_transforms,
     "read_hot_places": read_hot_places,
     "halve_spectra": halve_spectra,
     "order_contractions": order_contractions,

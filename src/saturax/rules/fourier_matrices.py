@@ -26,27 +26,34 @@ from saturax.rules.moves import transposed
 from saturax.rules.permutations import permutation_to, without
 from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
 
+Array = np.ndarray[Any, Any]
+
 LEAST_POINTS = 8
 """Shorter transforms are no faster than the product."""
 _ROUNDINGS = 8
 """An element of the matrix may be this many units in the last place off: angles are rounded."""
 
 
-@lru_cache(maxsize=64)
-def _transform_of(c: Literal) -> tuple[str, complex]:
-    """The kind of transform that a square matrix does, and the factor beside it, or ""."""
-    matrix = c.array
+def transform_of(matrix: Array, roundings: float) -> tuple[str, complex]:
+    """The kind of transform that a square matrix does, and the factor beside it, or "".
+
+    Its elements may be so many units in the last place off.
+    """
     n, scale = matrix.shape[0], complex(matrix[0, 0])
     if scale == 0 or not np.isfinite(scale):
         return "", 0
     turns = np.outer(np.arange(n), np.arange(n)) % n
     forward = np.exp(-2j * np.pi / n * turns)
-    # Angles that were not reduced have rounding errors of their own size, up to 2πn.
-    allowed = _ROUNDINGS * float(np.finfo(matrix.dtype).eps) * max(1.0, np.sqrt(n))
+    allowed = roundings * float(np.finfo(matrix.dtype).eps)
     for kind, exact in (("FFT", forward), ("IFFT", forward.conj())):
         if np.max(np.abs(matrix.astype(np.complex128) / scale - exact)) <= allowed:
             return kind, scale if kind == "FFT" else scale * n
     return "", 0
+
+
+@lru_cache(maxsize=64)
+def _transform_by(c: Literal) -> tuple[str, complex]:
+    return transform_of(c.array, _ROUNDINGS * np.sqrt(c.type.shape[0]))
 
 
 def _example(is_left: bool) -> Examples:
@@ -69,13 +76,19 @@ def _transformed(c: Literal, x: Value, labels: Einsum, t: str) -> Any:
     need(c.type.rank == 2 and c.type.shape[0] == c.type.shape[1] >= LEAST_POINTS and x.size > 0)
     contracted = [label for label in labels.x if label in labels.y and label not in labels.result]
     need(len(contracted) == 1 and not c.is_splat)
-    kind, scale = _transform_of(c)
+    kind, scale = _transform_by(c)
     need(kind)
+    return transformed(kind, scale, x, labels)
+
+
+def transformed(kind: str, scale: complex, x: Value, labels: Einsum) -> Any:
+    """The scaled transform of x along what it shares with the matrix, for a product's labels."""
+    contracted = [label for label in labels.x if label in labels.y and label not in labels.result]
     axis = labels.y.index(contracted[0])
     (free,) = (label for label in labels.x if label != contracted[0])
     need(free not in labels.y)
     others = without(range(x.rank), (axis,))
-    found = fft(transposed(x, (*others, axis)), kind, (c.type.shape[0],))
+    found = fft(transposed(x, (*others, axis)), kind, (x.shape[axis],))
     if scale != 1:
         found = multiply(found, full(scale, found.tensor))
     own = (*(labels.y[k] for k in others), free)

@@ -215,7 +215,7 @@ def eigh(goal: Goal) -> Proposal | None:
 def svd(goal: Goal) -> Proposal | None:
     """Complete an `svd`, for any shape of matrix."""
     job, routine = goal.attributes
-    inner = lu(replace(goal, result=None, attributes=(routine,)))
+    inner = lu(replace(goal, attributes=(routine,)))
     if inner is None:
         return None
     (routine,), types = inner
