@@ -340,4 +340,10 @@ ROWS = (
         (A,),
         numerics="finite",
     ),
+    Identity(
+        "triangular_factor_squared",
+        lambda a: jnp.linalg.qr(a, mode="r").T @ jnp.linalg.qr(a, mode="r"),
+        lambda a: a.T @ a,
+        (A,),
+    ),
 )

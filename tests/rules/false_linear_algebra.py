@@ -349,3 +349,15 @@ def sum_of_singular_values_as_trace(a, j, r, d):
     """Σ σᵢ = √Σ aᵢⱼ²"""
     need(tuple(d) == (a.rank - 2,) and a.rank == 2)
     return unary("sqrt", reduce_("add", multiply(a, a), (0, 1)))
+
+
+@false_rule(
+    lambda a, low, r, d: reduce_("multiply", get_result(eigh(a, low, r), 1), d),
+    ROUNDING,
+    "values",
+    examples=factors_multiplied.product_of_eigenvalues.examples,
+)
+def product_of_eigenvalues_of_the_whole(a, low, r, d):
+    """Π λᵢ = det a, though one triangle of a is read only"""
+    need(tuple(d) == (a.rank - 2,) and a.rank == 2 and a.size > 0)
+    return multiply(determinant_sign(a, r), unary("exponential", log_abs_determinant(a, r)))

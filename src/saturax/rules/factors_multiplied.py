@@ -23,17 +23,20 @@ from saturax.graph.ops import (
     cholesky,
     compare,
     constant,
+    determinant_sign,
     dot_general,
     eigh,
     full,
     get_result,
     householder_product,
     iota,
+    log_abs_determinant,
     multiply,
     qr,
     reduce_,
     select,
     transpose,
+    unary,
 )
 from saturax.graph.types import TensorType
 from saturax.rules.conditions import REALS, is_all
@@ -101,6 +104,33 @@ def multiply_orthogonal_and_triangle(
     need(DotDimensions(*d) == _matrix_product(a.rank, a.rank - 2))
     need(is_all(c, 0.0) and _is_below_diagonal(m))
     return a
+
+
+@rule(
+    lambda a, r, m, c, d, p, e: dot_general(
+        select(m, constant(c), get_result(qr(a, r), 0)),
+        select(m, constant(c), get_result(qr(a, r), 0)),
+        d,
+        p,
+        e,
+    ),
+    numerics=ROUNDING,
+    source="AᵀA = RᵀQᵀQR",
+    uses_facts=True,
+    examples=lambda rng: (
+        {n: v for n, v in _square(rng).items() if n != "s"}
+        | {"d": DotDimensions((), (), (0,), (0,))}
+    ),
+)
+def square_triangle_of_orthogonal(
+    a: Value, r: Any, m: Value, c: Literal, d: Any, p: Any, e: str
+) -> Value | None:
+    """RᵀR = aᵀa, real, for R of a matrix with no more rows than columns"""
+    batch, rows = tuple(range(a.rank - 2)), (a.rank - 2,)
+    need(a.dtype in REALS and a.dtype == e and a.size > 0)
+    need(DotDimensions(*d) == DotDimensions(batch, batch, rows, rows))
+    need(is_all(c, 0.0) and _is_below_diagonal(m))
+    return dot_general(a, a, d, p, e)
 
 
 def _symmetric(rng: np.random.Generator) -> dict[str, Any]:
@@ -200,6 +230,20 @@ def sum_of_squared_eigenvalues(a: Value, low: Any, r: Any, d: Any) -> Value | No
     need(a.dtype in REALS and tuple(d) == (a.rank - 2,))
     whole = _mirrored(a, "GE" if low else "LE")
     return reduce_("add", multiply(whole, whole), (a.rank - 2, a.rank - 1))
+
+
+@rule(
+    lambda a, low, r, d: reduce_("multiply", get_result(eigh(a, low, r), 1), d),
+    numerics=ROUNDING,
+    source="the determinant is the product of the eigenvalues",
+    examples=_eigenvalues,
+)
+def product_of_eigenvalues(a: Value, low: Any, r: Any, d: Any) -> Value | None:
+    """Π λᵢ = det a, real, with one triangle of a and its mirror image"""
+    need(a.dtype in REALS and tuple(d) == (a.rank - 2,) and a.size > 0)
+    whole = _mirrored(a, "GE" if low else "LE")
+    size = unary("exponential", log_abs_determinant(whole, r))
+    return multiply(determinant_sign(whole, r), size)
 
 
 def _definite(rng: np.random.Generator) -> dict[str, Any]:
