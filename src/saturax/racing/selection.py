@@ -252,10 +252,11 @@ def _entries(
     yield partial(measured.enter, "best predicted", best)
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)
+    kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
+    yield from kin[:1]  # the best by the other prediction, if the two do not agree
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
         yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
-    for number, selection in enumerate(varied, 1):
-        yield partial(measured.enter, f"varied {number}", selection)
+    yield from kin[1:]
 
 
 def _enter_other(measured: MeasuredSearch, other: Found) -> None:

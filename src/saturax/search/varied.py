@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -77,8 +78,10 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
 
 
 def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
-    """The `count` programs that are cheapest as wholes.
+    """The `count` programs that are cheapest as wholes, the one of the least sum among them.
 
+    Each of the two predictions is wrong at times: of NasRNN's weights merged, a whole of many small
+    products that were to overlap was 1.1 times as fast as the original, the least sum 1.6 times.
     Where each value takes its cheapest form, whatever others take, the sum of prices is higher, as
     shared values count once; the whole may still be cheaper.
     """
@@ -87,10 +90,20 @@ def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) 
     for selection in (*extraction.selections, tree_greedy(problem)):
         program = without_frozen(read_program(found.formulation, selection))
         distinct.setdefault(program, selection)
-    order = Ranking(pricing).order(list(distinct))[:count]
+    order = with_first(Ranking(pricing).order(list(distinct)))[:count]
     selections = [list(distinct.values())[number] for number in order]
     return replace(
         extraction,
         selections=tuple(selections),
         costs_us=tuple(selected_us(problem, selection) for selection in selections),
     )
+
+
+def with_first(order: Sequence[int]) -> list[int]:
+    """The numbers in their order, number 0 in the second place at the latest.
+
+    >>> with_first([3, 1, 0, 2]), with_first([0, 1]), with_first([1, 0]), with_first([0])
+    ([3, 0, 1, 2], [0, 1], [1, 0], [0])
+    """
+    best, *others = order
+    return [best, *sorted(others, key=bool)]
