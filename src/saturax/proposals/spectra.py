@@ -54,10 +54,8 @@ def halve_spectra(found: Equalities) -> None:
         if not found.may_round(node.type.dtype) or lengths[-1] < 3:  # type: ignore[union-attr]
             continue
         with building(found.builder):
-            spectra = Spectra(found, lengths)
-            half = spectra.hermitian_part(inverse.operands[0])
-            if spectra.transforms:
-                found.equate(index, fft(half, "IRFFT", lengths))
+            half = Spectra(found, lengths).hermitian_part(inverse.operands[0])
+            found.equate(index, fft(half, "IRFFT", lengths))
 
 
 def shape_of(node: Node) -> tuple[int, ...]:
@@ -68,18 +66,15 @@ def shape_of(node: Node) -> tuple[int, ...]:
 
 
 class Spectra:
-    """Halves of the values of a graph, whose last dimensions have these lengths.
-
-    `transforms` counts the transforms of real tensors that are among them.
-    """
+    """Halves of the values of a graph, whose last dimensions have these lengths."""
 
     def __init__(self, found: Equalities, lengths: Lengths) -> None:
         self.lengths = lengths
-        self.transforms = 0
         self._found = found
         self._nodes = found.graph.nodes
         self._halves: dict[int, Value | None] = {}
         self._parts: dict[int, Value] = {}
+        self._turns: dict[int, Value] = {}
 
     def hermitian_part(self, index: int) -> Value:
         """Half of H(X) of a node X."""
@@ -111,15 +106,27 @@ class Spectra:
                 half = self.half(factor)
                 if half is not None and (f == "multiply" or factor == y):
                     return binary(f, self.hermitian_part(other), half)  # type: ignore[no-any-return]
-        return self._symmetric(self._found.value(index))
+        total = add(self._cut(self._found.value(index)), self._turned(index))
+        return multiply(total, full_like(total, 0.5))  # type: ignore[no-any-return]
 
-    def _symmetric(self, x: Value) -> Value:
-        mirrored = self._cut(mirror(x, self.lengths))
-        if is_complex(x.dtype):
-            mirrored = conjugate(mirrored)
-        total = add(self._cut(x), mirrored)
-        half: Value = multiply(total, full_like(total, 0.5))
-        return half
+    def _turned(self, index: int) -> Value:
+        """Half of conj X₋ₖ of a node X: several products with one spectrum turn it round once."""
+        if index not in self._turns:
+            self._turns[index] = self._turned_anew(index)
+        return self._turns[index]
+
+    def _turned_anew(self, index: int) -> Value:
+        half = self.half(index)
+        if half is not None:
+            return half
+        node = self._nodes[index]
+        f: Any = node.attributes[0] if node.attributes else None
+        if node.op == "binary" and f in _CONJUGATED:
+            return binary(f, *map(self._turned, node.operands))  # type: ignore[no-any-return]
+        if node.op == "unary" and (f == "negate" or (f[0] == "convert" and is_complex(f[1]))):
+            return unary(f, self._turned(node.operands[0]))  # type: ignore[no-any-return]
+        turned = self._cut(mirror(self._found.value(index), self.lengths))
+        return conjugate(turned) if is_complex(turned.dtype) else turned
 
     def _cut(self, x: Any) -> Value:
         half: Value = slice_dimension(x, x.rank - 1, 0, self.lengths[-1] // 2 + 1)
@@ -152,7 +159,6 @@ class Spectra:
         if real is None or real.dtype not in _WIDE:
             return None
         half = fft(real, "RFFT", lengths)
-        self.transforms += half.dtype == node.type.dtype  # type: ignore[union-attr]
         return half if half.dtype == node.type.dtype else None  # type: ignore[union-attr]
 
     def _of_elementwise(self, node: Node) -> Value | None:
