@@ -57,6 +57,16 @@ CASES: dict[str, tuple[Callable[..., Any], Shapes, str]] = {
         lambda x, g: 3 * (x.T @ g + jnp.zeros((256, 512)).at[jnp.arange(64)].add(g)),
         (D, (64, 512)), "float32",
     ),
+    "a number that two sums read": (
+        lambda x: (jnp.sum(jnp.sqrt(x * x + 0.1), 1), jnp.sum(jnp.sqrt(x * 3 + 0.1), 0)),
+        ((128, 128),), "float32",
+    ),
+    "a number that one sum reads": (
+        lambda x: jnp.sum(jnp.sqrt(x * x + 0.1), 1), ((128, 128),), "float32",
+    ),
+    "a number that a sum and a loop read": (
+        lambda x: (jnp.sum(jnp.sqrt(x + 0.1), 1), jnp.tanh(x * 0.1)), ((128, 128),), "float32",
+    ),
     "a training step": (_step, (W, V, D), "float32"),
     "a loop": (_scan, ((64, 128), (128, 128)), "float32"),
     "a branch": (

@@ -20,7 +20,8 @@ from saturax.graph.types import TensorType, is_float
 _REDUCTIONS = frozenset({"add", "maximum", "minimum"})
 # Arithmetic that the library has not.
 _NOT_SUPPORTED = frozenset({"compare", "select"})
-_LEAST_ELEMENTS = 4096
+LEAST_ELEMENTS = 4096
+"""Of what the library computes, or begins a kernel with."""
 # Read off chains of arithmetic before a reduction, with one operand or one more at each step.
 _MOST_GROWN = 100
 
@@ -39,7 +40,7 @@ def library_kernels(
     """
     growth = _Growth(nodes, users, outputs, is_constant, is_view)
     for index in range(len(nodes) - 1, -1, -1):
-        if growth.starts(index) and index not in growth.group_of:
+        if starts_kernel(nodes, index) and index not in growth.group_of:
             growth.grow(index)
     roots: dict[int, int] = {}
     for index, group in growth.group_of.items():
@@ -58,16 +59,6 @@ class _Growth:
     is_constant: Sequence[bool]
     is_view: Sequence[bool]
     group_of: dict[int, set[int]] = field(default_factory=dict)
-
-    def starts(self, index: int) -> bool:
-        """Whether a kernel grows from an operation: reductions of enough floats."""
-        node = self.nodes[index]
-        return (
-            node.op == "reduce"
-            and node.attributes[0] in _REDUCTIONS
-            and self._is_large(node.operands[0])
-            and _is_float(node)
-        )
 
     def grow(self, start: int) -> None:
         """Take in neighbours until none is left that fits."""
@@ -153,8 +144,22 @@ class _Growth:
         return by_rows == sorted(by_rows) or by_columns != sorted(by_columns)
 
     def _is_large(self, index: int) -> bool:
-        type = self.nodes[index].type
-        return isinstance(type, TensorType) and type.size >= _LEAST_ELEMENTS
+        return _is_large(self.nodes[index])
+
+
+def starts_kernel(nodes: Sequence[Node], index: int) -> bool:
+    """Whether a kernel grows from an operation: reductions of enough floats."""
+    node = nodes[index]
+    return (
+        node.op == "reduce"
+        and node.attributes[0] in _REDUCTIONS
+        and _is_large(nodes[node.operands[0]])
+        and _is_float(node)
+    )
+
+
+def _is_large(node: Node) -> bool:
+    return isinstance(node.type, TensorType) and node.type.size >= LEAST_ELEMENTS
 
 
 def _is_float(node: Node) -> bool:

@@ -20,6 +20,7 @@ from saturax.cost.clusters import Cluster, clusters_of, is_loop, is_zero
 from saturax.cost.kernel import BITCASTS, byte_size, kernel_at
 from saturax.cost.merged import merged
 from saturax.cost.operands import PRODUCTS, order_wanted
+from saturax.cost.splats import splats_read
 from saturax.graph.ir import Graph, Node
 from saturax.graph.operation import TABLE
 from saturax.graph.types import TensorType, TupleType
@@ -70,6 +71,7 @@ class Schedule:
         self.places: list[Value] = []
         for index in range(len(graph.nodes)):
             self.places.append(self._place(index))
+        self._splats = splats_read(graph, list(self._clusters.values()), self._users)
         self._outputs = {self.places[i] for i in graph.outputs}
         found = [step for cluster in self._clusters.values() for step in self._steps(cluster)]
         distinct = {step.writes: step for step in found}  # a copy is made once
@@ -100,6 +102,9 @@ class Schedule:
                     yield Step(cluster.root, (value,), ((copy, size),))
                     value = copy
             reads[value] = None
+        for splat in self._splats.get(cluster.root, ()):
+            yield Step(cluster.root, (), ((splat, splat.type.bytes),))
+            reads[splat] = None
         over = self._taken_over(cluster)
         base = self._scattered_on(cluster.root)
         if base is not None:
