@@ -165,7 +165,8 @@ class PriceModel:
         if generic is not None and generic.regions and kernel.op in CONTROL_FLOW:
             times = [self.region_us.get(region, move) for region in generic.regions]
             if kernel.op == WHILE:
-                return trip_count(generic) * self._trip_us(generic, sum(times))
+                launch_us = self.calibration.kernel_overhead_us
+                return launch_us + trip_count(generic) * self._trip_us(generic, sum(times))
             taken = self.taken.get(generic.regions)
             return max(times) if taken is None else times[taken]
         if generic is not None and kernel.op in COLLECTIVES:
