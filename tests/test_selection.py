@@ -69,7 +69,13 @@ def test_what_segments_make_meets_the_best_of_the_whole(remaining_s, names, monk
 def test_without_segments_more_of_what_the_whole_search_found_takes_part(monkeypatch):
     names = ["best predicted", "varied 1", "varied 2", "raced"]
     assert _entered(monkeypatch, 4.1) == names
-    assert _entered(monkeypatch, 1.9) == [names[0], names[-1]]
+
+
+@pytest.mark.parametrize(("remaining_s", "count"), [(0.0, 1), (1.4, 1), (1.9, 2)])
+def test_the_first_choices_of_both_predictions_take_part(remaining_s, count, monkeypatch):
+    """If there is time for them and the race, whose second half-second the first one leaves."""
+    names = ["best predicted", "varied 1"][:count]
+    assert _entered(monkeypatch, remaining_s) == [*names, "raced"]
 
 
 def test_what_a_second_search_found_takes_part(monkeypatch):

@@ -166,7 +166,8 @@ def select_by_measuring(
             until_s = (1 - share) * run.remaining_s
             for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
-                least_s = race_s if number == 0 else max(until_s, race_s)
+                # Two predictions have a first choice each.
+                least_s = race_s if number <= 1 else max(until_s, race_s)
                 if run.remaining_s < least_s and measured.entries:
                     break
                 enter()

@@ -63,7 +63,7 @@ class Ranking:
 
         What kernels XLA makes is known for one CPU only: elsewhere the order stays.
         """
-        if self.pricing.device.platform != "cpu" or len(self.pricing.run.devices) > 1:
+        if not self._knows_kernels:
             return list(range(len(programs)))
         kernels = [kernels_of_program(graph) for graph in programs]
         telling = {kernel.key for some in without_common(kernels) for kernel in some}
@@ -76,6 +76,15 @@ class Ranking:
         first = [self._memory_key(graph) for graph in programs]
         # Equal programs list their kernels in different orders, and sums differ by rounding.
         return sorted(range(len(programs)), key=lambda i: (first[i], round(times[i], _DIGITS)))
+
+    def read(self, program: Graph) -> None:
+        """Find out which kernels a program has, so that `order` need not."""
+        if self._knows_kernels:
+            kernels_of_program(program)
+
+    @property
+    def _knows_kernels(self) -> bool:
+        return self.pricing.device.platform == "cpu" and len(self.pricing.run.devices) <= 1
 
     @property
     def _cores(self) -> int:

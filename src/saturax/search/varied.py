@@ -23,6 +23,8 @@ _EXTRACTION_ROUNDS = 4
 _CLOSE_ENOUGH = 0.005
 # Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
 _CONSIDERED = 3
+# Share of the budget for finding out which kernels they have: of large ones fewer are considered.
+_READING_SHARE = 0.05
 
 
 @collector_paused()
@@ -72,31 +74,38 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
         }
     if not is_greedy:
         with run.stage("rank") as notes:
-            extraction = _ranked(found, extraction, pricing, run.options.candidates)
-            notes["considered"] = count
+            extraction, notes["considered"] = _ranked(
+                found, extraction, pricing, run.options.candidates
+            )
     return found, extraction
 
 
-def _ranked(found: Found, extraction: Extraction, pricing: Pricing, count: int) -> Extraction:
-    """The `count` programs that are cheapest as wholes, the one of the least sum among them.
+def _ranked(
+    found: Found, extraction: Extraction, pricing: Pricing, count: int
+) -> tuple[Extraction, int]:
+    """The `count` programs that are cheapest as wholes, and of how many.
 
+    The one of the least sum is always among them.
     Each of the two predictions is wrong at times: of NasRNN's weights merged, a whole of many small
     products that were to overlap was 1.1 times as fast as the original, the least sum 1.6 times.
     Where each value takes its cheapest form, whatever others take, the sum of prices is higher, as
     shared values count once; the whole may still be cheaper.
     """
-    problem = found.formulation.problem
+    problem, ranking = found.formulation.problem, Ranking(pricing)
+    until = time.monotonic() + pricing.run.share_s(_READING_SHARE)
     distinct: dict[Graph, Selection] = {}  # selections that differ in modes may be one program
-    for selection in (*extraction.selections, tree_greedy(problem)):
+    best, *others = extraction.selections
+    for selection in (best, tree_greedy(problem), *others):
         program = without_frozen(read_program(found.formulation, selection))
         distinct.setdefault(program, selection)
-    order = with_first(Ranking(pricing).order(list(distinct)))[:count]
+        ranking.read(program)  # 0.15 s for GPT-2
+        if len(distinct) > 1 and time.monotonic() >= until:
+            break
+    order = with_first(ranking.order(list(distinct)))[:count]
     selections = [list(distinct.values())[number] for number in order]
-    return replace(
-        extraction,
-        selections=tuple(selections),
-        costs_us=tuple(selected_us(problem, selection) for selection in selections),
-    )
+    costs_us = tuple(selected_us(problem, selection) for selection in selections)
+    ranked = replace(extraction, selections=tuple(selections), costs_us=costs_us)
+    return ranked, len(distinct)
 
 
 def with_first(order: Sequence[int]) -> list[int]:
