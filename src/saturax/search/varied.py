@@ -15,12 +15,10 @@ from saturax.graph.ir import Graph
 from saturax.run import Run
 from saturax.search.pricing import Pricing
 from saturax.search.ranking import Ranking
-from saturax.search.rounds import LEAST_PROGRESS, Found
+from saturax.search.rounds import CLOSE_ENOUGH, LEAST_PROGRESS, Found
 
 _EXTRACTION_SHARE = 0.1
 _EXTRACTION_ROUNDS = 4
-# What is proven to be so close to the best is not improved: prices are not that accurate.
-_CLOSE_ENOUGH = 0.005
 # Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
 _CONSIDERED = 3
 # Share of the budget for finding out which kernels they have: of large ones fewer are considered.
@@ -48,7 +46,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
                 initial=found.best,
                 others=selections,
                 count=count,
-                close_enough=_CLOSE_ENOUGH,
+                close_enough=CLOSE_ENOUGH,
                 seed=run.options.seed,
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
