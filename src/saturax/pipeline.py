@@ -27,6 +27,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.jaxlib_compat import ModuleSource
 from saturax.options import NUMERICS, Options
 from saturax.racing.contest import Contest
+from saturax.racing.correction import correct_prices
 from saturax.racing.refine import shortest_race_s
 from saturax.racing.selection import (
     confirm,
@@ -302,14 +303,15 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
         if contest is not None:
             found, extraction = extract_varied(run, found, pricing)
-    run.report.predicted_original_us = found.original_us
-    if contest is None:
-        select_by_prediction(run, program, found)
-    else:
-        assemble = None
-        if parts is not None:
-            assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
-        select_by_measuring(run, program, contest, found, extraction, assemble)
+        run.report.predicted_original_us = found.original_us
+        if contest is None:
+            select_by_prediction(run, program, found)
+        else:
+            assemble = None
+            if parts is not None:
+                assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
+            correct = partial(correct_prices, run, pricing=pricing, original=program.graph)
+            select_by_measuring(run, program, contest, found, extraction, assemble, correct)
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 

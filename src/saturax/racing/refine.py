@@ -123,7 +123,13 @@ class MeasuredSearch:
 
     def challenge(self, name: str, extracted: Extracted, rules: Counter[str]) -> None:
         """Enter one more program and race it against the best so far."""
-        entry = self.enter_program(name, extracted, None, rules=rules)
+        self._challenge(self.enter_program(name, extracted, None, rules=rules))
+
+    def challenge_selection(self, name: str, selection: Selection) -> None:
+        """Enter the program of one more selection and race it against the best so far."""
+        self._challenge(self.enter(name, selection))
+
+    def _challenge(self, entry: Entry | None) -> None:
         if entry is not None and self._beats_champion(entry):
             self.champion = entry
 

@@ -143,8 +143,11 @@ def select_by_measuring(
     found: Found,
     extraction: Extraction,
     assemble: Callable[[], Assembled | None] | None = None,
+    correct: Callable[[MeasuredSearch], int] = lambda measured: 0,
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel.
+
+    `correct(measured)` looks after prices that the first race contradicts.
 
     `assemble()` makes another of segments, once those that the search of the whole has found have
     met the original: segments may take all the time that there is.
@@ -172,6 +175,7 @@ def select_by_measuring(
                     break
                 enter()
             measured.race()
+            notes["corrected prices"] = correct(measured)
             notes["candidates"] = len(run.report.candidates)
         if assemble is not None:
             _enter_assembled(run, measured, assemble)
