@@ -367,14 +367,14 @@ def test_an_exception_names_the_rule() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_errors_that_name_the_rule_already_pass_through() -> None:
+def test_errors_that_name_the_rule_name_it_once() -> None:
     def fail(*_: Any) -> Recipe:
         raise RuleError("rule r: why")
 
     egraph = make_egraph()
     insert(egraph, unary("negate", leaf("a")))
     with pytest.raises(RuleError, match=r"^rule r: why$"):
-        saturate(egraph, [CallRule(unary("negate", "x"), fail)], Limits())
+        saturate(egraph, [CallRule(unary("negate", "x"), fail, name="r")], Limits())
 
 
 def test_a_wrong_type_names_rule_and_types() -> None:

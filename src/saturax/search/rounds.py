@@ -47,6 +47,8 @@ _CAUTION = 2.0
 LEAST_PROGRESS = 0.01
 # What is proven to be so close to the best is not improved: prices are not that accurate.
 CLOSE_ENOUGH = 0.005
+# Long runs give an extraction of a round as much as this, so that a busy machine changes nothing.
+_EXTRACTION_SHARE = 0.01
 # E-nodes that every program is entitled to.
 _NODES = 3_000
 # And those that each convolution is: by minimal filtering in two dimensions it is so many.
@@ -322,7 +324,7 @@ def _extract_quickly(run: Run, formulation: Formulation, care: _Care) -> Selecti
     problem = formulation.problem
     if care is _Care.LEAST:
         return tree_greedy(problem)
-    seconds = run.options.limits.sharing_s
+    seconds = max(run.options.limits.sharing_s, run.share_s(_EXTRACTION_SHARE))
     best = sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
     if care is _Care.MORE:
         return best
