@@ -100,9 +100,8 @@ def optimize_program(
     on; by default the first ones of the default backend. It will be compiled with the
     `compiler_options`, as are its candidates. `source` is the module that the program was read
     from: races time it as the original. `whole` are the options of the program that this one is a
-    segment of: it is remembered under them, since what time it gets is never twice the same. Never
-    raises for what a stage could not do: the report then
-    says why the original was kept.
+    segment of: it is remembered under them, since what time it gets is never twice the same.
+    Never raises for what a stage could not do: the report then says why the original was kept.
     """
     is_here = bool(devices) and devices[0].process_index == jax.process_index()
     where = jax.default_device(devices[0]) if is_here else nullcontext()

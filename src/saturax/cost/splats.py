@@ -53,7 +53,7 @@ def _splats(graph: Graph, cluster: Cluster, users: Sequence[Sequence[int]]) -> I
     for index in cluster.nodes:
         for operand in nodes[index].operands:
             number, type = _number(nodes, operand), nodes[operand].type
-            if number is None or not isinstance(type, TensorType) or not nodes[index].operands:
+            if number is None or not isinstance(type, TensorType):
                 continue
             if nodes[index].op in _VIEWS or (nodes[index].attributes, number) in _SIMPLER:
                 continue  # on the way to where it is read, or to be read as no number

@@ -53,11 +53,9 @@ def _transform(equalities: Equalities, node: Node, side: int) -> tuple[str, comp
     if any(type.dtype != dtype for type in types) or Precision(*precision).algorithm:  # type: ignore[misc]
         return "", 0
     is_computed = nodes[node.operands[side]].op != "constant"
+    # A transform spreads NaN and infinities to other places than the product does.
     if not is_computed or not equalities.facts[node.operands[1 - side]].assumed_finite:
-        return (
-            "",
-            0,
-        )  # a transform spreads NaN and infinities as the product does, but rounds others
+        return "", 0
     matrix = constant_value(nodes, node.operands[side])
     # Angles up to 2πn that were not reduced have rounding errors of their own size.
     return ("", 0) if matrix is None else transform_of(matrix, 2 * np.pi * shape[0])

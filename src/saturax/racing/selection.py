@@ -147,10 +147,9 @@ def select_by_measuring(
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel.
 
-    `correct(measured)` looks after prices that the first race contradicts.
-
-    `assemble()` makes another of segments, once those that the search of the whole has found have
-    met the original: segments may take all the time that there is.
+    Once those that the search of the whole has found have met the original, `correct(measured)`
+    looks after prices that this race contradicts, and `assemble()` makes another of segments, which
+    may take all the time that there is.
     """
     measured = MeasuredSearch(
         found.formulation,

@@ -100,9 +100,7 @@ def multiply_singular_factors(
 )
 def left_vectors_are_orthonormal(a: Value, j: Any, r: Any, d: Any, p: Any, e: str) -> Value | None:
     """UᵀU = 1 for the left singular vectors of a real matrix"""
-    need(a.dtype in REALS and a.dtype == e and a.size > 0 and j in ("S", "A"))
-    need(DotDimensions(*d) == _batched(a.rank, 0, 0))
-    return identity_matrices(get_result(svd(a, j, r), 2).tensor.with_shape(_square(a, j, -2)))
+    return _product_of_vectors(a, j, d, e, side=0)
 
 
 @rule(
@@ -115,15 +113,16 @@ def left_vectors_are_orthonormal(a: Value, j: Any, r: Any, d: Any, p: Any, e: st
 )
 def right_vectors_are_orthonormal(a: Value, j: Any, r: Any, d: Any, p: Any, e: str) -> Value | None:
     """VᵀV = 1 for the right singular vectors of a real matrix"""
+    return _product_of_vectors(a, j, d, e, side=1)
+
+
+def _product_of_vectors(a: Value, j: Any, d: Any, e: str, side: int) -> Value:
+    """The product of the singular vectors of one side (0: U, 1: Vᵀ) with one another."""
     need(a.dtype in REALS and a.dtype == e and a.size > 0 and j in ("S", "A"))
-    need(DotDimensions(*d) == _batched(a.rank, 1, 1))
-    return identity_matrices(get_result(svd(a, j, r), 3).tensor.with_shape(_square(a, j, -1)))
-
-
-def _square(a: Value, j: Any, side: int) -> tuple[int, ...]:
-    """The shape of the product of all singular vectors of one side with one another."""
-    count = a.shape[side] if j == "A" else min(a.shape[-2:])
-    return (*a.shape[:-2], count, count)
+    need(DotDimensions(*d) == _batched(a.rank, side, side))
+    *batch, rows, columns = a.shape
+    count = (rows, columns)[side] if j == "A" else min(rows, columns)
+    return identity_matrices(a.tensor.with_shape((*batch, count, count)))
 
 
 @rule(

@@ -83,9 +83,10 @@ def _ranked(
 ) -> tuple[Extraction, int]:
     """The `count` programs that are cheapest as wholes, and of how many.
 
-    The one of the least sum is always among them.
-    Each of the two predictions is wrong at times: of NasRNN's weights merged, a whole of many small
-    products that were to overlap was 1.1 times as fast as the original, the least sum 1.6 times.
+    The one of the least sum is always among them. Each of the two predictions is wrong at times: of
+    NasRNN's weights merged, a whole of many small products that were to overlap was 1.1 times as
+    fast as the original, the least sum 1.6 times.
+
     Where each value takes its cheapest form, whatever others take, the sum of prices is higher, as
     shared values count once; the whole may still be cheaper.
     """
