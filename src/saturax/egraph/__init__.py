@@ -5,7 +5,7 @@
 """
 
 from saturax.egraph.analysis import Analysis, ENode
-from saturax.egraph.egraph import ANALYSIS, INPUT, EGraph
+from saturax.egraph.egraph import EGraph
 from saturax.egraph.errors import RuleApplicationError, RuleTypeError, TypeClashError
 from saturax.egraph.explain import Step, explain, rules_between
 from saturax.egraph.limits import (
@@ -20,6 +20,7 @@ from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar, pa
 from saturax.egraph.proof import CONGRUENCE
 from saturax.egraph.recipe import Recipe, RecipeStep, Rule
 from saturax.egraph.saturate import saturate
+from saturax.egraph.store import ANALYSIS, INPUT
 
 __all__ = [
     "ANALYSIS",

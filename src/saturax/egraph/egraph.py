@@ -1,31 +1,23 @@
-"""The e-graph: hash-consed e-nodes, e-classes in a union-find, congruence by deferred rebuilding.
+"""The e-graph: hash-consed e-nodes in a union-find, congruence by deferred rebuilding."""
 
-An e-node gets a permanent id when it is made; a class id is the id of one of its e-nodes. Inside,
-an e-node is a flat tuple `(head, child, …)`, where a head is an interned (op, attributes, type):
-hashing and comparing e-nodes then touches small integers only.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from saturax.egraph.analysis import Analysis, ENode, InternedData
+from saturax.egraph.analysis import Analysis
 from saturax.egraph.errors import TypeClashError
 from saturax.egraph.heads import Heads
 from saturax.egraph.injectivity import INJECTIVITY, equal_operands
-from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification, ProofForest
+from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, Justification
+from saturax.egraph.store import ANALYSIS, INPUT, Key, Store
 
-Key = tuple[int, ...]
 BuildStep = tuple[int, bool, tuple[int, ...]]
-
-ANALYSIS = "analysis"
-INPUT = "input"
 
 # Shared stand-ins for the storage of a class that was merged away; never written to.
 _NO_GROUPS: dict[int, list[int]] = {}
 _NO_PARENTS: list[int] = []
 
 
-class EGraph:
+class EGraph(Store):
     """A set of equivalent programs.
 
     `is_commutative(op, attributes)` says where the first two children may be swapped; such
@@ -53,30 +45,8 @@ class EGraph:
         shows_circular: bool = True,
     ) -> None:
         """Start empty."""
-        self._interned = None if analysis is None else InternedData(analysis)
-        self.heads = Heads(is_commutative, is_injective, outdone_by)
+        super().__init__(analysis, Heads(is_commutative, is_injective, outdone_by))
         self._shows_circular = shows_circular
-        # By e-node.
-        self.keys: list[Key] = []
-        self.original: list[Key] = []
-        # When (by `clock`) it was made, last got another key, last learnt of its operands, and last
-        # came into another class; then the latest of these.
-        self.created: list[int] = []
-        self.keyed: list[int] = []
-        self.informed: list[int] = []
-        self.placed: list[int] = []
-        self.stamp: list[int] = []
-        self.type_id: list[int] = []
-        self.parent: list[int] = []
-        self.proof = ProofForest()
-        self._origin: list[str] = []
-        self.is_dead = bytearray()
-        # By class (valid at canonical ids); its e-nodes by group and by kind.
-        self.groups: list[dict[int, list[int]]] = []
-        self.uses: list[list[int]] = []
-        self._size: list[int] = []
-        self.data_id: list[int] = []
-        self._hashcons: dict[Key, int] = {}
         self._pending: list[int] = []
         self._stale_data: list[int] = []
         self._unmodified: list[int] = []
@@ -85,8 +55,6 @@ class EGraph:
         self._changed: dict[int, None] = {}
         self._modifies = self._interned is not None and self._interned.modify is not None
         self._current_origin = INPUT
-        self.clock = 0
-        self.node_count = self.class_count = self.union_count = 0
 
     def add(
         self,
@@ -146,14 +114,6 @@ class EGraph:
             found.append(node)
         return True
 
-    def _canonical(self, key: Key) -> Key:
-        head = key[0]
-        find = self.find
-        if self.heads.commutative[head]:
-            a, b = find(key[1]), find(key[2])
-            return (head, min(a, b), max(a, b), *map(find, key[3:]))
-        return (head, *map(find, key[1:]))
-
     def _new_node(self, key: Key, origin: str) -> int:
         node = len(self.keys)
         head = key[0]
@@ -189,14 +149,6 @@ class EGraph:
         if self._modifies:
             self._unmodified.append(node)
         return node
-
-    def find(self, id: int) -> int:
-        """Return the canonical id of the class that holds this class or e-node."""
-        parent = self.parent
-        while parent[id] != id:
-            parent[id] = parent[parent[id]]
-            id = parent[id]
-        return id
 
     def union(self, a: int, b: int, reason: str, justification: Justification | None = None) -> int:
         """Record that two classes (or e-nodes) are equal; congruence waits for `rebuild`.
@@ -440,62 +392,6 @@ class EGraph:
         finally:
             self._current_origin = INPUT
         return True
-
-    def node(self, id: int) -> ENode:
-        """Return an e-node by its permanent id, with canonical children."""
-        head, *children = self._canonical(self.keys[id])
-        return ENode(self.heads.op[head], self.heads.attributes[head], tuple(children), id)
-
-    def nodes(self, class_id: int) -> list[ENode]:
-        """Return the e-nodes of a class."""
-        groups = self.groups[self.find(class_id)].items()
-        return [self.node(n) for g, nodes in groups if g >= 0 for n in nodes if not self.is_dead[n]]
-
-    def nodes_of(self, class_id: int, op: str) -> list[ENode]:
-        """Return the e-nodes of one operation in a class."""
-        groups = self.groups[self.find(class_id)]
-        return [
-            self.node(node)
-            for group in self.heads.groups_of(op)
-            for node in groups.get(group, ())
-            if not self.is_dead[node]
-        ]
-
-    def classes(self) -> Iterator[int]:
-        """Iterate over canonical class ids in ascending order."""
-        return (id for id, parent in enumerate(self.parent) if id == parent)
-
-    def classes_of(self, op: str) -> list[int]:
-        """Return the classes which hold an e-node of this operation."""
-        return [id for id in self.classes() if self.nodes_of(id, op)]
-
-    def parents(self, class_id: int) -> list[int]:
-        """Return the permanent ids of the e-nodes which use a class."""
-        return [node for node in self.uses[self.find(class_id)] if not self.is_dead[node]]
-
-    def type_of(self, class_id: int) -> Any:
-        """Return the type which all e-nodes of a class share."""
-        return self.heads.types[self.type_id[class_id]]
-
-    def data(self, class_id: int) -> Any:
-        """Return the analysis data of a class; None without an analysis."""
-        return self.data_named(self.data_id[self.find(class_id)])
-
-    def data_named(self, id: int) -> Any:
-        """Return the data that a number in `data_id` stands for; None without an analysis."""
-        return None if self._interned is None else self._interned.values[id]
-
-    def outline_named(self, id: int) -> int:
-        """Return a number for the outline of the data that a number in `data_id` stands for."""
-        return id if self._interned is None else self._interned.outlines[id]
-
-    def origin(self, id: int) -> str:
-        """Return who made an e-node first: a rule's name, "input" or "analysis"."""
-        return self._origin[id]
-
-    def live_nodes(self) -> list[int]:
-        """Return the permanent ids of all e-nodes."""
-        return [node for node, is_dead in enumerate(self.is_dead) if not is_dead]
 
     def take_changed(self) -> list[int]:
         """Return the e-nodes that are new to matchers in some way since the last call."""

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from saturax.egraph.egraph import INPUT, EGraph
+from saturax.egraph.egraph import EGraph
 from saturax.egraph.injectivity import INJECTIVITY
 from saturax.egraph.proof import CONGRUENCE, SWAPPED_CONGRUENCE, ProofEdge
+from saturax.egraph.store import INPUT
 
 
 @dataclass(frozen=True, slots=True)
