@@ -92,9 +92,21 @@ def test_trees_with_a_paid_class_are_the_cheapest_ones():
                 problem.node_class, problem.cost_us, problem.children, strict=True
             )
         ]
-        expected = _Trees(Problem.build(problem.class_count, free, problem.roots)).total_us
+        expected = _Trees(Problem.build(problem.class_count, free, problem.roots)).total
         trees.accept(changed)
-        assert trees.total_us == pytest.approx(expected)
+        assert trees.total == expected
+
+
+def test_trees_tell_kernels_apart_however_deep_the_program_is():
+    """Each layer reads the one below four times, so that a tree of it costs 10⁶⁰ µs."""
+    layers = 100
+    nodes = [(0, 1.0, ()), *[(n, 1.0, (n - 1,) * 4) for n in range(1, layers)]]
+    last = layers - 1
+    problem = Problem.build(
+        layers + 1, [*nodes, (layers, 9.0, (last,)), (layers, 5.0, (last,))], (layers,)
+    )
+    for selection in (tree_greedy(problem), sharing_greedy(problem, time_limit_s=math.inf)):
+        assert problem.cost_us[selection[layers]] == 5.0
 
 
 def test_derive_makes_any_wish_acyclic():

@@ -23,6 +23,7 @@ from saturax.extract.problem import (
     selected_us,
 )
 
+_UNITS = 1 << 20  # of costs in sums over trees, a microsecond
 _TREES: WeakKeyDictionary[Problem, Selection] = WeakKeyDictionary()
 
 
@@ -48,30 +49,41 @@ def tree_choices(problem: Problem) -> Mapping[int, int]:
     return known
 
 
+def in_units(cost_us: float) -> int:
+    """A cost as an integer, for sums over trees: 2**-20 µs are one.
+
+    What is used k times counts k times in a tree, and so in every layer above: near the result of
+    GPT-2 a tree costs 10**30 times what a kernel does. Of floats of that size nothing is left of
+    the difference between two kernels.
+    """
+    return round(cost_us * _UNITS)
+
+
 def _find_trees(problem: Problem) -> Selection:
-    costs, node_class = problem.cost_us, problem.node_class
+    node_class = problem.node_class
     children, parents = problem.children, problem.parents
+    costs = [-1 if us == math.inf else in_units(us) for us in problem.cost_us]
     missing = list(map(len, children))
-    best = [math.inf] * problem.class_count
+    best = [-1] * problem.class_count
     choice: Selection = {}
     heap = [
         (costs[node], node, node_class[node])
         for node, count in enumerate(missing)
-        if not count and costs[node] < math.inf
+        if not count and costs[node] >= 0
     ]
     heapq.heapify(heap)
     while heap:
         total, node, owner = heapq.heappop(heap)
-        if best[owner] < math.inf:
+        if best[owner] >= 0:
             continue
         choice[owner] = node
         best[owner] = total
         for parent in parents[owner]:
             missing[parent] -= 1
-            if missing[parent] or costs[parent] == math.inf:
+            if missing[parent] or costs[parent] < 0:
                 continue
             above = node_class[parent]
-            if best[above] == math.inf:
+            if best[above] < 0:
                 price = costs[parent] + sum(map(best.__getitem__, children[parent]))
                 heapq.heappush(heap, (price, parent, above))
     return choice

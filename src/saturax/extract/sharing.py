@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from saturax.extract.greedy import derive, tree_choices
+from saturax.extract.greedy import derive, in_units, tree_choices
 from saturax.extract.problem import Problem, Selection, restrict, selected_us
 
 # Sharing a kernel below this share of the total cost is left to local search.
@@ -110,49 +110,54 @@ class _Present:
 class _Trees:
     """The cheapest tree of every feasible class, some classes being paid for.
 
-    `base` are the choices with nothing paid, `choice` those at present; `total_us` their costs.
+    `base` are the choices with nothing paid, `choice` those at present; `total` their costs, and
+    `cost` those of nodes, in the integers of `in_units`; -1 where there is none.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.base = tree_choices(problem)
         self.choice = dict(self.base)
-        self.total_us = [math.inf] * problem.class_count
+        self.total = [-1] * problem.class_count
+        self.cost = [-1] * len(problem.cost_us)
+        for node, us in enumerate(problem.cost_us):
+            if us < math.inf and all(child in self.base for child in problem.children[node]):
+                self.cost[node] = in_units(us)
         for owner, node in self.base.items():  # children come before their users
-            below = sum(self.total_us[child] for child in problem.children[node])
-            self.total_us[owner] = problem.cost_us[node] + below
+            below = sum(self.total[child] for child in problem.children[node])
+            self.total[owner] = self.cost[node] + below
 
-    def if_paid(self, owner: int) -> dict[int, tuple[float, int]]:
+    def if_paid(self, owner: int) -> dict[int, tuple[int, int]]:
         """The trees that become cheaper if a class costs nothing: class → cost and node.
 
         Dijkstra's algorithm from that class upwards: it visits what changes, and its users.
         """
         node_class, parents = self.problem.node_class, self.problem.parents
-        cost_us, children = self.problem.cost_us, self.problem.children
-        changed: dict[int, tuple[float, int]] = {}
-        now_us = list(self.total_us)
-        heap = [(0.0, self.base[owner], owner)]
+        own, children = self.cost, self.problem.children
+        changed: dict[int, tuple[int, int]] = {}
+        now = list(self.total)
+        heap = [(0, self.base[owner], owner)]
         while heap:
             cost, node, here = heapq.heappop(heap)
             if here in changed:
                 continue
             changed[here] = (cost, node)
-            now_us[here] = cost
+            now[here] = cost
             for user in parents[here]:
                 above = node_class[user]
-                if above in changed:
+                cost = own[user]
+                if above in changed or cost < 0:
                     continue
-                cost = cost_us[user]
                 for child in children[user]:
-                    cost += now_us[child]
-                if cost < now_us[above]:
+                    cost += now[child]
+                if cost < now[above]:
                     heapq.heappush(heap, (cost, user, above))
         return changed
 
-    def accept(self, changed: dict[int, tuple[float, int]]) -> None:
+    def accept(self, changed: dict[int, tuple[int, int]]) -> None:
         """Make a change of `if_paid` the state."""
         for owner, (cost, node) in changed.items():
-            self.total_us[owner], self.choice[owner] = cost, node
+            self.total[owner], self.choice[owner] = cost, node
 
 
 def _promising(problem: Problem, trees: _Trees, least_us: float) -> list[int]:
@@ -160,19 +165,21 @@ def _promising(problem: Problem, trees: _Trees, least_us: float) -> list[int]:
 
     Only classes whose own kernel costs at least `least_us` are worth a try.
     """
-    best = trees.total_us
-    promise: list[tuple[float, int]] = []
+    best = trees.total
+    promise: list[tuple[int, int]] = []
     for owner, node in trees.choice.items():
         users = problem.parents[owner]
         if len(users) < 2 or problem.cost_us[node] < least_us:
             continue
-        saving: dict[int, float] = {}
+        saving: dict[int, int] = {}
         for user in users:
+            if trees.cost[user] < 0:
+                continue
             others = sum(best[child] for child in problem.children[user] if child != owner)
             above = problem.node_class[user]
-            saved = best[above] - problem.cost_us[user] - others
-            if saved > 0 and saved < math.inf:
-                saving[above] = max(saving.get(above, 0.0), saved)
+            saved = best[above] - trees.cost[user] - others
+            if saved > 0:
+                saving[above] = max(saving.get(above, 0), saved)
         gain = sum(saving.values()) - best[owner]
         if len(saving) > 1 and gain > 0:
             promise.append((-gain, owner))
