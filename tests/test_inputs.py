@@ -19,6 +19,8 @@ _SHAPES = ((), (0,), (5,), (40, 30))
 def test_types_are_right(dtype, distribution, with_examples):
     types = [TensorType(shape, dtype) for shape in _SHAPES]
     examples = [np.ones(t.shape, numpy_dtype(dtype)) for t in types] if with_examples else None
+    for example in examples or ():
+        example.flags.writeable = False  # as JAX's arrays are
     for array, type in zip(draw(distribution, types, examples, 1.0, 0), types, strict=True):
         assert (array.shape, array.dtype) == (type.shape, numpy_dtype(dtype))
 

@@ -158,6 +158,13 @@ def test_time_limit_of_zero_returns_the_original():
     assert result.report.stages == []
 
 
+def test_what_computes_nothing_is_not_searched():
+    result = saturax.optimize(lambda x: (None, x, np.float32([1, 2])), normal(3))
+    reason = "it computes nothing: its results are arguments and constants"
+    assert (result.report.outcome, result.report.reason) == ("original", reason)
+    assert result.report.stages == []
+
+
 def test_effects_are_not_run_and_stay():
     seen = []
 

@@ -13,6 +13,8 @@ from saturax.racing.select import OUT_OF_TIME
 from saturax.report.model import Report
 from saturax.run import Run
 
+_GIVEN = ("parameter", "constant")
+
 # A process with a smaller share of a core while it searches is not alone on the machine.
 _BUSY = 0.8
 
@@ -23,6 +25,8 @@ def why_unsuitable(program: Program, run: Run) -> str:
         return "SATURAX_DISABLE is set"
     if run.options.time_limit_s == 0:
         return "the time limit is 0"
+    if all(node.op in _GIVEN for node in program.graph.nodes):
+        return "it computes nothing: its results are arguments and constants"
     if any(device.process_index != jax.process_index() for device in run.devices):
         # Each would decide for itself, and their programs would no longer fit together.
         return "it runs in several processes, which saturax does not measure together"

@@ -157,7 +157,7 @@ def _floats(
     gain: float,
 ) -> Array:
     shape, kind = type.shape, numpy_dtype(type.dtype)
-    if example is not None:
+    if example is not None and example.size:
         with np.errstate(over="ignore", invalid="ignore"):  # what lies near the largest numbers
             values = _near(generator, distribution, example, kind)
     else:
