@@ -48,7 +48,7 @@ class Provider(Protocol):
         """The loaded executable; None where XLA is to compile as ever."""
 
     def keep(self, asked: Compilation, executable: Any) -> None:
-        """Take note of what XLA has compiled."""
+        """Take note of what XLA has compiled in this process."""
 
 
 # What is compiled instead of a module, and who may have the executable of that.
@@ -146,12 +146,43 @@ def _provided(provider: Provider, asked: Compilation, compile: Callable[[], Any]
         logger.info("an executable was not looked for: %r", error)
         return compile()
     if executable is None:
+        loaded = _LOADED.count()
         executable = compile()
+        if _LOADED.count() > loaded:
+            return executable
         try:
             provider.keep(asked, executable)
         except Exception as error:
             logger.info("an executable was not kept: %r", error)
     return executable
+
+
+class _Loaded:
+    """Counts what JAX takes from its own compilation cache.
+
+    XLA's CPU compiler does not write again what it has loaded: the functions are left out, which
+    shows only when what was read of that is run. So such executables must not be kept.
+    """
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        self._lock, self._is_listening = threading.Lock(), False
+
+    def _note(self, event: str, **about: Any) -> None:
+        if event == _LOADED_EVENT:
+            self._of_thread.count = getattr(self._of_thread, "count", 0) + 1
+
+    def count(self) -> int:
+        """How many this thread has loaded since it was first asked."""
+        with self._lock:
+            if not self._is_listening:
+                jax.monitoring.register_event_listener(self._note)
+                self._is_listening = True
+        return getattr(self._of_thread, "count", 0)
+
+
+_LOADED_EVENT = "/jax/compilation_cache/cache_hits"
+_LOADED = _Loaded()
 
 
 def hook_compilation(replacement: Replacement) -> Callable[[], None]:

@@ -3,7 +3,7 @@
 An executable is loaded only where all is equal that it was compiled for: besides the key of its
 entry (the module, the kind of device, versions, flags) the options that JAX gives to XLA, the
 device itself and the processor's instruction sets. JAX's own compilation cache is off by default;
-where it is on, it has these executables too.
+where it is on, it has these executables too, and those that come from it are left to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger("saturax")
 
 # An executable may take this share of the place for all of them: constants are part of it.
 _LARGEST_SHARE = 0.25
-_EXECUTABLE, _COMPILED_FOR, _DEVICES = "executable", "compiled for", "devices"
+_EXECUTABLE, _COMPILED_FOR, _DEVICES = "compiled", "compiled for", "devices"
 _KERNELS = "kernels"  # whether it may call those that jaxlib binds
 # In the keys of executables that are kept by their own modules, or by what these are made of, not
 # beside what a module became.
