@@ -368,12 +368,15 @@ def test_wrong_program_of_another_version_is_not_taken(tmp_path, monkeypatch):
         ([(None, "")], 1.0, False),
         ([(None, ""), (0.9, "")], 0.0, True),
         ([(0.9, "time limit reached after 3 pairs")], 0.0, False),
+        ([(None, "", "rejected")], 1.0, True),
+        ([(None, "", "rejected")], 0.0, False),
+        ([(None, "", "rejected"), (0.9, "")], 0.0, True),
     ],
 )
 def test_whether_the_original_was_kept_for_want_of_time(rows, remaining_s, conclusive):
     candidates = [
-        CandidateReport("a", 1.0, 1, ratio=ratio, reason=reason, outcome="slower")
-        for ratio, reason in rows
+        CandidateReport("a", 1.0, 1, ratio=ratio, reason=reason, outcome=(*rest, "slower")[0])
+        for ratio, reason, *rest in rows
     ]
     report = saturax.Report("f", candidates=candidates)
     assert reasons.is_conclusive(report, remaining_s) == conclusive

@@ -44,23 +44,31 @@ def why_kept(run: Run) -> str:
     is_over = f"the time limit of {run.options.time_limit_s:g} s was over before"
     if run.remaining_s == 0 and not report.candidates:
         return f"{is_over} any other program was tried{busy}"
-    if run.remaining_s == 0 and not any(c.ratio is not None for c in report.candidates):
+    rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
+    if report.candidates and len(rejected) == len(report.candidates):
+        is_over = f"; {is_over} others were tried{busy}" if run.remaining_s == 0 else ""
+        why = rejected[0].reason
+        return f"no candidate passed the check ({len(rejected)} tried): {why}{is_over}"
+    if run.remaining_s == 0 and not _is_any_timed(report):
         return f"{is_over} any candidate was timed{busy}"
     if not is_conclusive(report):
         return f"{is_over} a race was decided{busy}"
-    rejected = [c for c in report.candidates if c.outcome in ("rejected", "failed")]
-    if report.candidates and len(rejected) == len(report.candidates):
-        return f"no candidate passed the check ({len(rejected)} tried): {rejected[0].reason}"
     return "no candidate was faster than the original"
 
 
 def is_conclusive(report: Report, remaining_s: float = math.inf) -> bool:
     """Whether the original was kept for a reason that holds next time, not for want of time."""
+    if remaining_s == 0 and not _is_any_timed(report):
+        return False
     if not report.candidates:
-        return remaining_s > 0
+        return True
     untimed = [c for c in report.candidates if c.outcome == "slower" and c.ratio is None]
     is_raced = len(untimed) < len(report.candidates)
     return is_raced and not any(c.reason.startswith(OUT_OF_TIME) for c in report.candidates)
+
+
+def _is_any_timed(report: Report) -> bool:
+    return any(candidate.ratio is not None for candidate in report.candidates)
 
 
 def after_cut_short(number: int) -> str:

@@ -21,7 +21,7 @@ def explain(report: Report) -> str:
     parts = [summary(report)]
     if report.cached:
         parts.append(f"  found in the cache: optimised {report.cached}")
-    if report.reason:
+    if report.reason and report.outcome == "optimized":  # else the first line says it
         parts.append(f"  why: {report.reason}")
     if report.priced_by:
         parts.append(f"  for {report.device}, by {report.priced_by}")
