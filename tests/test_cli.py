@@ -13,6 +13,7 @@ import jax
 import jax.export
 import numpy as np
 import pytest
+import rich.console
 from running import assert_equal, matrix_chain, run
 
 import saturax
@@ -267,9 +268,10 @@ def test_pipe_of_bytecode():
 
 def test_progress_is_shown_on_a_terminal(monkeypatch):
     shown = io.StringIO()
-    console = cli.Console
+    console = rich.console.Console
     monkeypatch.setattr(
-        cli, "Console", lambda stderr: console(file=shown, force_terminal=True, width=80)
+        "rich.console.Console",
+        lambda stderr: console(file=shown, force_terminal=True, width=80),
     )
     with cli._progress() as on_progress:
         on_progress("price", "measuring 3 operations")

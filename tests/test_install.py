@@ -234,6 +234,11 @@ def test_run_gives_a_script_its_arguments_and_passes_its_exit_code_on(tmp_path):
     assert [d["program"] for d in decisions] == ["jit__lambda"] or decisions
 
 
+def test_run_imports_no_optimiser_before_there_is_something_to_optimise(tmp_path):
+    done = _run(tmp_path, "import sys; print('saturax.pipeline' in sys.modules)")
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
+
+
 def test_run_says_which_file_is_missing(tmp_path):
     command = [sys.executable, "-m", "saturax", "run", str(tmp_path / "none.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)

@@ -14,18 +14,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.status import Status
+from typing import TYPE_CHECKING, Any
 
 from saturax.command.options import add_options, options_of
 from saturax.errors import SaturaxError
-from saturax.graph.ir import Program
 from saturax.options import NUMERICS
-from saturax.pipeline import Optimized
 from saturax.report.text import explain, summary
-from saturax.run import OnProgress
+
+if TYPE_CHECKING:  # a script whose programs are in the cache waits for nothing of the optimiser
+    from saturax.graph.ir import Program
+    from saturax.pipeline import Optimized
+    from saturax.run import OnProgress
 
 _WRONG_INPUT, _INTERRUPTED = 1, 130
 _STANDARD = "-"
@@ -240,6 +239,9 @@ def _cache(arguments: argparse.Namespace) -> int:
 @contextmanager
 def _progress() -> Iterator[OnProgress]:
     """A status line on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.status import Status
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda stage, detail: None
