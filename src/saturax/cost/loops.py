@@ -1,4 +1,4 @@
-"""How often loops run, and which of them can be run to be timed."""
+"""How often loops run, and which of them can be run to be timed on any inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from saturax.graph.ir import Graph
 from saturax.graph.literal import Literal
-from saturax.graph.ops import Generic, generic_of
+from saturax.graph.ops import Generic, generic_of, usual_region
 from saturax.graph.ops.elementwise import function_name
 
 WHILE = "stablehlo.while"
@@ -50,7 +50,10 @@ def trip_count(generic: Generic) -> int:
 
 
 def ends(generic: Generic) -> bool:
-    """Whether a `while` ends on any inputs whose counters are small, and calls no foreign code."""
+    """Whether a `while` ends on any inputs whose counters are small, and calls no foreign code.
+
+    Nor may it have a branch that takes one way but for rare inputs: any inputs may be such.
+    """
     return counter_of(generic) is not None and all(map(_is_bounded, generic.regions))
 
 
@@ -62,6 +65,8 @@ def _is_bounded(graph: Graph) -> bool:
         if node.op == "stablehlo.custom_call" or any("@" in text for _, text in generic.attributes):
             return False
         if node.op == WHILE and not ends(generic):
+            return False
+        if usual_region(generic) is not None:
             return False
         if not all(map(_is_bounded, generic.regions)):
             return False

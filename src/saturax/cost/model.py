@@ -19,7 +19,7 @@ from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
 from saturax.graph.ir import Graph
-from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups
+from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups, usual_region
 from saturax.graph.ops.elementwise import function_name
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type, is_float
@@ -58,7 +58,8 @@ class PriceModel:
 
     `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
     holds the prices of loop bodies and branches, as far as they are known, and `taken` which of
-    several branches is taken; without that the dearest of them counts. `link` connects devices.
+    several branches is taken; without that it is the one said to be usual, or the dearest of them.
+    `link` connects devices.
     `caution` multiplies predictions of what would be measured if there were time.
     """
 
@@ -167,7 +168,7 @@ class PriceModel:
             if kernel.op == WHILE:
                 launch_us = self.calibration.kernel_overhead_us
                 return launch_us + trip_count(generic) * self._trip_us(generic, sum(times))
-            taken = self.taken.get(generic.regions)
+            taken = self.taken.get(generic.regions, usual_region(generic))
             return max(times) if taken is None else times[taken]
         if generic is not None and kernel.op in COLLECTIVES:
             largest = max(byte_size(kernel.type), sum(map(byte_size, kernel.operands)))

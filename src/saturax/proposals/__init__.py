@@ -15,6 +15,7 @@ from saturax.proposals.bits import move_bits
 from saturax.proposals.cases import work_out_cases
 from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
+from saturax.proposals.exponential_sums import multiply_exponentials
 from saturax.proposals.hot import read_hot_places
 from saturax.proposals.loops import (
     distribute_loops,
@@ -64,6 +65,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,
     "walk_cumulations": walk_cumulations,
+    "multiply_exponentials": multiply_exponentials,
 }
 """By the name under which reports list them."""
 

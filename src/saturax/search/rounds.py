@@ -24,7 +24,7 @@ from saturax.extract import (
     tree_greedy,
 )
 from saturax.graph.ir import Graph
-from saturax.graph.ops import Generic, generic_of
+from saturax.graph.ops import Generic, generic_of, usual_region
 from saturax.options import NUMERICS, Options
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
@@ -359,7 +359,7 @@ def propose_regions(
         generic = generic_of(node)
         if node.op not in CONTROL_FLOW or generic is None:
             continue
-        taken = pricing.model.taken.get(generic.regions)
+        taken = pricing.model.taken.get(generic.regions, usual_region(generic))
         bodies = tuple(
             _optimized_region(run, region, rules, pricing) if taken in (None, place) else region
             for place, region in enumerate(generic.regions)

@@ -31,7 +31,14 @@ from saturax.graph.ops.elementwise import (
     unary,
 )
 from saturax.graph.ops.fourier import fft
-from saturax.graph.ops.generic import BARRIER, PURE, Generic, generic_of
+from saturax.graph.ops.generic import (
+    BARRIER,
+    PURE,
+    USUALLY_FIRST,
+    Generic,
+    generic_of,
+    usual_region,
+)
 from saturax.graph.ops.indexing import GatherDimensions, gather
 from saturax.graph.ops.layout import (
     broadcast_in_dim,
@@ -88,6 +95,7 @@ __all__ = [
     "PURE",
     "REALS_ORDER",
     "SET",
+    "USUALLY_FIRST",
     "Blocks",
     "ConvDimensions",
     "Cumulation",
@@ -163,4 +171,5 @@ __all__ = [
     "transpose",
     "triangular_solve",
     "unary",
+    "usual_region",
 ]

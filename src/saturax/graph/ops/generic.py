@@ -35,3 +35,12 @@ def generic_of(node: Node) -> Generic | None:
     return (
         node.attributes[0] if node.attributes and isinstance(node.attributes[0], Generic) else None
     )
+
+
+USUALLY_FIRST = ("mhlo.frontend_attributes", '{saturax_usual = "0"}')
+"""An attribute of a branch that takes its first region, but for rare inputs; XLA ignores it."""
+
+
+def usual_region(generic: Generic) -> int | None:
+    """The number of the region that a branch takes but for rare inputs, where somebody has said."""
+    return 0 if USUALLY_FIRST in generic.attributes else None
