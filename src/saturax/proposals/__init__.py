@@ -31,6 +31,7 @@ from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
 from saturax.proposals.positions import ask_conditions
 from saturax.proposals.reductions import start_at_identity
+from saturax.proposals.rows_before_products import multiply_before_rows
 from saturax.proposals.spectra import halve_spectra
 from saturax.proposals.split_concatenations import split_concatenations
 from saturax.proposals.straighten import without_known_branches
@@ -52,6 +53,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "use_transforms": use_transforms,
     "read_hot_places": read_hot_places,
     "halve_spectra": halve_spectra,
+    "multiply_before_rows": multiply_before_rows,
     "order_contractions": order_contractions,
     "split_concatenations": split_concatenations,
     "merge_contractions": merge_contractions,
