@@ -10,11 +10,13 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     SET,
+    DotDimensions,
     GatherDimensions,
     ScatterDimensions,
     broadcast_in_dim,
     constant,
     default_order,
+    dot_general,
     full,
     gather,
     get_result,
@@ -175,11 +177,17 @@ def _rows_in_order(x: Value, t: TensorType, e: Any, d: Any, r: Any, g: Any, n: A
 
     The rule does not apply unless each row is read once.
     """
+    need(e == d == 0 and t.rank == 1 and tuple(r) == (*t.shape, 1))
+    need(is_integer(t.dtype) and holds_indices(t.dtype, t.shape[0]))
+    return _rows_at(x, t.shape[0], g, n)
+
+
+def _rows_at(x: Value, count: int, g: Any, n: Any) -> list[int]:
+    """The dimension of x that each dimension of its rows at `count` places is; all rows of x."""
     g = GatherDimensions(*g)
     axis = row_axis(x, g, n)
-    need(axis in g.collapsed_slice_dims and t.shape == (x.shape[axis],) and e == d == 0)
-    need(tuple(r) == (*t.shape, 1) and g.index_vector_dim == 1 and x.size > 0)
-    need(is_integer(t.dtype) and holds_indices(t.dtype, t.shape[0]))
+    need(axis in g.collapsed_slice_dims and count == x.shape[axis])
+    need(g.index_vector_dim == 1 and x.size > 0)
     kept = iter(k for k in range(x.rank) if k != axis)
     return [next(kept) if k in g.offset_dims else axis for k in range(x.rank)]
 
@@ -232,6 +240,104 @@ def sort_permuted_rows(
 sort_permuted_rows_exactly = exactly(
     sort_permuted_rows, lambda x, **_: x.dtype in INTEGERS, examples=lambda rng: _sorted_again(rng)
 )
+
+
+# ------------------------------------------------------------------ products along such rows
+
+
+def _dot_along(
+    x: Value, own: list[int], g: Any, y: Value, other: list[int], h: Any, d: Any, p: Any, e: Any
+) -> Any:
+    """The product of x and y instead of their rows in one order, along which it sums."""
+    d = DotDimensions(*d)
+    axes = GatherDimensions(*g).start_index_map[0], GatherDimensions(*h).start_index_map[0]
+    left = tuple(own[k] for k in d.lhs_contract)
+    right = tuple(other[k] for k in d.rhs_contract)
+    need(axes in zip(left, right, strict=True))
+    batches = tuple(own[k] for k in d.lhs_batch), tuple(other[k] for k in d.rhs_batch)
+    return dot_general(x, y, DotDimensions(*batches, left, right), p, e)
+
+
+def _dot_examples(rng: np.random.Generator) -> dict[str, Any]:
+    """A matrix and a vector or matrix, their rows or columns in one order."""
+    n, dtype = int(rng.integers(1, 6)), str(rng.choice(["f32", "f64", "i32"]))
+    shapes, gathers, axes = [], [], []
+    for _ in range(2):
+        rank = int(rng.integers(1, 3))
+        axis = int(rng.integers(0, rank))
+        others = tuple(k for k in range(rank) if k != axis)
+        shapes.append(tuple(n if k == axis else int(rng.integers(1, 4)) for k in range(rank)))
+        gathers.append(GatherDimensions(others, (axis,), (), (), (axis,), 1))
+        axes.append(axis)
+    sizes = [
+        tuple(1 if k == axis else m for k, m in enumerate(shape))
+        for shape, axis in zip(shapes, axes, strict=True)
+    ]
+    return {
+        "x": TensorType(shapes[0], dtype),
+        "y": TensorType(shapes[1], dtype),
+        "g": gathers[0],
+        "h": gathers[1],
+        "n": sizes[0],
+        "m": sizes[1],
+        "d": DotDimensions((), (), (axes[0],), (axes[1],)),
+        "e": dtype,
+    }
+
+
+def _dot_of_sorted(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _dot_examples(rng)
+    count = TensorType((drawn["x"].shape[drawn["d"].lhs_contract[0]],), "i32")
+    own = {"z": count.with_dtype("f32"), "t": count, "i": 0, "a": 0, "r": (*count.shape, 1)}
+    return drawn | own
+
+
+@rule(
+    lambda x, y, z, i, t, a, o, r, g, n, b, h, m, c, d, p, e: dot_general(
+        gather(x, reshape(_argsort(z, i, t, a, o), r), g, n, b),
+        gather(y, reshape(_argsort(z, i, t, a, o), r), h, m, c),
+        d,
+        p,
+        e,
+    ),
+    numerics=ROUNDING,
+    source="the argsort is a permutation",
+    examples=_dot_of_sorted,
+)
+def dot_of_permuted_rows(
+    x: Value, y: Value, z: Value, i: Any, t: TensorType, a: Any, o: Any, r: Any, g: Any, n: Any,
+    b: Any, h: Any, m: Any, c: Any, d: Any, p: Any, e: Any,
+) -> Value | None:  # fmt: skip
+    """x[:, argsort z] · y[argsort z] = x · y, summed along the permuted rows"""
+    own, other = _rows_in_order(x, t, i, a, r, g, n), _rows_in_order(y, t, i, a, r, h, m)
+    return _dot_along(x, own, g, y, other, h, d, p, e)
+
+
+def _dot_at_places(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _dot_examples(rng)
+    count = drawn["x"].shape[drawn["d"].lhs_contract[0]]
+    places = rng.permutation(count).astype(np.int32).reshape(count, 1)
+    return drawn | {"i": Literal(places)}
+
+
+@rule(
+    lambda x, y, i, g, n, b, h, m, c, d, p, e: dot_general(
+        gather(x, constant(i), g, n, b), gather(y, constant(i), h, m, c), d, p, e
+    ),
+    numerics=ROUNDING,
+    source="a sum in another order",
+    examples=_dot_at_places,
+)
+def dot_of_rows_at_places(
+    x: Value, y: Value, i: Literal, g: Any, n: Any, b: Any, h: Any, m: Any, c: Any, d: Any, p: Any,
+    e: Any,
+) -> Value | None:  # fmt: skip
+    """x[:, i] · y[i] = x · y for a constant permutation i, summed along the permuted rows"""
+    count = i.type.size
+    need(i.type.shape == (count, 1) and is_integer(i.type.dtype) and count > 0)
+    own, other = _rows_at(x, count, g, n), _rows_at(y, count, h, m)
+    need(np.array_equal(np.sort(i.array.ravel()), np.arange(count)))
+    return _dot_along(x, own, g, y, other, h, d, p, e)
 
 
 def _sorted_again(rng: np.random.Generator) -> dict[str, Any]:
