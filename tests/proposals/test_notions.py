@@ -15,7 +15,7 @@ from saturax.graph.build import prune
 from saturax.graph.ir import Graph
 from saturax.graph.reference import evaluate
 from saturax.proposals import propose
-from saturax.rules.rule import BITWISE, ROUNDING
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING
 from saturax.stablehlo import import_module
 
 N = 4
@@ -34,6 +34,21 @@ def ridge(x: Any, y: Any) -> Any:
 
 def outer_ridge(x: Any) -> Any:
     return slogdet(jnp.eye(x.shape[0]) + x @ x.T / 2)
+
+
+def definite_solution(x: Any, y: Any) -> Any:
+    return jsl.cho_solve(jsl.cho_factor(jnp.eye(x.shape[0]) + x @ x.T), y)
+
+
+def lower_solution(x: Any, y: Any) -> Any:
+    factor = jnp.linalg.cholesky(jnp.eye(x.shape[0]) + x @ x.T)
+    half = jsl.solve_triangular(factor, y, lower=True)
+    return jsl.solve_triangular(factor, half, lower=True, trans=1)
+
+
+def definite_determinant(x: Any) -> Any:
+    factor = jnp.linalg.cholesky(jnp.eye(x.shape[0]) + x @ x.T)
+    return 2 * jnp.sum(jnp.log(jnp.diag(factor)))
 
 
 PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], set[str]]] = {
@@ -62,6 +77,9 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], set[str]]] = {
     "cholesky": (jnp.linalg.cholesky, (A @ A.T,), {"cholesky"}),
     "choleskys": (jnp.linalg.cholesky, (BATCH @ BATCH.swapaxes(1, 2),), {"cholesky"}),
     "ridge": (ridge, (A, B), {"solve", "cholesky_call"}),
+    "solve by Cholesky": (definite_solution, (B, B[:4]), {"solve"}),
+    "solve by its lower factor": (lower_solution, (B, B[:4]), {"solve"}),
+    "determinant by Cholesky": (definite_determinant, (B,), {"log_abs_determinant"}),
     "ridge determinant": (outer_ridge, (B,), {"log_abs_determinant", "cholesky_call"}),
 }  # fmt: skip
 
@@ -117,6 +135,30 @@ def test_nothing_is_found_where_rounding_is_not_admitted() -> None:
 def test_what_is_not_positive_definite_is_not_taken_for_it(f: Callable[..., Any]) -> None:
     found = propose(imported(f, (B.astype(np.float32),)))
     assert "cholesky_call" not in {node.op for node in found.nodes}
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: jsl.cho_solve(jsl.cho_factor(x), y),
+        lambda x, y: jsl.cho_solve((jsl.cho_factor(jnp.eye(N) + x @ x.T)[0], True), y),
+        lambda x, y: (lambda f: jsl.solve_triangular(f, f, lower=True))(
+            jnp.linalg.cholesky(jnp.eye(N) + x @ x.T)
+        ),
+    ],
+)
+def test_other_triangular_solves_are_no_solve_by_cholesky(f: Callable[..., Any]) -> None:
+    found = propose(imported(f, (A, B)), FINITE)
+    assert "solve" not in {node.op for node in found.nodes}
+
+
+def test_a_factor_that_is_a_number_proves_gram_matrices_definite() -> None:
+    def solution(x: Any, y: Any) -> Any:
+        return jsl.cho_solve(jsl.cho_factor(x @ x.T), y)
+
+    graph = imported(solution, (A, B))
+    assert "solve" not in {node.op for node in propose(graph, ROUNDING).nodes}
+    assert "solve" in {node.op for node in propose(graph, FINITE).nodes}
 
 
 def test_other_permutations_are_no_solve() -> None:

@@ -43,6 +43,18 @@ class Calls:
         routine: Any = node.attributes[0]
         return Factors(call, node.operands[0], routine) if shape[-1] == shape[-2] else None
 
+    def cholesky(self, index: int) -> int | None:
+        """The call whose Cholesky factor a node has in its lower triangle, NaN where it failed."""
+        masked = self.lower_part(self.nodes[index])
+        return self.checked(index if masked is None else masked, "cholesky_call", "EQ", 1)
+
+    def lower_part(self, node: Node) -> int | None:
+        """What a node is the lower triangle of, with zeros above."""
+        if node.op != "ternary" or node.attributes[0] != "select":
+            return None
+        mask, masked, zeros = node.operands
+        return masked if self.is_mask(mask, "GE") and self.is_splat(zeros, 0) else None
+
     def checked(self, index: int, op: str, direction: str, info: int) -> int | None:
         """The call `op` whose first result a node is where result `info` fits 0, and else NaN."""
         node = self.nodes[index]

@@ -3,7 +3,8 @@
 JAX writes a solve as a factorisation, a permutation and two triangular solves, with NaN where the
 library reports a failure. What is found here is that very construction; rules then reason about
 the notion (`saturax.rules.linear_algebra`). Where the matrix is positive definite by construction,
-a solve and a determinant are stated by Cholesky, too: half the work, and no permutation.
+a solve and a determinant are stated by Cholesky, too: half the work, and no permutation. Solves by
+Cholesky are solves: of a diagonal, a product of triangles, an identity plus few columns, too.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from saturax.graph.ops import (
     determinant_sign,
     full,
     log_abs_determinant,
+    multiply,
     reduce_,
     solve,
     unary,
 )
+from saturax.graph.types import is_complex
 from saturax.proposals.determinant_signs import DeterminantSigns
 from saturax.proposals.equality import Equalities
-from saturax.proposals.library_calls import Calls, Factors
-from saturax.proposals.positive_definite import is_positive_definite
+from saturax.proposals.library_calls import Calls, Factors, rank_of
+from saturax.proposals.positive_definite import is_positive_definite, is_semidefinite
 from saturax.proposals.row_permutations import RowPermutations
 from saturax.rules.factors import cholesky_factor, cholesky_solution, diagonal_of
-from saturax.rules.rule import ROUNDING
-from saturax.rules.solving import swapped
+from saturax.rules.facts import is_symmetric
+from saturax.rules.rule import FINITE, ROUNDING
+from saturax.rules.solving import swap, swapped
 
 _UNIT_LOWER, _UPPER = Triangle(True, True, True), Triangle(True, False, False)
 _TRANSPOSED = "TRANSPOSE"
@@ -80,7 +84,9 @@ class _Notions:
         packed, right = node.operands
         factors = self._calls.factors(packed)
         half = self._nodes[self._rows.same_shape(right)]
-        if factors is None or not _is_step(node, _UPPER, packed):
+        if factors is None:
+            return self._definite_solution(node, half)
+        if not _is_step(node, _UPPER, packed):
             return []
         if not _is_step(half, _UNIT_LOWER, packed):
             return []
@@ -93,6 +99,45 @@ class _Notions:
         if is_positive_definite(a):
             solutions.append(cholesky_solution(a, b, routine))
         return solutions
+
+    def _definite_solution(self, node: Node, half: Node) -> list[Value]:
+        """A solve by Cholesky, whose second step a triangular solve is."""
+        if half.op != "triangular_solve":
+            return []
+        call, is_forward = self._cholesky_step(half)
+        if call is None or not is_forward or self._cholesky_step(node) != (call, False):
+            return []
+        a = self._definite(self._nodes[call].operands[0])
+        routine: Any = self._nodes[call].attributes[0]
+        b = self._found.value(half.operands[1])
+        return [] if a is None else [solve(a, b, routine)]
+
+    def _cholesky_step(self, node: Node) -> tuple[int | None, bool]:
+        """The call that made the factor L of a triangular solve, and whether it is L, not Lᵀ."""
+        triangle, factor = Triangle(*node.attributes[0]), node.operands[0]  # type: ignore[misc]
+        is_lower, is_forward = triangle.is_lower, triangle.transpose == "NO_TRANSPOSE"
+        while self._nodes[factor].op == "transpose":
+            if self._nodes[factor].attributes[0] != swap(rank_of(self._nodes[factor].type)):
+                return None, False
+            (factor,) = self._nodes[factor].operands
+            is_lower, is_forward = not is_lower, not is_forward
+        if not triangle.is_left or triangle.is_unit or not is_lower:
+            return None, False
+        return self._calls.cholesky(factor), is_forward
+
+    def _definite(self, index: int) -> Value | None:
+        """The real matrix that a node is, or is the transpose of, if a Cholesky factor of it that
+        is a number proves it positive definite: if it is so, or symmetric, by construction.
+        """
+        while self._nodes[index].op == "transpose":
+            if self._nodes[index].attributes[0] != swap(rank_of(self._nodes[index].type)):
+                return None
+            (index,) = self._nodes[index].operands
+        a = self._found.value(index)
+        if is_positive_definite(a):
+            return a
+        is_taken = self._found.numerics >= FINITE and not is_complex(a.dtype)
+        return a if is_taken and (is_semidefinite(a) or is_symmetric(a)) else None
 
     def _transposed_solution(self, node: Node) -> list[Value]:
         """A solve with the transpose of the matrix that was factored; its rows come last."""
@@ -114,10 +159,8 @@ class _Notions:
 
     def _cholesky_factor(self, node: Node) -> list[Value]:
         """A Cholesky factor whose upper triangle is masked."""
-        mask, masked, zeros = node.operands
-        if not self._calls.is_mask(mask, "GE") or not self._calls.is_splat(zeros, 0):
-            return []
-        call = self._calls.checked(masked, "cholesky_call", "EQ", 1)
+        masked = self._calls.lower_part(node)
+        call = None if masked is None else self._calls.checked(masked, "cholesky_call", "EQ", 1)
         if call is None:
             return []
         (matrix,) = self._nodes[call].operands
@@ -126,7 +169,22 @@ class _Notions:
 
     def _log_determinant(self, node: Node) -> list[Value]:
         """log|det| as the sum of the logarithms of the diagonal of LU."""
-        return self._determinant(node)[1]
+        return self._determinant(node)[1] or self._half_log_determinant(node)
+
+    def _half_log_determinant(self, node: Node) -> list[Value]:
+        """½·log|det a| as the sum of the logarithms of the diagonal of a Cholesky factor."""
+        (source,) = node.operands
+        inner = self._nodes[source]
+        if inner.op != "unary" or inner.attributes[0] != "log":
+            return []
+        factor = self._calls.diagonal_source(inner.operands[0])
+        call = None if factor is None else self._calls.cholesky(factor)
+        a = None if call is None else self._definite(self._nodes[call].operands[0])
+        if a is None or call is None or node.attributes[1] != (a.rank - 2,):
+            return []
+        routine: Any = self._nodes[call].attributes[0]
+        whole = log_abs_determinant(a, routine)
+        return [multiply(whole, full(0.5, whole.tensor))]
 
     def _checked_determinant(self, node: Node) -> list[Value]:
         """-∞ where some element of the diagonal of LU is 0, else log|det|, which is -∞ there."""

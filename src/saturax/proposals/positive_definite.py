@@ -6,6 +6,7 @@ from saturax.graph.build import Value
 from saturax.graph.ops import DotDimensions
 from saturax.graph.types import is_float
 from saturax.rules.facts import is_identity, is_positive, splat_of
+from saturax.rules.solving import swap
 
 _DEEPEST = 8
 
@@ -16,34 +17,40 @@ def is_positive_definite(x: Value, depth: int = _DEEPEST) -> bool:
         return False
     if is_identity(x):
         return True
-    factor = _scaled(x)
-    if factor is not None:
-        return is_positive_definite(factor, depth - 1)
+    inner = _mirrored(x) or _scaled(x)
+    if inner is not None:
+        return is_positive_definite(inner, depth - 1)
     f = x.node.attributes[0] if x.node.op == "binary" else None
     if f != "add":
         return False
     first, second = (_operand(x, i) for i in range(2))
     return any(
-        is_positive_definite(one, depth - 1) and _is_semidefinite(other, depth - 1)
+        is_positive_definite(one, depth - 1) and is_semidefinite(other, depth - 1)
         for one, other in ((first, second), (second, first))
     )
 
 
-def _is_semidefinite(x: Value, depth: int) -> bool:
+def is_semidefinite(x: Value, depth: int = _DEEPEST) -> bool:
     """Whether x is known to hold real symmetric matrices without negative eigenvalues."""
     if depth == 0 or not is_float(x.dtype):
         return False
-    factor = _scaled(x)
-    if factor is not None:
-        return _is_semidefinite(factor, depth - 1)
+    inner = _mirrored(x) or _scaled(x)
+    if inner is not None:
+        return is_semidefinite(inner, depth - 1)
     if x.node.op == "binary" and x.node.attributes[0] == "add":
-        return all(_is_semidefinite(_operand(x, i), depth - 1) for i in range(2))
+        return all(is_semidefinite(_operand(x, i), depth - 1) for i in range(2))
     return _is_gram(x) or is_positive_definite(x, depth - 1)
 
 
 def _operand(x: Value, i: int) -> Value:
     index = x.node.operands[i]
     return Value(x.builder, index, x.builder.nodes[index].type)
+
+
+def _mirrored(x: Value) -> Value | None:
+    """What x is the transpose of, in the last two dimensions; else None."""
+    is_transpose = x.node.op == "transpose" and x.node.attributes[0] == swap(x.rank)
+    return _operand(x, 0) if is_transpose else None
 
 
 def _scaled(x: Value) -> Value | None:
