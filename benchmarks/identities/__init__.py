@@ -29,6 +29,7 @@ FAMILIES = (
     "sorting",
     "convolutions",
     "linear_algebra",
+    "decompositions",
     "fourier",
     "loops",
     "gradients",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy import fft as jsf
 
 from .row import Identity, N, normal
 
@@ -130,5 +131,18 @@ ROWS = (
         lambda x: jnp.exp(-2j * jnp.pi / N * jnp.outer(jnp.arange(N), jnp.arange(N))) @ x,
         lambda x: jnp.fft.fft(x, axis=0),
         (normal(N, 64, dtype="complex64"),),
+    ),
+    Identity("cosine_transform_and_back", lambda x: jsf.idct(jsf.dct(x)), lambda x: x, (X,)),
+    Identity(
+        "orthonormal_cosine_transform_after_its_inverse",
+        lambda x: jsf.dct(jsf.idct(x, norm="ortho"), norm="ortho"),
+        lambda x: x,
+        (X,),
+    ),
+    Identity(
+        "shifted_by_phases",
+        lambda z: jnp.fft.ifft(jnp.fft.fft(z) * jnp.exp(-6j * np.pi / N * jnp.arange(N))),
+        lambda z: jnp.roll(z, 3, 1),
+        (Z,),
     ),
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .row import BY_PRODUCT, Identity, N, integers, normal, weights
 
+ORDER = np.random.default_rng(0).permutation(N)
 A = B = C = weights(N, N)
 X, V, TALL = normal(N, 4), normal(N), normal(N, 8)
 
@@ -368,5 +370,17 @@ ROWS = (
         lambda a, b, i: (a @ b)[i, :8],
         lambda a, b, i: a[i] @ b[:, :8],
         (A, B, integers(8, low=0, below=N)),
+    ),
+    Identity(
+        "columns_and_vector_in_one_order",
+        lambda a, x: a[:, ORDER] @ x[ORDER],
+        lambda a, x: a @ x,
+        (A, V),
+    ),
+    Identity(
+        "columns_and_vector_in_sorted_order",
+        lambda a, x, k: (lambda p: a[:, p] @ x[p])(jnp.argsort(k)),
+        lambda a, x, k: a @ x,
+        (A, V, normal(N)),
     ),
 )

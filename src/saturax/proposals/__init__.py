@@ -17,6 +17,7 @@ from saturax.proposals.common_terms import share_terms
 from saturax.proposals.equality import Equalities
 from saturax.proposals.exponential_sums import multiply_exponentials
 from saturax.proposals.hot import read_hot_places
+from saturax.proposals.linear_maps import see_through_linear_maps
 from saturax.proposals.loops import (
     distribute_loops,
     expose_exponentials,
@@ -51,6 +52,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "merge_solves": merge_solves,
     "use_bands": use_bands,
     "use_transforms": use_transforms,
+    "see_through_linear_maps": see_through_linear_maps,
     "read_hot_places": read_hot_places,
     "halve_spectra": halve_spectra,
     "multiply_before_rows": multiply_before_rows,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     DotDimensions,
     Routine,
@@ -18,21 +19,26 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     determinant_sign,
     dot_general,
+    full,
     full_like,
+    get_result,
+    householder_product,
     log_abs_determinant,
     multiply,
+    qr,
     reduce_,
     reverse,
     solve,
     transpose,
     unary,
 )
-from saturax.graph.types import is_complex
+from saturax.graph.types import TensorType, is_complex
 from saturax.rules.factors import determinant_sign_by_factors, diagonal_of
 from saturax.rules.facts import (
     is_diagonal,
     is_identity,
     is_lower_triangular,
+    is_permutation_matrix,
     is_upper_triangular,
     splat_of,
 )
@@ -100,6 +106,33 @@ def determinant_of_scaled(f: str, a: Value, c: Value, r: Any) -> Any:
     shift = a.shape[-1] * float(np.log(np.abs(np.asarray(value, np.complex128))))
     rest = log_abs_determinant(a, r)
     return add(rest, full_like(rest, shift if f == "multiply" else -shift))
+
+
+@rule(
+    lambda a, s, t, r: log_abs_determinant(
+        householder_product(get_result(qr(a, s), 0), get_result(qr(a, s), 1), t), r
+    ),
+    numerics=ROUNDING,
+    source=DETERMINANT,
+    examples=lambda rng: {"a": TensorType((3, 3), "f64")},
+)
+def determinant_of_orthogonal(a: Value, s: Any, t: Any, r: Any) -> Any:
+    """log|det Q| = 0 for the factor Q of a real square matrix"""
+    need(not is_complex(a.dtype) and a.shape[-1] == a.shape[-2])
+    return full(0, a.tensor.with_shape(a.shape[:-2]))
+
+
+@rule(
+    lambda a, r: log_abs_determinant(a, r),
+    numerics=ROUNDING,
+    source=DETERMINANT,
+    uses_facts=True,
+    examples=lambda rng: {"a": Literal(np.eye(4)[rng.permutation(4)])},
+)
+def determinant_of_permutation(a: Value, r: Any) -> Any:
+    """log|det a| = 0 for a permutation matrix a"""
+    need(is_permutation_matrix(a) and not is_complex(a.dtype))
+    return full(0, a.tensor.with_shape(a.shape[:-2]))
 
 
 @rule(

@@ -22,7 +22,9 @@ from saturax.graph.ops import (
     get_result,
     multiply,
     reduce_,
+    reshape,
     reverse,
+    slice_dimension,
     sort,
     svd,
     unary,
@@ -71,12 +73,55 @@ def singular_values_of_diagonal(a: Value, j: Any, r: Any) -> Value | None:
     return reverse(sort(size, d, default_order(a.dtype)), (d,))
 
 
+# In order, the greatest or the least of them first.
+
+
+def _end_of(values: Value, d: Any, is_last: bool) -> Any:
+    """The first or the last of values in order, the only dimension that is reduced."""
+    last = values.rank - 1
+    need(tuple(d) == (last,) and values.size > 0)
+    n = values.shape[last]
+    begin = n - 1 if is_last else 0
+    return reshape(slice_dimension(values, last, begin, begin + 1), values.shape[:-1])
+
+
+def _any_matrix(rng: np.random.Generator) -> dict[str, Any]:
+    n = int(rng.integers(1, 5))
+    f = str(rng.choice(["maximum", "minimum"]))
+    return {"a": TensorType((n, n), "f64"), "r": LAPACK, "f": f, "d": (0,)}
+
+
+@rule(
+    lambda f, a, low, r, d: reduce_(f, get_result(eigh(a, low, r), 1), d),
+    numerics=ROUNDING,
+    source="LAPACK, syevd: eigenvalues in ascending order",
+    examples=lambda rng: {"low": True, **_any_matrix(rng)},
+)
+def extreme_of_eigenvalues(f: Any, a: Value, low: Any, r: Any, d: Any) -> Value | None:
+    """max λ(a) = the last eigenvalue, min λ(a) = the first one"""
+    need(f in ("maximum", "minimum"))
+    return _end_of(get_result(eigh(a, low, r), 1), d, f == "maximum")
+
+
+@rule(
+    lambda f, a, j, r, d: reduce_(f, get_result(svd(a, j, r), 1), d),
+    numerics=ROUNDING,
+    source="LAPACK, gesdd: singular values in descending order",
+    examples=lambda rng: {"j": "N", **_any_matrix(rng)},
+)
+def extreme_of_singular_values(f: Any, a: Value, j: Any, r: Any, d: Any) -> Value | None:
+    """max σ(a) = the first singular value, min σ(a) = the last one"""
+    need(f in ("maximum", "minimum"))
+    return _end_of(get_result(svd(a, j, r), 1), d, f == "minimum")
+
+
 # A number on every element, or on the diagonal.
 
 
 def _number(a: Value, c: Value) -> Any:
-    """The finite number that all elements of c are, beside a real a."""
+    """The finite number that all elements of c are, beside a real a that is not diagonal."""
     value = splat_of(c)
+    need(not is_diagonal(a))  # there it is known, and each scale would give it one form more
     need(a.dtype in REALS and a.size > 0 and value is not None and np.isfinite(value))
     return value
 

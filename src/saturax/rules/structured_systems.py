@@ -38,6 +38,7 @@ from saturax.rules.arithmetic import is_uniform
 from saturax.rules.facts import (
     is_diagonal,
     is_lower_triangular,
+    is_permutation_matrix,
     is_upper_triangular,
     zero_blocks_of,
 )
@@ -100,6 +101,22 @@ def solve_with_orthogonal(x: Value, s: Any, t: Any, b: Value, r: Any) -> Any:
     factors = qr(x, s)
     q = householder_product(get_result(factors, 0), get_result(factors, 1), t)
     return matrix_product(swapped(q), b)
+
+
+@rule(
+    lambda a, b, r: solve(a, b, r),
+    numerics=ROUNDING,
+    source="the inverse of a permutation is its transpose",
+    uses_facts=True,
+    examples=lambda rng: {
+        "a": Literal(np.eye(4)[rng.permutation(4)]),
+        "b": TensorType((4, int(rng.integers(1, 4))), "f64"),
+    },
+)
+def solve_with_permutation(a: Value, b: Value, r: Any) -> Any:
+    """a⁻¹b = aᵀb for a permutation matrix a"""
+    need(is_permutation_matrix(a) and not is_diagonal(a) and b.size > 0)
+    return matrix_product(swapped(a), b)
 
 
 # Scaled and reordered rows and columns.
