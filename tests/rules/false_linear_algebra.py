@@ -13,6 +13,7 @@ from saturax.graph.ops import (
     cholesky,
     concatenate,
     convert,
+    default_order,
     determinant_sign,
     divide,
     dot_general,
@@ -26,6 +27,7 @@ from saturax.graph.ops import (
     reverse,
     slice_,
     solve,
+    sort,
     subtract,
     svd,
     transpose,
@@ -33,11 +35,17 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import factors_multiplied, singular_values
-from saturax.rules.facts import splat_of
+from saturax.rules import eigenvalues, factors_multiplied, singular_values
+from saturax.rules.factors import identity_matrices
+from saturax.rules.facts import is_lower_triangular, is_permutation_matrix, splat_of
 from saturax.rules.rule import ROUNDING, need
 from saturax.rules.solving import swap
-from saturax.rules.structured_systems import block, block_example, block_size
+from saturax.rules.structured_systems import (
+    block,
+    block_example,
+    block_size,
+    matrix_product,
+)
 
 from .declare import false_rule
 
@@ -361,3 +369,55 @@ def product_of_eigenvalues_of_the_whole(a, low, r, d):
     """Π λᵢ = det a, though one triangle of a is read only"""
     need(tuple(d) == (a.rank - 2,) and a.rank == 2 and a.size > 0)
     return multiply(determinant_sign(a, r), unary("exponential", log_abs_determinant(a, r)))
+
+
+# ------------------------------------------------------------------ values that are known
+
+
+@false_rule(
+    lambda a, low, r: get_result(eigh(a, low, r), 1),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=lambda rng: {
+        "a": Literal(np.tril(rng.normal(size=(3, 3)))),
+        "low": True,
+        "r": eigenvalues.LAPACK,
+    },
+)
+def eigenvalues_of_triangle(a, low, r):
+    """λ(a) = the diagonal of a triangular a, of which only one triangle is read"""
+    need(is_lower_triangular(a))
+    diagonal = reduce_("add", multiply(a, identity_matrices(a.tensor)), (0,))
+    return sort(diagonal, 0, default_order(a.dtype))
+
+
+@false_rule(
+    lambda a, c, low, r: get_result(eigh(multiply(a, c), low, r), 1),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=eigenvalues.eigenvalues_of_scaled.examples,
+)
+def eigenvalues_of_scaled_in_one_order(a, c, low, r):
+    """λ(c·a) = c·λ(a), also for negative c"""
+    value = splat_of(c)
+    need(value is not None and a.size > 0)
+    found = get_result(eigh(a, low, r), 1)
+    return multiply(found, full_like(found, value))
+
+
+@false_rule(
+    lambda a, b, r: solve(a, b, r),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=lambda rng: {
+        "a": Literal(np.eye(4)[[1, 2, 3, 0]]),
+        "b": TensorType((4, 2), "f64"),
+    },
+)
+def solve_with_permutation_unturned(a, b, r):
+    """a⁻¹b = a·b for a permutation matrix a"""
+    need(is_permutation_matrix(a) and b.size > 0)
+    return matrix_product(a, b)
