@@ -99,6 +99,23 @@ def widen_dot(x: Value, y: Value, d: DotDimensions, p: Precision, t: str) -> Val
 
 
 @rule(
+    lambda x, y, d, p, t: dot_general(x, y, d, p, t),
+    numerics=ROUNDING,
+    source="measured with XLA:CPU",
+    examples=_narrow_dot,
+)
+def sum_narrow_products_in_f32(
+    x: Value, y: Value, d: DotDimensions, p: Precision, t: str
+) -> Value | None:
+    """x · y = (x · y in f32) rounded, for f16 and bf16"""
+    # XLA:CPU writes both operands anew in f32 where the result is narrow. Where it is f32, its
+    # library takes them as they are, and a processor that multiplies pairs of bf16 does so.
+    _need_narrow_contraction(x, y, p, t)
+    need(t in FOR_SPEED)
+    return convert(dot_general(x, y, d, p, "f32"), t)
+
+
+@rule(
     lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
     numerics=ROUNDING,
     source=EXCESS,
