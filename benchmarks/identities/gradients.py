@@ -171,4 +171,24 @@ ROWS = (
         lambda x, v: jnp.exp(x) * v,
         (V, W),
     ),
+    Identity(
+        "gradient_of_squared_absolute_values",
+        grad(lambda x: jnp.sum(jnp.abs(x) ** 2)),
+        lambda x: 2 * x,
+        (X,),
+    ),
+    Identity(
+        "trace_of_hessian_of_sum",
+        lambda x: jnp.trace(jax.hessian(_sum_of_cosines)(x)),
+        lambda x: -jnp.sum(jnp.cos(x)),
+        (V,),
+        numerics="finite",
+    ),
+    Identity(
+        "log_determinant_of_jacobian_of_elementwise_function",
+        lambda x: jnp.linalg.slogdet(jax.jacfwd(jnp.tanh)(x))[1],
+        lambda x: jnp.sum(jnp.log(jnp.abs(1 - jnp.tanh(x) ** 2))),
+        (normal(64),),
+        numerics="finite",
+    ),
 )

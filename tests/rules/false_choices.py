@@ -14,6 +14,7 @@ from saturax.graph.ops import (
     maximum,
     minimum,
     multiply,
+    negate,
     reduce_,
     select,
     top_k,
@@ -177,3 +178,19 @@ def rectify_leaky_at_any_bound(x, c, z):
     """max(x, c · x, z) = max(x, z), for z < 0, too"""
     need(x.dtype in REALS and c.is_splat and 0 < float(c.value) < 1)
     return maximum(x, z)
+
+
+@false_rule(
+    lambda x, y, c, d, k: select(
+        compare(x, constant(c), d, k),
+        multiply(unary("abs", x), y),
+        negate(multiply(unary("abs", x), y)),
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+)
+def scaled_absolute_with_sign_of_any_comparison(x, y, c, d, k):
+    """|x|·y where x > 0, else -|x|·y = x·y; for = too"""
+    need(x.dtype in REALS and is_all(c, 0.0) and d in ("GT", "EQ") and k == "FLOAT")
+    return multiply(x, y)

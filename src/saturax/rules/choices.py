@@ -70,6 +70,37 @@ def select_nonnegative(x: Value, c: Literal, d: Any, k: Any) -> Value | None:
 select_nonnegative_exactly = exactly(select_nonnegative, lambda x, c, d, k: x.dtype in INTEGERS)
 
 
+# What JAX makes of a function of |x|: its derivative with one sign or the other.
+
+
+@rule(
+    lambda x, c, d, k: select(
+        compare(x, constant(c), d, k), unary("abs", x), negate(unary("abs", x))
+    ),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def absolute_with_own_sign(x: Value, c: Literal, d: Any, k: Any) -> Value | None:
+    """|x| where x > 0, else -|x| = x; for ≥ too"""
+    need(_is_signed(x.dtype) and is_all(c, 0.0) and k != "TOTALORDER" and d in ("GT", "GE"))
+    return x
+
+
+@rule(
+    lambda x, y, c, d, k: select(
+        compare(x, constant(c), d, k),
+        multiply(unary("abs", x), y),
+        negate(multiply(unary("abs", x), y)),
+    ),
+    numerics=ROUNDING,
+    source=ABSOLUTE,
+)
+def scaled_absolute_with_own_sign(x: Value, y: Value, c: Literal, d: Any, k: Any) -> Value | None:
+    """|x|·y where x > 0, else -|x|·y = x·y; for ≥ too"""
+    need(_is_signed(x.dtype) and is_all(c, 0.0) and k != "TOTALORDER" and d in ("GT", "GE"))
+    return multiply(x, y)
+
+
 @rule(
     lambda g, x, c, d: binary(g, maximum(x, constant(c)), maximum(negate(x), constant(d))),
     numerics=ROUNDING,
