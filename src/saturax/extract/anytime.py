@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from saturax.extract.greedy import dag_greedy, tree_greedy
 from saturax.extract.ilp import solve_exact
@@ -48,6 +49,8 @@ _DRAWS_PER_SELECTION = 4
 _SPREADS = (0.1, 0.2, 0.4)
 _VARIETY_SHARE, _VARIETY_S = 0.15, 0.2
 _CLOSED = 1e-5
+# The best lower bounds that were proven of problems at their prices.
+_BOUNDS: WeakKeyDictionary[Problem, float] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ def extract(
     try:
         with SolverProcess() as solver:
             stop_reason = run.search(solver, count, iterations, seed)
+        if evaluate is None:
+            _BOUNDS[problem] = run.bound_us
     except KeyboardInterrupt:
         if run.best is None:
             raise
@@ -164,7 +169,7 @@ class _Run:
         self.on_progress = on_progress
         self.best: Selection | None = None
         self.best_us = math.inf
-        self.bound_us = 0.0
+        self.bound_us = 0.0 if evaluate is not None else _BOUNDS.get(problem, 0.0)
         self.varied = Pool(10_000)
         self.keys: set[Hashable] = set()
         self.stages: list[StageNote] = []
@@ -294,8 +299,8 @@ class _Run:
         if not problem.node_count:
             self.bound_us = min(reduced.offset_us, self.best_us)
             return "optimal"
-        landmarks = self._bound(reduced, until)
-        if self.is_closed():
+        landmarks = None if self.is_closed() else self._bound(reduced, until)
+        if landmarks is None or self.is_closed():
             return self.closed_reason()
         if time.monotonic() >= until:
             return "time limit"
@@ -325,7 +330,7 @@ class _Run:
         """Bound the cost from below by landmarks."""
         limit = min(until, time.monotonic() + _BOUND_SHARE * self.limit_s)
         found = find_landmarks(reduced.problem, limit)
-        self.bound_us = reduced.offset_us + found.bound_us
+        self.bound_us = max(self.bound_us, reduced.offset_us + found.bound_us)
         self.note("landmarks", f"{len(found.sets)}")
         return found
 

@@ -24,7 +24,9 @@ from saturax.extract.problem import (
 )
 
 _UNITS = 1 << 20  # of costs in sums over trees, a microsecond
+# Found once a problem: rounds, the last extraction and refinement all begin with these.
 _TREES: WeakKeyDictionary[Problem, Selection] = WeakKeyDictionary()
+_SHARED: WeakKeyDictionary[Problem, Selection] = WeakKeyDictionary()
 
 
 def tree_greedy(problem: Problem) -> Selection:
@@ -90,18 +92,22 @@ def _find_trees(problem: Problem) -> Selection:
 
 
 def dag_greedy(problem: Problem) -> Selection:
-    """Fixpoint of class cost sets: a class's cost counts every class below it once.
+    """Fixpoint of class cost sets: a class's cost counts every class below it once. Found once.
 
     Never dearer than `tree_greedy`: the better of the two is returned.
 
     Raises:
         InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
     """
-    start = tree_choices(problem)
-    _require_roots(problem, start)
-    tree = restrict(problem, start)
-    shared = derive(problem, settle_cost_sets(problem, start), start)
-    return min(tree, shared, key=lambda selection: selected_us(problem, selection))
+    known = _SHARED.get(problem)
+    if known is None:
+        start = tree_choices(problem)
+        _require_roots(problem, start)
+        tree = restrict(problem, start)
+        shared = derive(problem, settle_cost_sets(problem, start), start)
+        known = min(tree, shared, key=lambda selection: selected_us(problem, selection))
+        _SHARED[problem] = known
+    return dict(known)
 
 
 def derive(

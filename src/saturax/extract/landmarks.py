@@ -14,11 +14,13 @@ import heapq
 import math
 import time
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from saturax.extract.problem import Problem
 
 # What is left of the prices is nothing once the dearest way costs this share of the bound.
 _NOTHING = 1e-5
+_FOUND: WeakKeyDictionary[Problem, Landmarks] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,18 @@ class Landmarks:
 def find_landmarks(problem: Problem, deadline: float = math.inf) -> Landmarks:
     """Landmarks until the dearest way to the roots is free, or until `deadline` (`time.monotonic`).
 
+    All of them are found once a problem.
+
     >>> problem = Problem.build(2, [(0, 1.0, [1]), (0, 9.0, []), (1, 2.0, [])], [0])
     >>> find_landmarks(problem).bound_us
     3.0
     """
-    return _Cuts(problem).all(deadline)
+    known = _FOUND.get(problem)
+    if known is None:
+        known = _Cuts(problem).all(deadline)
+        if time.monotonic() <= deadline:
+            _FOUND[problem] = known
+    return known
 
 
 class _Cuts:

@@ -15,7 +15,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from saturax.extract.problem import InfeasibleProblemError, Problem, Selection, restrict
 from saturax.extract.required import RequiredSets, find_required
@@ -25,6 +27,8 @@ from saturax.graph.components import strong_components
 _RIVALS = 60
 # A round that leaves nine tenths of nodes and edges is the last: the next ones would find less.
 _ROUNDS, _LEFT_IN_VAIN = 6, 0.9
+# Without the original, which would live for ever in an entry of its own.
+_FOUND: WeakKeyDictionary[Problem, dict[str, Any]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +81,22 @@ def reduce_problem(
 ) -> Reduced:
     """Reduce until nothing changes, or until `deadline` (`time.monotonic`) stops it early.
 
+    What nothing stopped is found once a problem: rounds and the last extraction share it.
     With `keep_alternatives`, only nodes that no finite selection can use are removed: the right
     choice when the true objective is not the sum of these prices.
 
     Raises:
         InfeasibleProblemError: a root has no finite, acyclic choice of nodes.
     """
-    work = _Work(problem)
+    if not keep_alternatives and (known := _FOUND.get(problem)) is not None:
+        return Reduced(problem, **known)
+    work, is_complete = _Work(problem), not keep_alternatives
     for _ in range(_ROUNDS):
         before = work.size()
         work.drop_unusable()
         required = work.required(deadline)
         if required is None:
+            is_complete &= time.monotonic() <= deadline
             break
         work.drop_cyclic(required)
         if not keep_alternatives:
@@ -97,11 +105,17 @@ def reduce_problem(
             work.pay_required(required)
             work.push_costs_up()
             work.fold_single_nodes()
+        is_late = time.monotonic() > deadline
         is_done = sum(work.size()) > _LEFT_IN_VAIN * sum(before) or work.size() == before
-        if is_done or time.monotonic() > deadline:
+        if is_done or is_late:
+            is_complete &= not is_late
             break
     work.drop_unusable()
-    return work.compact()
+    found = work.compact()
+    if is_complete:
+        parts = {each.name: getattr(found, each.name) for each in fields(found)}
+        _FOUND[problem] = {name: part for name, part in parts.items() if name != "original"}
+    return found
 
 
 class _Work:
