@@ -125,6 +125,15 @@ class Formulation:
         found = dag_greedy(Problem.build(problem.class_count, rows, problem.roots))
         return {owner: kept[node] for owner, node in found.items()}
 
+    def written_bytes(self, selection: Selection) -> int:
+        """Bytes of all that a selection writes to memory, were none of it in another's place."""
+        classes, egraph = list(self.number), self.represented.egraph
+        return sum(
+            byte_size(egraph.type_of(classes[owner // _MODES]))
+            for owner, node in selection.items()
+            if owner % _MODES == _MEMORY and self.operands[node]
+        )
+
     def used_kernels(self, selections: Iterable[Selection]) -> list[Kernel]:
         """The distinct measurable kernels that some of the selections run."""
         signatures = self.problem.signatures or ()

@@ -15,7 +15,11 @@ from saturax.cost.formulate import Formulation, read_program, without_frozen
 from saturax.cost.memory import memory_of
 from saturax.cost.model import PriceModel
 from saturax.extract.problem import Selection
-from saturax.graph.ir import Graph, Program
+from saturax.graph.ir import Graph, Program, node_regions
+
+# Programs that write so much less in all, copies in other layouts and types among it, are not
+# planned: that takes a tenth of a second for a thousand operations.
+_FAR_LESS = 0.25
 
 
 def fresh_bytes(graph: Graph) -> int:
@@ -49,5 +53,8 @@ def charge_fresh_memory(
 def _needs_fresh_memory(formulation: Formulation, selection: Selection) -> bool:
     known, nodes = formulation.needs_fresh_memory, frozenset(selection.values())
     if nodes not in known:
-        known[nodes] = fresh_bytes(without_frozen(read_program(formulation, selection))) > 0
+        graph = without_frozen(read_program(formulation, selection))
+        is_little = formulation.written_bytes(selection) <= _FAR_LESS * MOST_KEPT_BYTES
+        has_more_inside = any(node_regions(node) for node in graph.nodes)
+        known[nodes] = (has_more_inside or not is_little) and fresh_bytes(graph) > 0
     return known[nodes]
