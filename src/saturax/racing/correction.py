@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import log
 
+from saturax.collector import collector_paused
 from saturax.cost.formulate import Formulation, formulate
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import Kernel
@@ -33,6 +34,7 @@ _SHARE, _EXTRACTION_S = 0.1, 2.0
 _Prices = Mapping[str, float]
 
 
+@collector_paused()
 def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, original: Graph) -> int:
     """Measure again what races contradict; return how many prices changed.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from saturax.collector import collector_paused
 from saturax.cost.formulate import formulate
 from saturax.graph.ir import Graph
 from saturax.report.model import KernelReport
@@ -14,6 +15,7 @@ from saturax.search.represent import represent
 _LEAST_SHOWN_US = 0.05
 
 
+@collector_paused()
 def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[KernelReport]:
     """The kernels of two programs with their prices, those first that differ in most time."""
     counts: list[Counter[str]] = []
