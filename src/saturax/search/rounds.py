@@ -276,9 +276,9 @@ def price(
         if pricing.complete(loops) or pricing.counts["known"]:
             formulation = formulation.repriced(pricing.model)
         first, initial = formulation, formulation.original()
-        care = _Care.LEAST
+        best, care = initial, _Care.LEAST
         for _ in range(_PRICING_ROUNDS):
-            best = _extract_quickly(run, formulation, _Care.LEAST if is_greedy else care)
+            best = _extract_quickly(run, formulation, _Care.LEAST if is_greedy else care, best)
             is_new = pricing.complete(formulation.used_kernels([initial, best]))
             before = formulation
             if is_new:
@@ -312,26 +312,27 @@ def _extract_cautiously(
     if not pricing.is_out_of_time:
         pricing.model.caution = usual
     care = _Care.LEAST if is_greedy else _Care.MORE
-    best = _extract_quickly(run, formulation, care)
+    best = _extract_quickly(run, formulation, care, formulation.original())
     charged = charge_fresh_memory(formulation, best, pricing.model)
     if charged is not formulation:
-        best = _extract_quickly(run, charged, care)
+        best = _extract_quickly(run, charged, care, best)
     return best, charged
 
 
-def _extract_quickly(run: Run, formulation: Formulation, care: _Care) -> Selection:
-    """A good selection within a second or two."""
+def _extract_quickly(
+    run: Run, formulation: Formulation, care: _Care, before: Selection
+) -> Selection:
+    """A good selection within a second; where most care is taken, from the one with less."""
     problem = formulation.problem
     if care is _Care.LEAST:
         return tree_greedy(problem)
     seconds = max(run.options.limits.sharing_s, run.share_s(_EXTRACTION_SHARE))
-    best = sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
     if care is _Care.MORE:
-        return best
+        return sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
     extraction = extract(
         problem,
         time_limit_s=seconds,
-        initial=best,
+        initial=before,
         close_enough=CLOSE_ENOUGH,
         seed=run.options.seed,
     )
