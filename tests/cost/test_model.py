@@ -16,10 +16,18 @@ from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, Kernel, byte_size
 from saturax.cost.loop_bodies import body_of, trip_us
 from saturax.cost.loops import trip_count
 from saturax.cost.model import PriceModel
-from saturax.graph.ops import Blocks, DotDimensions, generic_of
+from saturax.graph.ops import (
+    Blocks,
+    ConvDimensions,
+    DotDimensions,
+    Groups,
+    Window,
+    generic_of,
+)
 from saturax.graph.reference import evaluate
 from saturax.graph.types import OpaqueType, TensorType, TupleType
 from saturax.proposals.equality import Equalities
+from saturax.rules.windows import channels_last
 from saturax.search.pricing import branches_taken
 from saturax.search.rounds import propose_regions
 
@@ -340,3 +348,15 @@ def test_branches_that_examples_do_not_take_are_not_searched(monkeypatch, model,
     )
     propose_regions(None, Equalities(graph), (), SimpleNamespace(model=model))
     assert searched == list(regions if taken is None else regions[taken : taken + 1])
+
+
+def test_convolutions_in_loops_are_the_library_s_with_features_last_only() -> None:
+    window = Window((1,), ((2, 2),), (1,), (1,), (False,))
+    first, last = ConvDimensions(0, 1, (2,), 1, 0, (2,), 0, 1, (2,)), channels_last(1)
+    signal = TensorType((256, 1, 256), "f32"), TensorType((1, 1, 5), "f32")
+    by_features = Kernel("convolution", (window, first, Groups(1, 1)), signal, signal[0])
+    assert by_features.in_region.attributes[0].reversal == (True,)
+    assert by_features.in_region.in_region == by_features.in_region
+    signal = TensorType((256, 256, 1), "f32"), TensorType((5, 1, 1), "f32")
+    features_last = Kernel("convolution", (window, last, Groups(1, 1)), signal, signal[0])
+    assert features_last.in_region is features_last

@@ -105,6 +105,21 @@ def drop_zero_taps_and_keep_the_padding(x, k, w, d, g, p, t):
 
 
 @false_rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
+    ROUNDING,
+    "integers",
+    "values",
+)
+def reverse_window_of_thin_convolution_alone(x, k, w, d, g, p, t):
+    """x ∗ k with a reversed window = x ∗ k, if each output reads one feature"""
+    need(k.shape[d.kernel_input_feature] == 1 and g.batch == 1 and not any(w.reversal))
+    sizes = window_shape(k, d)
+    need(max(sizes) > 1 and 0 not in x.shape)
+    reversal = tuple(n > 1 for n in sizes)
+    return convolution(x, k, w._replace(reversal=reversal), d, g, p, t)
+
+
+@false_rule(
     lambda x, k, c, low, high, interior, w, d, g, p, t: convolution(
         x, pad(k, constant(c), low, high, interior), w, d, g, p, t
     ),

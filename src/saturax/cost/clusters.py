@@ -52,7 +52,7 @@ _CHEAP_TO_XLA = frozenset({"sine", "cosine"})
 # Known numbers that are not all the same are in no kernel if they are more.
 _FEW_BYTES = 1 << 12
 _REDUCE_SEVERAL = "stablehlo.reduce"
-_FOUND: WeakKeyDictionary[Graph, tuple[Cluster, ...]] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[Graph, _Kernels] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,35 @@ class Cluster:
     graph: Graph
 
 
+@dataclass(frozen=True)
+class _Kernels:
+    """The clusters of a graph, and how often each of its nodes is computed in them."""
+
+    clusters: tuple[Cluster, ...]
+    times: tuple[int, ...]
+
+
 def clusters_of(graph: Graph) -> tuple[Cluster, ...]:
     """The kernels that XLA:CPU would run for a program, in program order.
 
     Views of their operands, parameters and what follows from constants alone are no kernels. What
     was found is known while the graph lives: it is priced by its kernels, and planned in memory.
     """
+    return _kernels_of(graph).clusters
+
+
+def times_computed(graph: Graph) -> tuple[int, ...]:
+    """How often each node of a program is computed: by several kernels, or at several indices."""
+    return _kernels_of(graph).times
+
+
+def _kernels_of(graph: Graph) -> _Kernels:
     found = _FOUND.get(graph)
     if found is None:
         fusion = _Fusion(graph)
         roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
-        found = _FOUND[graph] = tuple(map(fusion.cluster, roots))
+        times = tuple(map(fusion.emissions.times, range(len(graph.nodes))))
+        found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times)
     return found
 
 

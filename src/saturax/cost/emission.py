@@ -62,6 +62,10 @@ class Emissions:
                 return True
         return False
 
+    def times(self, index: int) -> int:
+        """How often all kernels together compute the value."""
+        return sum(self._times[index].values())
+
     def are_several(self, index: int) -> bool:
         """Whether more than one kernel would compute the value."""
         return len(self._asked_by(index)) > 1

@@ -17,7 +17,7 @@ is free in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from saturax.cost.distance import held_bytes
@@ -83,6 +83,7 @@ class Formulation:
     to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
     alone to bytes; of them the `charged` ones pay for memory that is new in each run, which is
     what `needs_fresh_memory` knows of selections, by their nodes: it does not depend on prices.
+    `repeated` maps nodes to how often kernels compute them, if that is more than once.
     """
 
     represented: Represented
@@ -95,6 +96,7 @@ class Formulation:
     prepared: dict[int, int]
     charged: frozenset[int] = frozenset()
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
+    repeated: Mapping[int, int] = field(default_factory=dict)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""
@@ -104,7 +106,7 @@ class Formulation:
             kind = heavy.kernel.key, heavy.form
             if kind not in price_us:
                 price_us[kind] = heavy.us(model)
-            costs[node] = price_us[kind]
+            costs[node] = price_us[kind] * self.repeated.get(node, 1)
         return replace(self, problem=self.problem.with_costs(costs))
 
     def original(self) -> Selection:
@@ -192,6 +194,8 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
             kernel = kernels.of(class_id, enode)
             if kernel.op in _DISTANT_OPERANDS:
                 kernel = kernels.of(class_id, enode, places.levels(enode, kernel))
+            if model.is_in_region:
+                kernel = kernel.in_region
             _add_enode(
                 rows,
                 model,
@@ -330,6 +334,11 @@ def _is_read_often(kernel: Kernel, operand: Type) -> bool:
 def _is_computed_inline(kernel: Kernel) -> bool:
     """Whether a leaf can be generated inside a fusion without reading memory."""
     return kernel.op == "iota" or (kernel.op == "constant" and kernel.attributes[0].is_splat)
+
+
+def is_computed_inside(owner: int) -> bool:
+    """Whether a class of the problem is a value as kernels compute it inside."""
+    return owner % _MODES == _COMPUTED
 
 
 @dataclass(frozen=True)

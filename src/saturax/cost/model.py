@@ -6,7 +6,8 @@ throughput from the device's calibration. `saturax.cost.formulate` composes them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -18,6 +19,7 @@ from saturax.cost.kernel import CONTROL_FLOW, EXPENSIVE, Kernel, byte_size
 from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
+from saturax.cost.operands import is_in_loops
 from saturax.graph.ir import Graph
 from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups, usual_region
 from saturax.graph.ops.elementwise import function_name
@@ -59,8 +61,9 @@ class PriceModel:
     `failed` holds the keys of kernels that could not be measured; they stay predicted. `region_us`
     holds the prices of loop bodies and branches, as far as they are known, and `taken` which of
     several branches is taken; without that it is the one said to be usual, or the dearest of them.
-    `link` connects devices.
-    `caution` multiplies predictions of what would be measured if there were time.
+    `link` connects devices. `caution` multiplies predictions of what would be measured if there
+    were time. While `is_in_region`, prices are asked for operations in the body of a loop or in a
+    branch.
     """
 
     calibration: Calibration
@@ -71,9 +74,19 @@ class PriceModel:
     neighbours: Neighbours = field(default_factory=Neighbours)
     link: Link = field(default_factory=Link)
     caution: float = 1.0
+    is_in_region: bool = False
     _moves: dict[tuple[int, int], float] = field(default_factory=dict, init=False, repr=False)
     _predicted: dict[str, float] = field(default_factory=dict, init=False, repr=False)
     _hoped_gflop_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+
+    @contextmanager
+    def in_region(self) -> Iterator[None]:
+        """Meanwhile, operations are those of the body of a loop or of a branch."""
+        outside, self.is_in_region = self.is_in_region, True
+        try:
+            yield
+        finally:
+            self.is_in_region = outside
 
     def move_us(self, bytes_moved: int, working_set: int = _LEAST_WORKING_SET) -> float:
         """Reading or writing so many bytes, at the bandwidth of a working set twice as large."""
@@ -177,9 +190,7 @@ class PriceModel:
             )
         dtype = kernel.type.dtype if isinstance(kernel.type, TensorType) else "f32"
         if kernel.op in ("dot_general", "convolution"):
-            additions = _GATHERED_WINDOW_ADDITIONS * _gathered_windows(kernel)
-            compute = self.dot_us(dtype, kernel.flops)
-            compute += self.elementwise_us("add", "f32", additions)
+            compute = self._product_us(kernel, dtype)
         elif kernel.op in LINEAR_ALGEBRA or kernel.op == "fft":
             # Half the rate of a matrix product: so BLAS does on triangles of some hundred rows.
             compute = 2 * self.dot_us(dtype, kernel.flops)
@@ -200,6 +211,13 @@ class PriceModel:
         else:
             compute = 0.0
         return self.calibration.kernel_overhead_us + max(move, compute)
+
+    def _product_us(self, kernel: Kernel, dtype: str) -> float:
+        """Arithmetic of a contraction or convolution."""
+        if kernel.op == "convolution" and is_in_loops(kernel.attributes):
+            return self.elementwise_us("add", dtype, kernel.flops // 2)
+        additions = _GATHERED_WINDOW_ADDITIONS * _gathered_windows(kernel)
+        return self.dot_us(dtype, kernel.flops) + self.elementwise_us("add", "f32", additions)
 
     def _trip_us(self, loop: Generic, regions_us: float) -> float:
         if not self.calibration.device_key.startswith("cpu"):

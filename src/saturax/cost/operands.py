@@ -11,6 +11,11 @@ PRODUCTS = frozenset({"dot_general", "convolution"})
 """Operations that read their first two operands in an order of their own."""
 
 
+def is_in_loops(attributes: Sequence[Any]) -> bool:
+    """Whether a convolution is no library's but loops of XLA's own, as reversed windows are."""
+    return any(attributes[0].reversal)
+
+
 def order_wanted(
     product: Node, position: int, shape: Sequence[int], given: Sequence[int]
 ) -> tuple[int, ...]:
@@ -21,6 +26,8 @@ def order_wanted(
     is 0, 1, …: XLA:CPU reads matrices by rows or by columns, behind the dimensions of a batch.
     """
     d: Any = product.attributes[1 if product.op == "convolution" else 0]
+    if product.op == "convolution" and is_in_loops(product.attributes):
+        return tuple(given)
     if product.op == "convolution":
         of_kernel = (*d.kernel_spatial, d.kernel_input_feature, d.kernel_output_feature)
         of_input = (d.input_batch, *d.input_spatial, d.input_feature)

@@ -19,7 +19,7 @@ from saturax.extract import Selection, extract
 from saturax.graph.ir import Graph
 from saturax.racing.refine import MeasuredSearch
 from saturax.run import Run
-from saturax.search.pricing import Pricing
+from saturax.search.pricing import Pricing, as_compiled
 from saturax.search.represent import represent
 
 # Ratios of two programs' times that differ by less are no contradiction: what no price of a kernel
@@ -40,7 +40,8 @@ def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, origina
 
     If some did, the best program at the prices that are now known is raced.
     """
-    alone = formulate(represent(original, frozen=frozenset(run.frozen or ())), pricing.model)
+    frozen = frozenset(run.frozen or ())
+    alone = formulate(represent(as_compiled(original), frozen=frozen), pricing.model)
     selection = alone.original()
     alone = charge_fresh_memory(alone, selection, pricing.model)
     call_us = pricing.model.calibration.call_overhead_us  # races time whole calls

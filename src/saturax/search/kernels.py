@@ -8,7 +8,7 @@ from saturax.collector import collector_paused
 from saturax.cost.formulate import formulate
 from saturax.graph.ir import Graph
 from saturax.report.model import KernelReport
-from saturax.search.pricing import Pricing
+from saturax.search.pricing import Pricing, as_compiled
 from saturax.search.represent import represent
 
 # Cheaper kernels do not appear in the report.
@@ -22,7 +22,7 @@ def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[Kerne
     prices: dict[str, float] = {}
     measured: set[str] = set()
     for graph in (before, after):
-        formulation = formulate(represent(graph), pricing.model)
+        formulation = formulate(represent(as_compiled(graph)), pricing.model)
         signatures = formulation.problem.signatures or ()
         seen: Counter[str] = Counter()
         for node in formulation.original().values():

@@ -14,16 +14,19 @@ from saturax.assembly.holding import hold_products
 from saturax.cost.database import Price, PriceDatabase
 from saturax.cost.device import DeviceIdentity
 from saturax.cost.distance import REUSE_BYTES
-from saturax.cost.formulate import formulate
+from saturax.cost.folded import folded
+from saturax.cost.formulate import Formulation, formulate
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, IF, Kernel
 from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, Range, measure_modules
+from saturax.cost.merged import merged
 from saturax.cost.model import PriceModel
 from saturax.cost.program import ClusterKernel
+from saturax.cost.recomputation import charge_recomputation
 from saturax.cost.repeat import most_times, repeated
 from saturax.cost.target import Target
-from saturax.extract import selected_us
+from saturax.extract import Selection, selected_us
 from saturax.graph.build import GraphBuilder, prune
 from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
@@ -116,15 +119,25 @@ class Pricing:
         for node in nodes:
             for region in node_regions(node) if node.op in CONTROL_FLOW else ():
                 if region not in self.model.region_us:
-                    self.model.region_us[region] = self.predict_us(region)
+                    with self.model.in_region():
+                        self.model.region_us[region] = self.predict_us(region)
 
     def predict_us(self, graph: Graph, frozen: frozenset[int] = frozenset()) -> float:
-        """Predicted time of a graph as it is; `frozen` inputs have fixed values."""
+        """Predicted time of a graph as XLA compiles it; `frozen` inputs have fixed values."""
         self.price_regions(graph.nodes)
-        formulation = formulate(represent(graph, frozen=frozen), self.model)
+        formulation = formulate(represent(as_compiled(graph), frozen=frozen), self.model)
+        if self.recall(formulation.kernels.values()):
+            formulation = formulation.repriced(self.model)
         original = formulation.original()
         formulation = charge_fresh_memory(formulation, original, self.model)
+        formulation = self.charge_recomputation(formulation, original)
         return selected_us(formulation.problem, original)
+
+    def charge_recomputation(self, formulation: Formulation, chosen: Selection) -> Formulation:
+        """Charge for what kernels compute several times; what they are is known of one compiler."""
+        if self.device.platform != "cpu":
+            return formulation
+        return charge_recomputation(formulation, chosen)
 
     def measure_again(self, kernels: Sequence[Kernel], time_limit_s: float) -> int:
         """Measure kernels that have prices once more; return how many of those were wrong.
@@ -194,6 +207,11 @@ class Pricing:
             return False
         expected_us = self.model.kernel_us(kernel)
         return price.spread > _LARGE_SPREAD or price.time_us > _FAR_ABOVE * expected_us
+
+
+def as_compiled(graph: Graph) -> Graph:
+    """A program as it is, without what the compiler leaves out before it forms kernels."""
+    return folded(merged(graph))
 
 
 def branches_taken(

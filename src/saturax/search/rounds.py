@@ -285,6 +285,7 @@ def price(
                 formulation = formulation.repriced(pricing.model)
             else:
                 formulation = charge_fresh_memory(formulation, best, pricing.model)
+                formulation = pricing.charge_recomputation(formulation, best)
                 is_new = formulation is not before
             if not is_new and (care is _Care.MOST or run.is_late):
                 break
@@ -314,6 +315,7 @@ def _extract_cautiously(
     care = _Care.LEAST if is_greedy else _Care.MORE
     best = _extract_quickly(run, formulation, care, formulation.original())
     charged = charge_fresh_memory(formulation, best, pricing.model)
+    charged = pricing.charge_recomputation(charged, best)
     if charged is not formulation:
         best = _extract_quickly(run, charged, care, best)
     return best, charged
@@ -384,7 +386,8 @@ def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: P
     if len(region.nodes) < 2 or run.is_late:
         return region
     equalities = equalities_of(run, region, rules, pricing)
-    found = search(run, equalities, rules, pricing)
+    with pricing.model.in_region():
+        found = search(run, equalities, rules, pricing)
     pricing.model.region_us[region] = found.original_us
     pricing.bodies[region] = region
     if found.best_us >= found.original_us:

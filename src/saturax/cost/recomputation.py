@@ -1,0 +1,62 @@
+"""What extraction pays for values that XLA computes several times.
+
+In the extraction problem a value inside kernels is computed once, however many kernels use it. XLA
+computes it in each of them, and again at every index that they ask it at: in six passes of a blur,
+each of which reads the middle of its window in place and the rest from a padded copy, every pass
+computed all those before it once more. Whether it does so depends on the whole program: like new
+memory (`fresh_memory`), that is charged to choices that were made, and another choice follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from saturax.cost.clusters import times_computed
+from saturax.cost.formulate import (
+    CHANGE_OF_MODE,
+    Extracted,
+    Formulation,
+    is_computed_inside,
+    read_program,
+)
+from saturax.extract.problem import Selection
+from saturax.graph.ir import Graph, Node
+
+# Programs whose kernels would take long to find out.
+_MOST_OPERATIONS = 4_000
+
+
+def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formulation:
+    """The same choice where what the `chosen` program computes several times costs as much.
+
+    The same object comes back if nothing is computed more often than is charged already.
+    """
+    times = _times(read_program(formulation, chosen))
+    more = {
+        node: times[formulation.enodes[node]]
+        for owner, node in chosen.items()
+        if formulation.enodes[node] != CHANGE_OF_MODE
+        and is_computed_inside(owner)
+        and times.get(formulation.enodes[node], 1) > formulation.repeated.get(node, 1)
+    }
+    if not more:
+        return formulation
+    costs = list(formulation.problem.cost_us)
+    for node, count in more.items():
+        costs[node] *= count / formulation.repeated.get(node, 1)
+    problem = formulation.problem.with_costs(costs)
+    return replace(formulation, problem=problem, repeated={**formulation.repeated, **more})
+
+
+def _times(extracted: Extracted) -> Mapping[int, int]:
+    """How often the program computes its e-nodes; what is computed ahead of time is an input."""
+    graph = extracted.graph
+    if len(graph.nodes) > _MOST_OPERATIONS:
+        return {}
+    nodes, inputs = list(graph.nodes), list(graph.inputs)
+    for index in extracted.frozen:
+        nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
+        inputs.append(nodes[index].type)
+    seen = Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects)
+    return dict(zip(extracted.enodes, times_computed(seen), strict=True))
