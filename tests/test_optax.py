@@ -136,10 +136,16 @@ def _widened(tree: Any) -> Any:
     )
 
 
+def _numbers(array: Any) -> Any:
+    if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+        array = jax.random.key_data(array)
+    return np.asarray(array, np.float64)
+
+
 def _errors(found: Any, reference: Any) -> Any:
     """Largest error of each array as a share of its largest reference magnitude."""
     pairs = zip(jax.tree.leaves(found), jax.tree.leaves(reference), strict=True)
-    arrays = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in pairs]
+    arrays = [(_numbers(a), _numbers(b)) for a, b in pairs]
     scales = [np.max(np.abs(b), initial=0.0) or 1.0 for _, b in arrays]
     differences = [np.max(np.abs(a - b), initial=0.0) for a, b in arrays]
     return np.array(differences) / scales
