@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +12,31 @@ from .row import Identity, N, normal
 
 X, Y, V = normal(N, N), normal(N, N), normal(N)
 T = normal(8, 16, 32, 16)
+TAPS = tuple(enumerate((0.1, 0.2, 0.4, 0.2, 0.1)))
+
+
+def _in_a_row(x: jax.Array, axis: int) -> jax.Array:
+    return jnp.roll(x, 1, axis) + x + jnp.roll(x, -1, axis)
+
+
+def _around(x: jax.Array) -> jax.Array:
+    places = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
+    return reduce(jnp.add, (jnp.roll(x, place, (0, 1)) for place in places))
+
+
+def _blurred(x: jax.Array) -> jax.Array:
+    n, m = x.shape
+    padded = jnp.pad(x, 2)
+    weighted = (a * b * padded[i : i + n, j : j + m] for (i, a), (j, b) in product(TAPS, TAPS))
+    return reduce(jnp.add, weighted)
+
+
+def _blurred_by_dimensions(x: jax.Array) -> jax.Array:
+    n, m = x.shape
+    padded = jnp.pad(x, 2)
+    rows = reduce(jnp.add, (a * padded[i : i + n] for i, a in TAPS))
+    return reduce(jnp.add, (b * rows[:, j : j + m] for j, b in TAPS))
+
 
 ROWS = (
     Identity("reversed_twice", lambda x: x[::-1][::-1], lambda x: x, (X,), True),
@@ -20,6 +48,8 @@ ROWS = (
         lambda x, y: jnp.roll(x + y, 3, 0),
         (X, Y),
     ),
+    Identity("sum_of_neighbours", _around, lambda x: _in_a_row(_in_a_row(x, 0), 1) - x, (X,)),
+    Identity("blur_of_parts", _blurred, _blurred_by_dimensions, (X,)),
     Identity(
         "concatenate_then_slice",
         lambda x, y: jnp.concatenate([x, y])[:N],

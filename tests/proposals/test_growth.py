@@ -21,6 +21,7 @@ OWN = (
     "batch_contractions",
     "factor_sums",
     "share_terms",
+    "sum_along_dimensions",
 )
 # Nodes added for a node of the program, and seconds for a thousand nodes (on a loaded machine).
 # Seconds guard against growth that is not polynomial, above what is measured (0.02 to 1.8).
@@ -45,6 +46,10 @@ FAMILIES = {
     "one sum": lambda n: (
         lambda *m: sum(a * i for i, a in enumerate(m)),
         [x + i for i in range(n)],
+    ),
+    "rolls": lambda n: (
+        lambda z: sum(jnp.roll(z, (i, j), (0, 1)) for i in range(n // 4) for j in range(4)),
+        [normal(n, n)],
     ),
     "many sums": lambda n: (
         lambda *m: [sum(m[(i + j) % n] for j in range(5)) for i in range(n)],

@@ -28,6 +28,7 @@ from saturax.proposals.loops import (
 from saturax.proposals.merge import merge_contractions
 from saturax.proposals.merge_convolutions import merge_convolutions
 from saturax.proposals.merge_solves import merge_solves
+from saturax.proposals.moved_sums import sum_along_dimensions
 from saturax.proposals.notions import recognize_notions
 from saturax.proposals.order_contractions import order_contractions
 from saturax.proposals.positions import ask_conditions
@@ -63,6 +64,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "batch_contractions": batch_contractions,
     "factor_sums": factor_sums,
     "share_terms": share_terms,
+    "sum_along_dimensions": sum_along_dimensions,
     "apply_to_whole": apply_to_whole,
     "distribute_loops": distribute_loops,
     "expose_exponentials": expose_exponentials,
