@@ -11,7 +11,7 @@ that are written as shifted copies have 4 additions an element then instead of 8
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -99,8 +99,9 @@ def _copies(graph: Graph, polynomial: Polynomial, type: TensorType) -> _Terms | 
     """The terms of a sum as moved copies; None if they are not moved along two dimensions."""
     found: Weighted = {}
     again: list[Term] = []
+    ends = _ends(graph, polynomial.terms)
     for term in polynomial.terms:
-        copy = _copy_of(graph, term, type)
+        copy = _copy_of(graph, term, type, ends)
         if copy in found:
             again.append(term)  # another multiple, perhaps one that cancels, which is not for here
         found.setdefault(copy, term.coefficient)
@@ -129,16 +130,30 @@ def _cut(terms: Weighted) -> Weighted:
     return found
 
 
-def _copy_of(graph: Graph, term: Term, type: TensorType) -> Copy:
+def _ends(graph: Graph, terms: Iterable[Term]) -> set[int]:
+    """What all copies of a value are copies of: itself, or what it was padded to before."""
+    paths: dict[int, list[list[int]]] = defaultdict(list)
+    for term in terms:
+        for factor in term.factors[:1]:
+            path = [factor.node]
+            while len(path) <= _LONGEST and (found := _moves_of(graph, path[-1])) is not None:
+                path.append(found[0])
+            paths[path[-1]].append(path)
+    return {
+        next(index for index in alike[0] if all(index in path for path in alike))
+        for alike in paths.values()
+    }
+
+
+def _copy_of(graph: Graph, term: Term, type: TensorType, ends: Set[int]) -> Copy:
     """What a term is a copy of; a product is not looked into."""
     moves: list[Moves] = [()] * type.rank
     if len(term.factors) != 1 or term.factors[0].exponent != 1:
         return Copy(term.factors, tuple((0, n) for n in type.shape), tuple(moves))
     index = term.factors[0].node
-    for _ in range(_LONGEST):
+    while index not in ends:
         found = _moves_of(graph, index)
-        if found is None:
-            break
+        assert found is not None
         index, steps = found
         for d, step in steps.items():
             moves[d] = _joined(step, moves[d])
