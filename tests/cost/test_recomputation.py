@@ -58,3 +58,14 @@ def test_passes_of_a_blur_compute_those_before_them_again() -> None:
 def test_what_is_computed_once_costs_the_same() -> None:
     before, _, after = _charged(_graph(lambda x: jnp.tanh(x + 1) * (x - 2)))
     assert after == before
+
+
+def test_what_is_computed_in_parts_is_computed_once() -> None:
+    def distances(x: Any) -> Any:
+        squares = (x[:, None, :3] - x[None, :, :3]) ** 2
+        return jnp.sqrt(squares[..., 0] + squares[..., 1] + squares[..., 2])
+
+    graph = _graph(distances)
+    times = times_computed(graph)
+    (square,) = (i for i, node in enumerate(graph.nodes) if node.attributes[:1] == ("multiply",))
+    assert times[square] == pytest.approx(1.0)

@@ -70,7 +70,7 @@ class _Kernels:
     """The clusters of a graph, and how often each of its nodes is computed in them."""
 
     clusters: tuple[Cluster, ...]
-    times: tuple[int, ...]
+    times: tuple[float, ...]
 
 
 def clusters_of(graph: Graph) -> tuple[Cluster, ...]:
@@ -82,8 +82,11 @@ def clusters_of(graph: Graph) -> tuple[Cluster, ...]:
     return _kernels_of(graph).clusters
 
 
-def times_computed(graph: Graph) -> tuple[int, ...]:
-    """How often each node of a program is computed: by several kernels, or at several indices."""
+def times_computed(graph: Graph) -> tuple[float, ...]:
+    """How often each node of a program is computed: by several kernels, or at several indices.
+
+    What is computed in parts, for slices of it, counts as once.
+    """
     return _kernels_of(graph).times
 
 
@@ -92,7 +95,7 @@ def _kernels_of(graph: Graph) -> _Kernels:
     if found is None:
         fusion = _Fusion(graph)
         roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
-        times = tuple(map(fusion.emissions.times, range(len(graph.nodes))))
+        times = tuple(map(fusion.emissions.times_computed, range(len(graph.nodes))))
         found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times)
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
 
 from saturax.graph.ir import Node
 from saturax.graph.types import Type
@@ -17,6 +18,8 @@ from saturax.graph.types import Type
 _MOST_EMITTED = 15
 # They branch for each element, and what is computed in a branch is at hand in no other.
 _BRANCHING = frozenset({"pad", "concatenate", "dynamic_update_slice", "reduce"})
+# They ask for no more elements of their operand than they have.
+_PICKING = frozenset({"slice", "dynamic_slice", "gather"})
 _ROOT = -1
 
 
@@ -32,11 +35,13 @@ class Emissions:
         # By node: the root of each kernel that it is in, with those that ask it, and how often.
         self._asking: list[dict[int, frozenset[int]]] = [{} for _ in nodes]
         self._times: list[dict[int, int]] = [{} for _ in nodes]
+        self._computed: list[dict[int, float]] = [{} for _ in nodes]
         self._members: Counter[int] = Counter()
 
     def write(self, index: int) -> None:
         """A kernel writes the value."""
         self._asking[index], self._times[index] = {index: frozenset({_ROOT})}, {index: 1}
+        self._computed[index] = {index: 1.0}
         self._members[index] += 1
 
     def take_in(self, index: int) -> None:
@@ -44,6 +49,10 @@ class Emissions:
         self._asking[index] = self._asked_by(index)
         for kernel, asking in self._asking[index].items():
             self._times[index][kernel] = self._emitted(asking, kernel)
+            self._computed[index][kernel] = sum(
+                1.0 if user == _ROOT else self._computed[user][kernel] * self._share(user, index)
+                for user in asking
+            )
             self._members[kernel] += 1
 
     def are_too_many(self, index: int) -> bool:
@@ -62,9 +71,9 @@ class Emissions:
                 return True
         return False
 
-    def times(self, index: int) -> int:
-        """How often all kernels together compute the value."""
-        return sum(self._times[index].values())
+    def times_computed(self, index: int) -> float:
+        """How often all kernels together compute the value; a third of it counts as a third."""
+        return sum(self._computed[index].values())
 
     def are_several(self, index: int) -> bool:
         """Whether more than one kernel would compute the value."""
@@ -83,8 +92,18 @@ class Emissions:
                 found[kernel] = found.get(kernel, frozenset()) | more
         return found
 
+    def _share(self, user: int, index: int) -> float:
+        """Of the elements of a value, how many one computation of what asks for it needs."""
+        if self._nodes[user].op not in _PICKING:
+            return 1.0
+        return min(1.0, _size(self._nodes[user].type) / max(1, _size(self._nodes[index].type)))
+
     def _emitted(self, asking: frozenset[int], kernel: int) -> int:
         return sum(1 if user == _ROOT else self._times[user][kernel] for user in asking)
+
+
+def _size(type: Type) -> int:
+    return prod(_shape(type) or ())
 
 
 def _shape(type: Type) -> tuple[int, ...] | None:

@@ -96,7 +96,7 @@ class Formulation:
     prepared: dict[int, int]
     charged: frozenset[int] = frozenset()
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
-    repeated: Mapping[int, int] = field(default_factory=dict)
+    repeated: Mapping[int, float] = field(default_factory=dict)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""

@@ -25,6 +25,8 @@ from saturax.graph.ir import Graph, Node
 
 # Programs whose kernels would take long to find out.
 _MOST_OPERATIONS = 4_000
+# Less than so many times as often is nothing to charge: parts that overlap, and rounding.
+_SLIGHTLY_MORE = 1.05
 
 
 def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formulation:
@@ -38,7 +40,8 @@ def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formula
         for owner, node in chosen.items()
         if formulation.enodes[node] != CHANGE_OF_MODE
         and is_computed_inside(owner)
-        and times.get(formulation.enodes[node], 1) > formulation.repeated.get(node, 1)
+        and times.get(formulation.enodes[node], 1)
+        > _SLIGHTLY_MORE * formulation.repeated.get(node, 1)
     }
     if not more:
         return formulation
@@ -49,7 +52,7 @@ def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formula
     return replace(formulation, problem=problem, repeated={**formulation.repeated, **more})
 
 
-def _times(extracted: Extracted) -> Mapping[int, int]:
+def _times(extracted: Extracted) -> Mapping[int, float]:
     """How often the program computes its e-nodes; what is computed ahead of time is an input."""
     graph = extracted.graph
     if len(graph.nodes) > _MOST_OPERATIONS:
