@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_INSTALLATION] = saturax.install(
         options=Options(time_limit_s=config.getoption("saturax_seconds"), cache=False),
         minimum_operations=config.getoption("saturax_operations"),
+        deny=(),
     )
 
 

@@ -83,6 +83,17 @@ def test_what_is_small_or_denied_is_left_alone():
     assert installed.decisions == []
 
 
+def test_a_lambda_is_no_helper_of_jax():
+    # Its module is called jit__lambda, as if it had an underscore before it.
+    installed = install(options=QUICK, minimum_operations=3)
+    jax.jit(lambda a, x: chain(a, x))(matrix(8), vector(8))
+    assert [d.program for d in installed.decisions] == ["jit__lambda"]
+    installed = install(options=QUICK, minimum_operations=3, deny=["<lambda>"])
+    jax.clear_caches()
+    jax.jit(lambda a, x: chain(a, x))(matrix(8), vector(8))
+    assert installed.decisions == []
+
+
 def test_programs_that_call_python_are_optimised_without_calling_it():
     seen = []
 

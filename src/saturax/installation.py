@@ -49,6 +49,8 @@ MINIMUM_OPERATIONS = 40
 PRIVATE = ("_*",)
 """Names of the programs that are denied by default: helpers of JAX's own, such as `_normal`."""
 
+_LAMBDA, _LAMBDA_IN_XLA = "<lambda>", "_lambda"
+
 Devices = tuple[jax.Device, ...]
 
 
@@ -240,8 +242,11 @@ class Installation:
         return result.report, bytecode
 
     def _is_allowed(self, name: str) -> bool:
+        plain = name.removeprefix("jit_")
+        if plain.rstrip("_") == _LAMBDA_IN_XLA:  # it is a caller's, not one of JAX's helpers
+            plain = _LAMBDA
+
         def matches(patterns: Sequence[str]) -> bool:
-            plain = name.removeprefix("jit_")
             return any(fnmatch.fnmatchcase(n, p) for p in patterns for n in (name, plain))
 
         return (not self.allow or matches(self.allow)) and not matches(self.deny)
@@ -305,9 +310,10 @@ def install(
     """Optimise every program that JAX compiles from now on.
 
     `allow` and `deny` are patterns of program names as `fnmatch` takes them ("train_step",
-    "loss*"); no `allow` means all. With `background`, the original runs until the optimised program
-    is ready; JAX's caches of compiled functions are then cleared once, so that the next call picks
-    it up. With `show_summary`, a table is printed to standard error when the process ends.
+    "loss*", "<lambda>"); no `allow` means all. With `background`, the original runs until the
+    optimised program is ready; JAX's caches of compiled functions are then cleared once, so that
+    the next call picks it up. With `show_summary`, a table is printed to standard error when the
+    process ends.
     Installing again replaces the earlier installation.
 
     Raises:
