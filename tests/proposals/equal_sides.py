@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
+from saturax.graph.ops.elementwise import function_name
 from saturax.graph.reference import evaluate
 from saturax.graph.types import TensorType, is_integer
 from saturax.proposals.equality import Equalities
@@ -44,6 +46,22 @@ def found_by(proposal: Proposal, graph: Graph, numerics: Numerics = ROUNDING) ->
     equalities.reason = "test"
     proposal(equalities)
     return equalities
+
+
+def operations_of(equalities: Equalities, output: int = -1) -> Counter[str]:
+    """Counts of operations of the last alternative to an output, by name."""
+    wanted = equalities.graph.outputs[output]
+    pending = [[new for old, new, _ in equalities.pairs if old == wanted][-1]]
+    needed: set[int] = set()
+    while pending:
+        index = pending.pop()
+        if index not in needed:
+            needed.add(index)
+            pending += equalities.nodes[index].operands
+    nodes = [equalities.nodes[index] for index in needed]
+    return Counter(
+        function_name(n.attributes[0]) if n.op in ("unary", "binary") else n.op for n in nodes
+    )
 
 
 def assert_sides_agree(equalities: Equalities, inputs: list[Any], tolerance: float = 1e-9) -> None:

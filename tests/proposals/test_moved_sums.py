@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from equal_sides import proposed
+from equal_sides import operations_of, proposed
 from running import normal
 
-from saturax.graph.ops.elementwise import function_name
 from saturax.proposals.moved_sums import sum_along_dimensions
 
 X, Y = normal(8, 9), normal(8, 9, seed=1)
@@ -53,21 +50,6 @@ def _separately_padded(x):
     return total
 
 
-def _operations(equalities):
-    """Counts of operations of the alternative to the output."""
-    pending = [equalities.pairs[-1][1]]
-    needed = set()
-    while pending:
-        index = pending.pop()
-        if index not in needed:
-            needed.add(index)
-            pending += equalities.nodes[index].operands
-    nodes = [equalities.nodes[index] for index in needed]
-    return Counter(
-        function_name(n.attributes[0]) if n.op in ("unary", "binary") else n.op for n in nodes
-    )
-
-
 @pytest.mark.parametrize(
     ("function", "arguments", "counts"),
     [
@@ -92,7 +74,7 @@ def _operations(equalities):
     ],
 )  # fmt: skip
 def test_taken_along_one_dimension_first(function, arguments, counts):
-    found = _operations(proposed(sum_along_dimensions, function, *arguments))
+    found = operations_of(proposed(sum_along_dimensions, function, *arguments))
     assert {name: found[name] for name in counts} == counts
 
 
@@ -115,14 +97,14 @@ def test_nothing_to_take_first(function):
 def test_weights_that_are_nearly_products_stay():
     weights = BLUR.copy()
     weights[0, 0] *= np.float32(1 + 1e-5)
-    found = _operations(proposed(sum_along_dimensions, lambda x: _sliced(x, weights), X))
+    found = operations_of(proposed(sum_along_dimensions, lambda x: _sliced(x, weights), X))
     assert found["add"] > 8
 
 
 def test_rounded_weights_of_a_blur_are_products():
     taps = np.exp(-(np.arange(-2, 3, dtype=np.float32) ** 2) / 3)
     weights = np.outer(taps / taps.sum(), taps / taps.sum())
-    found = _operations(proposed(sum_along_dimensions, lambda x: _sliced(x, weights), X))
+    found = operations_of(proposed(sum_along_dimensions, lambda x: _sliced(x, weights), X))
     assert found["add"] == 8
 
 

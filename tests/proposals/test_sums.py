@@ -9,32 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from equal_sides import assert_sides_agree, found_by, proposed
+from equal_sides import assert_sides_agree, found_by, operations_of, proposed
 from running import normal, program_of
 
-from saturax.graph.ops.elementwise import function_name
 from saturax.proposals.common_terms import share_terms
 from saturax.proposals.sums import factor_sums
 from saturax.rules.rule import FINITE
 
 N = 6
 A, B, C, D = (normal(N, N, seed=seed) for seed in range(4))
-
-
-def _operations(equalities, output=-1):
-    """Counts of operations of the last alternative to an output, by name."""
-    wanted = equalities.graph.outputs[output]
-    pending = [[new for old, new, _ in equalities.pairs if old == wanted][-1]]
-    needed = set()
-    while pending:
-        index = pending.pop()
-        if index not in needed:
-            needed.add(index)
-            pending += equalities.nodes[index].operands
-    nodes = [equalities.nodes[index] for index in needed]
-    return Counter(
-        function_name(n.attributes[0]) if n.op in ("unary", "binary") else n.op for n in nodes
-    )
 
 
 def _convolved(x, k):
@@ -84,7 +67,7 @@ def _images(*shape):
     ],
 )
 def test_factored(function, arguments, counts):
-    found = _operations(proposed(factor_sums, function, *arguments))
+    found = operations_of(proposed(factor_sums, function, *arguments))
     assert {name: found[name] for name in counts} == counts
 
 
@@ -110,7 +93,7 @@ def test_terms_that_cancel():
     assert found_by(factor_sums, graph, FINITE).pairs
     whole = [(9 * z).astype(np.int32) for z in (A, B)]
     found = proposed(factor_sums, function, *whole)
-    assert sum(_operations(found).values()) == 1
+    assert sum(operations_of(found).values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -124,7 +107,7 @@ def test_terms_that_cancel():
 )
 def test_products_of_sums_whose_terms_cancel(function, counts):
     found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
-    operations = _operations(found)
+    operations = operations_of(found)
     assert {name: operations[name] for name in counts} == counts
     assert_sides_agree(found, [A, B])
 
@@ -145,7 +128,7 @@ def test_products_of_sums_whose_terms_cancel(function, counts):
 )
 def test_sines_and_cosines_on_a_circle(function, multiplications):
     found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
-    operations = _operations(found)
+    operations = operations_of(found)
     assert operations["multiply"] == multiplications
     assert not {"sine", "cosine", "chlo.sinh", "chlo.cosh"} & set(operations)
     assert_sides_agree(found, [A, B])
@@ -163,7 +146,7 @@ def test_sines_and_cosines_on_a_circle(function, multiplications):
 def test_what_is_no_circle_keeps_its_functions(function):
     found = found_by(factor_sums, program_of(function, A, B).graph, FINITE)
     assert_sides_agree(found, [A, B])
-    assert not found.pairs or len(set(_operations(found)) & {"sine", "cosine"}) == 2
+    assert not found.pairs or len(set(operations_of(found)) & {"sine", "cosine"}) == 2
 
 
 @pytest.mark.parametrize(
@@ -177,7 +160,7 @@ def test_what_is_no_circle_keeps_its_functions(function):
 def test_squares_of_integers(function):
     arguments = [(3e8 * z).astype(np.int32) for z in (A, B)]
     found = proposed(factor_sums, function, *arguments)
-    assert _operations(found)["multiply"] <= 2
+    assert operations_of(found)["multiply"] <= 2
     assert_sides_agree(found, arguments)
 
 

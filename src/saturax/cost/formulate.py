@@ -406,9 +406,14 @@ def read_program(formulation: Formulation, selection: Selection) -> Extracted:
 
 def without_frozen(extracted: Extracted) -> Graph:
     """The program with what is computed ahead of time as further inputs."""
+    return prune(with_frozen_given(extracted))
+
+
+def with_frozen_given(extracted: Extracted) -> Graph:
+    """The same, where nodes keep their numbers: what nothing uses any more is left behind."""
     graph = extracted.graph
     nodes, inputs = list(graph.nodes), list(graph.inputs)
     for index in extracted.frozen:
         nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
         inputs.append(nodes[index].type)
-    return prune(Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects))
+    return Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects)

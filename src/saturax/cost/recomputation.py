@@ -19,9 +19,9 @@ from saturax.cost.formulate import (
     Formulation,
     is_computed_inside,
     read_program,
+    with_frozen_given,
 )
 from saturax.extract.problem import Selection
-from saturax.graph.ir import Graph, Node
 
 # Programs whose kernels would take long to find out.
 _MOST_OPERATIONS = 4_000
@@ -54,12 +54,7 @@ def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formula
 
 def _times(extracted: Extracted) -> Mapping[int, float]:
     """How often the program computes its e-nodes; what is computed ahead of time is an input."""
-    graph = extracted.graph
-    if len(graph.nodes) > _MOST_OPERATIONS:
+    if len(extracted.graph.nodes) > _MOST_OPERATIONS:
         return {}
-    nodes, inputs = list(graph.nodes), list(graph.inputs)
-    for index in extracted.frozen:
-        nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)
-        inputs.append(nodes[index].type)
-    seen = Graph(tuple(inputs), tuple(nodes), graph.outputs, graph.effects)
-    return dict(zip(extracted.enodes, times_computed(seen), strict=True))
+    times = times_computed(with_frozen_given(extracted))
+    return dict(zip(extracted.enodes, times, strict=True))

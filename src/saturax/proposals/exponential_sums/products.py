@@ -8,8 +8,8 @@ Sinkhorn's algorithm, in the log domain: i·j + j·k exponentials instead of i·
 matrices.
 
 Where the largest terms of a sum are far below Mᵢ + Nₖ (forbidden transitions), they underflow. If
-any of the sums is not far above what does, or is NaN, a branch computes all of them as they were
-given. What a sum has lost is at most 10⁻⁸ of it otherwise.
+any of the sums is not so far above what does that all its terms could be lost and change it by no
+more than a rounding, or if one is NaN, a branch computes all of them as they were given.
 
 In a loop, exponentials of what does not change are taken before it.
 """
@@ -49,8 +49,8 @@ from saturax.proposals.loops.structure import Loop, loops_of
 from saturax.proposals.straighten import IF
 
 _FEWEST_ELEMENTS = 1 << 10  # of all indices: fewer are done in the time of a kernel or two
-# Products below the least number (1.2e-38, 2.2e-308) are lost, with up to 10⁶ of them in a sum.
-_LEAST_SUM = {"f32": 1e-24, "f64": 1e-290}
+# By type: products below the least number that is not subnormal are lost; the unit roundoff.
+_LOST, _ROUNDING = {"f32": 2.0**-126, "f64": 2.0**-1022}, {"f32": 2.0**-24, "f64": 2.0**-53}
 
 ValueOf = Callable[[int], Value]
 
@@ -185,7 +185,8 @@ def _guarded(graph: Graph, sum_: LogSum, parts: Sequence[Part], value_of: ValueO
         ]
         everywhere = tuple(range(len(root.shape)))
         result = add(result, _total(of_root, everywhere, root.shape, value_of))
-    enough = compare(product, full_like(product, _LEAST_SUM[dtype]), "GE")
+    least = prod(sum_.shape[d] for d in summed) * _LOST[dtype] / _ROUNDING[dtype]
+    enough = compare(product, full_like(product, least), "GE")
     is_safe = reduce_("and", enough, tuple(range(product.rank)))
     return _branch(graph, sum_, is_safe, result, value_of)
 
