@@ -272,7 +272,7 @@ def _add_part(
 
     What a large copy costs is measured: the processor waits for memory that it has not seen lately.
     """
-    part = cost + model.read_us(kernel.type)
+    part = cost + model.part_us(kernel)
     if not kernel.is_measurable:
         rows.add(memory + _COMPUTED, part, operands, enode, kernel.op)
         return

@@ -20,6 +20,7 @@ from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
 from saturax.cost.operands import is_in_loops
+from saturax.cost.parts import bytes_of_part
 from saturax.graph.ir import Graph
 from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups, usual_region
 from saturax.graph.ops.elementwise import function_name
@@ -118,6 +119,17 @@ class PriceModel:
     def read_us(self, type: Type, level: int = 0) -> float:
         """Reading a materialised value once, from as far as `level` says (`distance`)."""
         return self.move_us(byte_size(type), REUSE_BYTES[level] or _LEAST_WORKING_SET)
+
+    def part_us(self, part: Kernel) -> float:
+        """Reading what a slice takes out of a value, in lines of memory if its elements are apart.
+
+        Few elements are read by one thread, and the rates of calibration are those of all.
+        """
+        assert isinstance(part.type, TensorType)
+        lines = bytes_of_part(part)
+        if lines == part.type.bytes or part.type.size > _LEAST_PARALLEL_ELEMENTS:
+            return self.move_us(lines)
+        return self.calibration.parallel_gain * self.move_us(lines)
 
     def fresh_us(self, bytes_written: int) -> float:
         """Writing to memory that the system has just given, besides moving the bytes."""
@@ -258,10 +270,11 @@ def _serial_us(kernel: Kernel) -> float:
 
 
 def _bytes_moved(kernel: Kernel) -> int:
-    """Bytes of operands and result; a part that is taken out is read as it is written."""
+    """Bytes of operands and result; of what a part is taken out of, that."""
     if kernel.op not in ("gather", "slice", "dynamic_slice"):
         return kernel.bytes
-    return 2 * byte_size(kernel.type) + sum(map(byte_size, kernel.operands[1:]))
+    read = byte_size(kernel.type) if kernel.op == "gather" else bytes_of_part(kernel)
+    return read + byte_size(kernel.type) + sum(map(byte_size, kernel.operands[1:]))
 
 
 def _skips_in_last_dimension(kernel: Kernel) -> bool:
