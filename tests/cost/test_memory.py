@@ -67,6 +67,10 @@ CASES: dict[str, tuple[Callable[..., Any], Shapes, str]] = {
     "a number that a sum and a loop read": (
         lambda x: (jnp.sum(jnp.sqrt(x + 0.1), 1), jnp.tanh(x * 0.1)), ((128, 128),), "float32",
     ),
+    "rows that two sums scale": (
+        lambda x, y: (jnp.sum(2 * jnp.sqrt(x) * y, 1), jnp.sum(3 * jnp.exp(x) * y, 1)),
+        ((128, 128), (128,)), "float32",
+    ),
     "a training step": (_step, (W, V, D), "float32"),
     "a loop": (_scan, ((64, 128), (128, 128)), "float32"),
     "a branch": (

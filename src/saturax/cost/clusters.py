@@ -31,7 +31,7 @@ from weakref import WeakKeyDictionary
 
 from saturax.cost.emission import Emissions
 from saturax.cost.kernel import BITCASTS, EXPENSIVE, kernel_at
-from saturax.cost.library import library_kernels
+from saturax.cost.library import library_kernels, scaled_instead
 from saturax.cost.operands import order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
@@ -271,7 +271,7 @@ class _Fusion:
             self.is_folded[index] |= is_transpose
             return is_transpose
         if user in self.library or self.is_padding[user]:
-            return False
+            return self._is_scaled_by(index, user)
         takes = node.op in ("blocked_dot", _REDUCE_SEVERAL)
         takes |= node.op == "reduce" and not self._goes_in_steps(node)
         return takes or self.is_loop[user]
@@ -310,8 +310,18 @@ class _Fusion:
         ordered, leaves = tuple(sorted(inside)), tuple(sorted(inputs))
         return Cluster(root, ordered, leaves, _graph(self.nodes, ordered, leaves, root))
 
+    def _is_scaled_by(self, index: int, user: int) -> bool:
+        """Whether (c·x)·y for repeated values y at `index` is x·(c·y), with a y of its own."""
+        return any(
+            scaled_instead(self.nodes, self.users, other) == index
+            and any(self.is_uniform[i] for i in self.nodes[other].operands)
+            for other in self.nodes[user].operands
+        )
+
     def _is_filled_by(self, index: int, operand: int) -> bool:
-        """Whether a loop repeats a scalar by itself, even if the repetition is in memory too."""
+        """Whether a kernel repeats a value by itself, even if the repetition is in memory too."""
+        if index in self.library and self._is_scaled_by(operand, index):
+            return True
         node = self.nodes[operand]
         if node.op != "broadcast_in_dim" or not self.is_loop[index]:
             return False

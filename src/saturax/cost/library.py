@@ -158,6 +158,20 @@ def starts_kernel(nodes: Sequence[Node], index: int) -> bool:
     )
 
 
+def scaled_instead(nodes: Sequence[Node], users: Sequence[Sequence[int]], index: int) -> int | None:
+    """Where c·x at `index` is multiplied by y repeated, it is x·(c·y) repeated: that repetition.
+
+    Each such product has a repetition of its own then, which the library takes in.
+    """
+    if nodes[index].attributes != ("multiply",) or len(users[index]) != 1:
+        return None
+    product = nodes[users[index][0]]
+    others = [i for i in product.operands if i != index]
+    if product.attributes != ("multiply",) or len(others) != 1:
+        return None
+    return others[0] if nodes[others[0]].op == "broadcast_in_dim" else None
+
+
 def _is_large(node: Node) -> bool:
     return isinstance(node.type, TensorType) and node.type.size >= LEAST_ELEMENTS
 

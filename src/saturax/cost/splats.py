@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saturax.cost.clusters import Cluster
-from saturax.cost.library import LEAST_ELEMENTS, starts_kernel
+from saturax.cost.library import LEAST_ELEMENTS, scaled_instead, starts_kernel
 from saturax.graph.ir import Graph, Node
 from saturax.graph.literal import Literal
 from saturax.graph.types import TensorType
@@ -57,7 +57,10 @@ def _splats(graph: Graph, cluster: Cluster, users: Sequence[Sequence[int]]) -> I
                 continue
             if nodes[index].op in _VIEWS or (nodes[index].attributes, number) in _SIMPLER:
                 continue  # on the way to where it is read, or to be read as no number
-            type = _scaled(nodes, index, users) or type
+            repeated = scaled_instead(nodes, users, index)
+            if repeated is not None:
+                type = nodes[nodes[repeated].operands[0]].type
+            assert isinstance(type, TensorType)
             if type.size >= LEAST_ELEMENTS:
                 yield Splat(number, type)
 
@@ -68,16 +71,3 @@ def _number(nodes: Sequence[Node], index: int) -> object | None:
         (index,) = nodes[index].operands
     literal = nodes[index].attributes[0] if nodes[index].op == "constant" else None
     return literal.value if isinstance(literal, Literal) and literal.is_splat else None
-
-
-def _scaled(nodes: Sequence[Node], index: int, users: Sequence[Sequence[int]]) -> TensorType | None:
-    """Where c·x is multiplied by y repeated, it is x·(c·y) repeated: the type of y."""
-    if nodes[index].attributes != ("multiply",) or len(users[index]) != 1:
-        return None
-    product = nodes[users[index][0]]
-    others = [nodes[i] for i in product.operands if i != index]
-    if product.attributes != ("multiply",) or len(others) != 1:
-        return None
-    repeated = others[0]
-    type = nodes[repeated.operands[0]].type if repeated.op == "broadcast_in_dim" else None
-    return type if isinstance(type, TensorType) else None
