@@ -17,6 +17,7 @@ from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import (
     distribute_loops,
     expose_exponentials,
+    fuse_loops,
     resolve_branches,
     unroll_loops,
     walk_cumulations,
@@ -580,3 +581,73 @@ def test_cheapest_cut_against_all_cuts(seed, prefers_first):
     ]
     assert found in closed
     assert cost(found) == min(map(cost, closed))
+
+
+def _smooth(x, h, **options):
+    return lax.scan(lambda c, v: (jnp.tanh(c + v * h), c - v), h, x, **options)
+
+
+def _written_pairs(x):
+    def step(i, carry):
+        h, written = carry
+        h = jnp.tanh(h + i)
+        return h, lax.dynamic_update_slice(written, h, (8 - 2 * i, 0))
+
+    return lax.fori_loop(0, 5, step, (x[:2], x))[1]
+
+
+def _read_pairs(y, x, late=0):
+    def step(i, c):
+        return jnp.sin(c + lax.dynamic_slice(y, (8 - 2 * i + late, 0), (2, 3)))
+
+    return lax.fori_loop(0, 5, step, x[:2])
+
+
+FUSED = {
+    "in cascade": lambda x, h: _smooth(_smooth(x, h)[1], 2 * h),
+    "in cascade from the end": lambda x, h: _smooth(
+        _smooth(x, h, reverse=True)[1], h, reverse=True
+    )[1],
+    "what passes between is a result": lambda x, h: (y := _smooth(x, h), _smooth(y[1], h)[0]),
+    "one reads what is read and what is written": lambda x, h: lax.scan(
+        lambda c, v: (jnp.sin(c * v[0] + v[1]), c), h, (x, _smooth(x, h)[1])
+    ),
+    "both directions": lambda x, h: (_smooth(x, h), _smooth(x, 2 * h, reverse=True)),
+    "steps of two rows": lambda x, h: _read_pairs(_written_pairs(x), x),
+    "counters that differ": lambda x, h: (
+        lax.fori_loop(1, 11, lambda i, c: jnp.sin(c + i), h),
+        lax.fori_loop(0, 10, lambda i, c: jnp.cos(c + i), h),
+    ),
+}
+"""Pairs of loops that can be one."""
+
+APART = {
+    "the second begins where the first ends": lambda x, h: _smooth(x, _smooth(x, h)[0]),
+    "the second reads what is written later": lambda x, h: _read_pairs(_written_pairs(x), x, 2),
+    "the second reads backwards": lambda x, h: _smooth(_smooth(x, h)[1], h, reverse=True),
+    "the second reads all": lambda x, h: _smooth(_smooth(x, h)[1] @ jnp.ones((3, 3)), h),
+    "more steps": lambda x, h: (_smooth(x, h), _smooth(x[:9], h)),
+}
+"""Pairs of loops that have to follow one another, or do not go together."""
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_loops_become_one(name):
+    proposed = _proposed(FUSED[name], (X, H), (fuse_loops,), numerics=BITWISE)
+    assert proposed
+    assert all(operations.count(WHILE) == 1 for operations in proposed)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_loops_that_stay_apart(name):
+    assert not _proposed(APART[name], (X, H), (fuse_loops,))
+
+
+def test_what_passes_between_fused_loops_is_not_stored():
+    graph = program_of(lambda x, h: _smooth(_smooth(x, h)[1], h)[0], X, H).graph
+    equalities = Equalities(graph)
+    fuse_loops(equalities)
+    (loop,) = (n for n in equalities.nodes[len(graph.nodes) :] if n.op == WHILE)
+    body = loop.attributes[0].regions[1]
+    assert not any(node.op == "dynamic_update_slice" for node in body.nodes)
+    assert sum(node.op == "binary" and node.attributes[0] == "add" for node in body.nodes) == 3

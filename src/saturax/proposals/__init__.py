@@ -21,6 +21,7 @@ from saturax.proposals.linear_maps import see_through_linear_maps
 from saturax.proposals.loops import (
     distribute_loops,
     expose_exponentials,
+    fuse_loops,
     resolve_branches,
     unroll_loops,
     walk_cumulations,
@@ -67,6 +68,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "sum_along_dimensions": sum_along_dimensions,
     "apply_to_whole": apply_to_whole,
     "distribute_loops": distribute_loops,
+    "fuse_loops": fuse_loops,
     "expose_exponentials": expose_exponentials,
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,

@@ -3,12 +3,14 @@
 from saturax.proposals.loops.branches import resolve_branches
 from saturax.proposals.loops.exponentials import expose_exponentials
 from saturax.proposals.loops.fission import distribute_loops
+from saturax.proposals.loops.fusion import fuse_loops
 from saturax.proposals.loops.unroll import unroll_loops
 from saturax.proposals.loops.walks import walk_cumulations
 
 __all__ = [
     "distribute_loops",
     "expose_exponentials",
+    "fuse_loops",
     "resolve_branches",
     "unroll_loops",
     "walk_cumulations",
