@@ -24,6 +24,36 @@ def _sum_of_cosines(v):
     return jnp.sum(jnp.cos(v))
 
 
+_EXAMPLES, _CLASSES = 64, normal(64, N)
+_LABELS = integers(64, low=0, below=N)
+
+
+def _cross_entropy(x, y):
+    return -jnp.mean(jnp.sum(nn.one_hot(y, N) * nn.log_softmax(x), -1))
+
+
+def _cross_entropy_of_taken(x, y):
+    return -jnp.mean(jnp.take_along_axis(nn.log_softmax(x), y[:, None], 1))
+
+
+def _cross_entropy_of_indexed(x, y):
+    return -jnp.mean(nn.log_softmax(x)[jnp.arange(_EXAMPLES), y])
+
+
+def _cross_entropy_gradient(x, y):
+    """(softmax x - onehot y) / n, the 1 of y taken away in place."""
+    e = jnp.exp(x - jnp.max(x, -1, keepdims=True))
+    scaled = e * (1 / _EXAMPLES / jnp.sum(e, -1, keepdims=True))
+    return scaled.at[jnp.arange(_EXAMPLES), y].add(-1 / _EXAMPLES)
+
+
+def _cross_entropy_and_gradient(x, y):
+    greatest = jnp.max(x, -1)
+    sums = jnp.sum(jnp.exp(x - greatest[:, None]), -1)
+    own = x[jnp.arange(_EXAMPLES), y]
+    return jnp.mean(jnp.log(sums) + greatest - own), _cross_entropy_gradient(x, y)
+
+
 ROWS = (
     Identity("gradient_of_squares", grad(lambda x: jnp.sum(x * x)), lambda x: 2 * x, (X,)),
     Identity(
@@ -190,5 +220,29 @@ ROWS = (
         lambda x: jnp.sum(jnp.log(jnp.abs(1 - jnp.tanh(x) ** 2))),
         (normal(64),),
         numerics="finite",
+    ),
+    Identity(
+        "gradient_of_cross_entropy_of_labels",
+        grad(_cross_entropy),
+        _cross_entropy_gradient,
+        (_CLASSES, _LABELS),
+    ),
+    Identity(
+        "gradient_of_cross_entropy_of_taken",
+        grad(_cross_entropy_of_taken),
+        _cross_entropy_gradient,
+        (_CLASSES, _LABELS),
+    ),
+    Identity(
+        "gradient_of_cross_entropy_of_indexed",
+        grad(_cross_entropy_of_indexed),
+        _cross_entropy_gradient,
+        (_CLASSES, _LABELS),
+    ),
+    Identity(
+        "cross_entropy_of_taken_and_gradient",
+        jax.value_and_grad(_cross_entropy_of_taken),
+        _cross_entropy_and_gradient,
+        (_CLASSES, _LABELS),
     ),
 )

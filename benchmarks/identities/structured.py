@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import jax.scipy.linalg
 
-from .row import BY_PRODUCT, Identity, N, integers, normal, weights
+from .row import BY_PRODUCT, Identity, N, booleans, integers, normal, weights
 
 A = B = weights(N, N)
 V, HALF = normal(N), weights(128, 128)
@@ -360,5 +360,25 @@ ROWS = (
         lambda a, x: jnp.hstack([a, a]) @ jnp.concatenate([x, x]),
         lambda a, x: 2 * (a @ x),
         (A, V),
+    ),
+    Identity(
+        "greatest_of_each_label",
+        lambda x, i: jnp.max(jnp.where(i[:, None] == jnp.arange(64), x[:, None], -jnp.inf), 0),
+        lambda x, i: jnp.full(64, -jnp.inf).at[i].max(x),
+        (normal(4096), integers(4096, low=0, below=64)),
+    ),
+    Identity(
+        "greatest_rows_of_each_label",
+        lambda x, i: jnp.max(
+            jnp.where((i[:, None] == jnp.arange(16))[..., None], x[:, None], -jnp.inf), 0
+        ),
+        lambda x, i: jnp.full((16, 8), -jnp.inf).at[i].max(x),
+        (normal(1024, 8), integers(1024, low=0, below=16)),
+    ),
+    Identity(
+        "any_of_each_label",
+        lambda p, i: jnp.any((i[:, None] == jnp.arange(64)) & p[:, None], 0),
+        lambda p, i: jnp.zeros(64, bool).at[i].max(p),
+        (booleans(4096), integers(4096, low=0, below=64)),
     ),
 )

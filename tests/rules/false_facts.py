@@ -10,6 +10,7 @@ from saturax.graph.ops import (
     add,
     binary,
     compare,
+    concatenate,
     constant,
     dot_general,
     full,
@@ -24,7 +25,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import integral_floats, known_indices, known_structure
+from saturax.rules import integral_floats, known_indices, known_structure, own_rows
 from saturax.rules.conditions import REALS
 from saturax.rules.einsum import einsum_of
 from saturax.rules.facts import (
@@ -87,6 +88,21 @@ def power_of_power_as_product(x, y, z):
     """(xʸ)ᶻ = x^(y+z) where x ≥ 0"""
     need(x.dtype in REALS and is_nonnegative(x) and is_finite(y) and is_finite(z))
     return power(x, add(y, z))
+
+
+@false_rule(
+    lambda x, i, j, e, d, n, b: gather(x, concatenate(i, j, e), d, n, b),
+    BITWISE,
+    "bits",
+    "integers",
+    uses_facts=True,
+    examples=own_rows.gather_in_own_rows.examples,
+)
+def read_diagonal_for_own_rows(x, i, j, e, d, n, b):
+    """x[k, jₖ] for all k = x[jₖ, jₖ]: the first index counts, it is not the second"""
+    right = own_rows.gather_in_own_rows.right(x=x, i=i, j=j, e=e, d=d, n=n, b=b)
+    need(right is not None and i.size > 1)
+    return gather(x, concatenate(j, j, e), d, n, b)
 
 
 @false_rule(

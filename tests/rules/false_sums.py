@@ -27,7 +27,16 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, is_complex
-from saturax.rules import affine, counts, interleaving, moments, picks, telescoping, triangular_sums
+from saturax.rules import (
+    affine,
+    counts,
+    interleaving,
+    moments,
+    picks,
+    segments,
+    telescoping,
+    triangular_sums,
+)
 from saturax.rules.conditions import REALS, folded
 from saturax.rules.cumulative import cumulative
 from saturax.rules.einsum import einsum_of
@@ -51,7 +60,7 @@ from .declare import false_rule
 )
 def pick_without_bounds(x, i, s, e, k, r, w, d):
     """Σⱼ wⱼ · one_hot(i)ⱼ = wᵢ: wrong where i is out of bounds, since a gather clamps"""
-    axis = picks._axis(x, i, s, e)
+    axis = picks.axis_of(x, i, s, e)
     need(axis in d and holds_indices(i.dtype, w.shape[axis]))
     found = picks._picked("add", w, i, e, axis)
     inner = found.node.operands[1] if found.node.op == "ternary" else found.index
@@ -72,9 +81,27 @@ def pick_without_bounds(x, i, s, e, k, r, w, d):
 def pick_from_nonzero_background(f, x, i, s, e, k, w, c, d):
     """maxⱼ (wⱼ where i = j, else c) = wᵢ whatever c is"""
     need(f == "maximum" and w.dtype in REALS and splat_of(c) is not None)
-    axis = picks._axis(x, i, s, e)
+    axis = picks.axis_of(x, i, s, e)
     need(tuple(d) == (axis,) and holds_indices(i.dtype, w.shape[axis]))
     return picks._picked("maximum", w, i, e, axis)
+
+
+@false_rule(
+    lambda f, x, i, s, e, k, w, u, g, c, d: reduce_(
+        f,
+        select(compare(broadcast_in_dim(i, s, e), x, "EQ", k), broadcast_in_dim(w, u, g), c),
+        d,
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=lambda rng: segments.reduce_segments.examples(rng) | {"f": "maximum"},
+)
+def segments_of_nonzero_background(f, x, i, s, e, k, w, u, g, c, d):
+    """maxₖ (wₖ where iₖ = j, else c) for all j = -∞, and the greatest wₖ at iₖ, whatever c is"""
+    need(f == "maximum" and w.dtype in REALS and splat_of(c) is not None)
+    return segments._segments(f, x, i, s, e, s, tuple(range(len(s))), w, g, d)
 
 
 @false_rule(

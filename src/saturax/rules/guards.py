@@ -16,6 +16,7 @@ from saturax.graph.ops import (
     add,
     compare,
     constant,
+    divide,
     full_like,
     maximum,
     negate,
@@ -23,8 +24,9 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, numpy_dtype
 from saturax.rules.conditions import INTEGERS, REALS, is_all
+from saturax.rules.facts import is_nonnegative
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 NUMBERS = "no number is infinite or NaN"
@@ -69,6 +71,27 @@ def drop_guard_against_nan(x: Value, y: Value, z: Value, k: Any) -> Value | None
     """x where x is NaN, else max(x, y) + z = max(x, y) + z, which is NaN where x is; real"""
     need(x.dtype in REALS and k == "FLOAT")
     return add(maximum(x, y), z)
+
+
+def _never_negative(rng: np.random.Generator) -> dict[str, Any]:
+    """Numbers that are never below 0, among them 0, infinity and NaN."""
+    x = _real(rng)
+    numbers = rng.choice([0.0, 0.5, 2.0, np.inf, np.nan], x.shape).astype(numpy_dtype(x.dtype))
+    return {"x": Literal(numbers), "y": x, "c": splat(0, x), "k": "FLOAT"}
+
+
+@rule(
+    lambda x, y, c, k: select(compare(x, constant(c), "GE", k), divide(y, x), negate(divide(y, x))),
+    numerics=BITWISE,
+    source="IEEE 754: y / NaN is NaN",
+    uses_facts=True,
+    special=("x",),
+    examples=_never_negative,
+)
+def drop_sign_of_divisor(x: Value, y: Value, c: Literal, k: Any) -> Value | None:
+    """y / x where x ≥ 0, else -(y / x) = y / x for x that is never below 0: gradients of log |x|"""
+    need(x.dtype in REALS and k == "FLOAT" and is_all(c, 0.0) and is_nonnegative(x))
+    return divide(y, x)
 
 
 # ------------------------------------------------------------------ values that were replaced

@@ -51,13 +51,13 @@ HISTOGRAM = "a sum over one-hot rows adds to what each of them names"
 Dimensions = Sequence[int]
 
 
-def _is_hot(x: Any, i: Any, s: Any, e: Any, k: Any, *, is_index_first: bool) -> Any:
+def is_hot(x: Any, i: Any, s: Any, e: Any, k: Any, *, is_index_first: bool) -> Any:
     """Where the numbers x are the broadcast index i."""
     index = broadcast_in_dim(i, s, e)
     return compare(index, x, "EQ", k) if is_index_first else compare(x, index, "EQ", k)
 
 
-def _axis(x: Value, i: Value, s: Dimensions, e: Dimensions) -> int:
+def axis_of(x: Value, i: Value, s: Dimensions, e: Dimensions) -> int:
     """The dimension along which x counts 0, 1, 2, …, if i is the same along it."""
     counted = iota_of(x)
     need(counted is not None and counted.offset == 0)
@@ -96,7 +96,7 @@ def _reduced(f: Any, w: Value, i: Value, e: Dimensions, axis: int, d: Dimensions
 # ------------------------------------------------------------------ examples
 
 
-def _hot_example(rng: np.random.Generator) -> dict[str, Any]:
+def hot_example(rng: np.random.Generator) -> dict[str, Any]:
     """An index of one or two dimensions, compared with an iota along another one."""
     rank = int(rng.integers(1, 4))
     shape = tuple(int(n) for n in rng.integers(1, 4, rank))
@@ -111,7 +111,7 @@ def _hot_example(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _pick_example(rng: np.random.Generator) -> dict[str, Any]:
-    drawn = _hot_example(rng)
+    drawn = hot_example(rng)
     axis, shape = drawn.pop("axis"), drawn["s"]
     f = str(rng.choice(["add", "maximum", "minimum"]))
     dtype = str(rng.choice(["f32", "f64", "i32"]))
@@ -135,7 +135,7 @@ def _product_example(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _count_example(rng: np.random.Generator) -> dict[str, Any]:
-    drawn = _hot_example(rng)
+    drawn = hot_example(rng)
     axis, shape = drawn.pop("axis"), drawn["s"]
     e = tuple(d for d in range(len(shape)) if d != axis)
     i = TensorType(tuple(shape[d] for d in e), "i32")
@@ -147,7 +147,7 @@ def _count_example(rng: np.random.Generator) -> dict[str, Any]:
 
 def _pick_rule(*, is_index_first: bool) -> Rule:
     def left(f, x, i, s, e, k, w, c, d):
-        return reduce_(f, select(_is_hot(x, i, s, e, k, is_index_first=is_index_first), w, c), d)
+        return reduce_(f, select(is_hot(x, i, s, e, k, is_index_first=is_index_first), w, c), d)
 
     def right(
         f: Any, x: Value, i: Value, s: Any, e: Any, k: Any, w: Value, c: Value, d: Any
@@ -155,7 +155,7 @@ def _pick_rule(*, is_index_first: bool) -> Rule:
         value = splat_of(c)
         need(f in ("add", "maximum", "minimum") and (w.dtype in REALS or w.dtype in INTEGERS))
         need(value is not None and value == identity_value(f, w.dtype))
-        return _reduced(f, w, i, e, _axis(x, i, s, e), d)
+        return _reduced(f, w, i, e, axis_of(x, i, s, e), d)
 
     right.__name__ = "reduce_picked" + ("" if is_index_first else "_turned")
     right.__doc__ = (
@@ -166,24 +166,25 @@ def _pick_rule(*, is_index_first: bool) -> Rule:
     )
 
 
-def _is_exact_pick(f: Any, w: Value, **_: Any) -> bool:
+def is_exact_pick(f: Any, w: Value, **_: Any) -> bool:
+    """Whether reductions of w by f are exact in any order."""
     return is_exact(f, w.dtype)
 
 
 reduce_picked = _pick_rule(is_index_first=True)
 reduce_picked_turned = _pick_rule(is_index_first=False)
-reduce_picked_exactly = exactly(reduce_picked, _is_exact_pick, _exact_pick_example)
-reduce_picked_turned_exactly = exactly(reduce_picked_turned, _is_exact_pick, _exact_pick_example)
+reduce_picked_exactly = exactly(reduce_picked, is_exact_pick, _exact_pick_example)
+reduce_picked_turned_exactly = exactly(reduce_picked_turned, is_exact_pick, _exact_pick_example)
 
 
 def _product_rule(*, is_index_first: bool) -> Rule:
     def left(x, i, s, e, k, r, w, d):
-        hot = _is_hot(x, i, s, e, k, is_index_first=is_index_first)
+        hot = is_hot(x, i, s, e, k, is_index_first=is_index_first)
         return reduce_("add", multiply(w, convert(hot, r)), d)
 
     def right(x: Value, i: Value, s: Any, e: Any, k: Any, r: Any, w: Value, d: Any) -> Any:
         need((w.dtype in REALS or w.dtype in INTEGERS) and has_numbers(w))
-        return _reduced("add", w, i, e, _axis(x, i, s, e), d)
+        return _reduced("add", w, i, e, axis_of(x, i, s, e), d)
 
     right.__name__ = "sum_times_one_hot" + ("" if is_index_first else "_turned")
     right.__doc__ = "Σⱼ wⱼ · one_hot(i)ⱼ = wᵢ, and 0 where i is out of bounds"
@@ -199,27 +200,27 @@ sum_times_one_hot_turned = _product_rule(is_index_first=False)
 # ------------------------------------------------------------------ what an index adds up
 
 
-def _added(n: int, i: Value, w: Value) -> Any:
+def added(n: int, i: Value, w: Value, f: Any = "add") -> Any:
     """Σ w over those that have an index: zeros of n rows, plus rows of w where i names them.
 
-    The first dimensions of w are those of i, the others a row's.
+    The first dimensions of w are those of i, the others a row's. Other f likewise.
     """
-    row = w.shape[i.rank :]
+    row = TensorType((n, *w.shape[i.rank :]), w.dtype)
     windows = tuple(range(i.rank, w.rank))
     d = ScatterDimensions(windows, (0,), (), (), (0,), i.rank)
-    return scatter("add", full(0, TensorType((n, *row), w.dtype)), i, w, d)
+    return scatter(f, full(identity_value(f, w.dtype), row), i, w, d)
 
 
 def _count_rule(*, is_index_first: bool) -> Rule:
     def left(x, i, s, e, k, r, d):
-        return reduce_("add", convert(_is_hot(x, i, s, e, k, is_index_first=is_index_first), r), d)
+        return reduce_("add", convert(is_hot(x, i, s, e, k, is_index_first=is_index_first), r), d)
 
     def right(x: Value, i: Value, s: Any, e: Any, k: Any, r: Any, d: Any) -> Any:
-        axis = _axis(x, i, s, e)
+        axis = axis_of(x, i, s, e)
         need(tuple(d) == tuple(e) == without(range(len(s)), (axis,)) and i.size > 1)
         need(holds_indices(i.dtype, s[axis]))
         need(r in INTEGERS or i.size <= COUNTED_EXACTLY.get(r, 0))
-        return _added(s[axis], i, full(1, TensorType(i.shape, r)))
+        return added(s[axis], i, full(1, TensorType(i.shape, r)))
 
     right.__name__ = "count_indices" + ("" if is_index_first else "_turned")
     right.__doc__ = "Σ one_hot(i) over all i = how often i is 0, 1, 2, …: zeros, + 1 at i"
@@ -232,22 +233,22 @@ count_indices = _count_rule(is_index_first=True)
 count_indices_turned = _count_rule(is_index_first=False)
 
 
-def _rows_added(x: Value, i: Value, s: Any, e: Any, w: Value, labels: Einsum, t: str) -> Any:
+def _rowsadded(x: Value, i: Value, s: Any, e: Any, w: Value, labels: Einsum, t: str) -> Any:
     """The product of the one-hot matrix, whose dimensions `labels.x` names, with w."""
-    axis = _axis(x, i, s, e)
+    axis = axis_of(x, i, s, e)
     need(sorted((*e, axis)) == list(range(len(s))) and labels.x[axis] not in labels.y)
     need(is_uniform(t, w) and accumulation_dtype(t) == t and i.size > 1 and has_numbers(w))
     need(holds_indices(i.dtype, s[axis]))
     own = [labels.x[k] for k in e]
     need(all(label in labels.y and label not in labels.result for label in own))
     order = (*own, *(label for label in labels.y if label not in own))
-    found = _added(s[axis], i, transposed(w, permutation_to(labels.y, order)))
+    found = added(s[axis], i, transposed(w, permutation_to(labels.y, order)))
     return transposed(found, permutation_to((labels.x[axis], *order[len(own) :]), labels.result))
 
 
 def _scatter_rule(*, is_left: bool, is_index_first: bool) -> Rule:
     def left(x, i, s, e, k, r, w, d, p, t):
-        hot = convert(_is_hot(x, i, s, e, k, is_index_first=is_index_first), r)
+        hot = convert(is_hot(x, i, s, e, k, is_index_first=is_index_first), r)
         return dot_general(*((hot, w) if is_left else (w, hot)), d, p, t)
 
     def right(
@@ -255,9 +256,9 @@ def _scatter_rule(*, is_left: bool, is_index_first: bool) -> Rule:
     ) -> Any:
         d = DotDimensions(*d)
         if is_left:
-            return _rows_added(x, i, s, e, w, einsum_of(d, len(s), w.rank), t)
+            return _rowsadded(x, i, s, e, w, einsum_of(d, len(s), w.rank), t)
         labels = einsum_of(d, w.rank, len(s))
-        return _rows_added(x, i, s, e, w, Einsum(labels.y, labels.x, labels.result), t)
+        return _rowsadded(x, i, s, e, w, Einsum(labels.y, labels.x, labels.result), t)
 
     side = "left" if is_left else "right"
     right.__name__ = f"add_rows_by_one_hot_{side}" + ("" if is_index_first else "_turned")

@@ -191,7 +191,27 @@ add_to_what_is_summed_into_exactly = exactly(
 # ------------------------------------------------------------------ one window for each row
 
 
-@rule(lambda f, x, i, u, d, b, q: scatter(f, x, i, u, d, b, q), numerics=BITWISE, source=SCATTER)
+def _one_in_each_row(rng: np.random.Generator) -> dict[str, Any]:
+    """One place in each row of a batch, with dimensions of size 1 in between."""
+    n, m = (int(k) for k in rng.integers(1, 5, 2))
+    x = TensorType((n, m), str(rng.choice(["f32", "i32"])))
+    d = ScatterDimensions((), (1,), (0,), (0,), (1,), 2)
+    f = str(rng.choice(["add", "maximum", SET]))
+    return {
+        "f": f,
+        "x": x,
+        "i": TensorType((n, 1, 1), "i32"),
+        "u": TensorType((n, 1), x.dtype),
+        "d": d,
+    }
+
+
+@rule(
+    lambda f, x, i, u, d, b, q: scatter(f, x, i, u, d, b, q),
+    numerics=BITWISE,
+    source=SCATTER,
+    examples=_one_in_each_row,
+)
 def scatter_by_comparison(
     f: Any, x: Value, i: Value, u: Value, d: Any, b: Any, q: Any
 ) -> Value | None:
@@ -203,16 +223,18 @@ def scatter_by_comparison(
     batch = d.input_batching_dims
     need(all(n == x.shape[k] or k in (axis, *batch) for k, n in enumerate(sizes)))
     need(sizes[axis] == 1 and holds_indices(i.dtype, x.shape[axis]))
-    need(len(d.scatter_indices_batching_dims) == i.rank - (d.index_vector_dim < i.rank))
-    own = [k for k in range(i.rank) if k != d.index_vector_dim]
+    rows = [k for k in range(i.rank) if k != d.index_vector_dim]
+    own = [k for k in rows if k in d.scatter_indices_batching_dims]
+    need(all(i.shape[k] == 1 for k in rows if k not in own))
     placed = [batch[d.scatter_indices_batching_dims.index(k)] for k in own]
     index = broadcast_in_dim(reshape(i, [i.shape[k] for k in own]), x.shape, placed)
     kind = default_order(i.dtype).kind
     is_place = compare(iota(axis, TensorType(x.shape, i.dtype)), index, "EQ", kind)
-    kept = iter([k for k in range(x.rank) if k not in (*d.inserted_window_dims, *batch)])
-    rest = iter(placed)
-    new_dims = [next(kept) if k in d.update_window_dims else next(rest) for k in range(u.rank)]
-    new = broadcast_in_dim(u, x.shape, new_dims)
+    windows = iter([k for k in range(x.rank) if k not in (*d.inserted_window_dims, *batch)])
+    row = iter(dict(zip(own, placed, strict=True)).get(k) for k in rows)
+    goes = [next(windows) if k in d.update_window_dims else next(row) for k in range(u.rank)]
+    kept = [(n, place) for n, place in zip(u.shape, goes, strict=True) if place is not None]
+    new = broadcast_in_dim(reshape(u, [n for n, _ in kept]), x.shape, [place for _, place in kept])
     return select(is_place, written(f, x, new), x)
 
 
