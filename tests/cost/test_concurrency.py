@@ -63,3 +63,8 @@ def test_few_kernels_run_in_their_order() -> None:
     count = len(clusters_of(graph))
     assert count <= 8
     assert time_us(graph, ONE_CORE) == pytest.approx(10.0 * count)
+
+
+def test_no_kernel_waits_for_more_cores_than_there_are() -> None:
+    """The smallest kernels are measured as nothing, computed by hundreds of cores."""
+    assert time_us(apart(12), Load(10.0, 700.0)) == time_us(apart(12), ALL_CORES)
