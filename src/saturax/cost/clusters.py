@@ -131,7 +131,7 @@ class _Fusion:
         self.library = library_kernels(
             graph.nodes, self.users, self.outputs, self.is_constant, self.is_view
         )
-        self.emissions = Emissions(graph.nodes, self.users)
+        self.emissions = Emissions(graph.nodes, self.users, self.is_constant)
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
             if self.is_root[index]:
