@@ -22,14 +22,20 @@ import numpy as np
 from saturax.assembly.holding import hold_products
 from saturax.cost.device import default_calibration
 from saturax.cost.formulate import Formulation, formulate, read_program
-from saturax.cost.measure import Range, put_on_device, random_array
+from saturax.cost.measure import Range, random_array
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType, is_float
-from saturax.jaxlib_compat import Executable, ModuleError, compile_module, default_device
+from saturax.jaxlib_compat import (
+    Executable,
+    ModuleError,
+    compile_module,
+    default_device,
+    put_on_device,
+)
 from saturax.proposals import propose
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics

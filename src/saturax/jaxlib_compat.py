@@ -86,8 +86,7 @@ class Executable:
 
     def put(self, arrays: Sequence[Any]) -> list[jax.Array]:
         """Inputs where this program takes them."""
-        with jax.enable_x64(True):
-            return [jax.device_put(array, self.device) for array in arrays]
+        return [put_on_device(array, self.device) for array in arrays]
 
     def output_shardings(self) -> list[Any]:
         """How the outputs lie on the devices; empty for one device. Comparable with `==`."""
@@ -114,8 +113,7 @@ class ShardedExecutable(Executable):
     def put(self, arrays: Sequence[Any]) -> list[jax.Array]:
         """Global inputs, sharded as this program takes them."""
         shardings = self._shardings(self.loaded.get_parameter_shardings(), len(arrays))
-        with jax.enable_x64(True):
-            return [jax.device_put(a, s) for a, s in zip(arrays, shardings, strict=True)]
+        return [_placed(*each) for each in zip(arrays, shardings, strict=True)]
 
     def output_shardings(self) -> list[Any]:
         """How the outputs lie on the devices."""
@@ -130,11 +128,45 @@ class ShardedExecutable(Executable):
         return shardings * count if len(shardings) == 1 else shardings
 
 
+def put_on_device(array: Any, device: jax.Device) -> jax.Array:
+    """The array on the device with its own element type, 64 bits wide or not."""
+    return _placed(array, jax.sharding.SingleDeviceSharding(device))
+
+
+def _placed(array: Any, sharding: Any) -> jax.Array:
+    """The array where a sharding says, without the events by which JAX's transfers are counted:
+    this is none that a user asked for.
+    """
+    if isinstance(array, jax.Array):
+        is_there = array.committed and array.sharding.is_equivalent_to(sharding, array.ndim)
+        return array if is_there else jax.device_put(array, sharding)
+    array = np.asarray(array)
+    places = sharding.addressable_devices_indices_map(array.shape)
+    placed: jax.Array = xla_client.batched_device_put(
+        jax.core.ShapedArray(array.shape, array.dtype),
+        sharding,
+        [np.asarray(array[index]) for index in places.values()],
+        list(places),
+        True,
+        enable_x64=True,
+    )
+    return placed
+
+
 def mlir_context() -> ir.Context:
     """A fresh MLIR context with every dialect that JAX emits.
 
-    A trivial lowering is the one public way to a context that is registered completely.
+    A trivial lowering is the one public way to a context that is registered completely. It is
+    traced and counted like a user's, which JAX's own function is not.
     """
+    try:
+        from jax._src.interpreters.mlir import make_ir_context
+    except ImportError:
+        return _context_of_a_lowering()
+    return make_ir_context()
+
+
+def _context_of_a_lowering() -> ir.Context:
     module: Any = jax.jit(lambda: ()).lower().compiler_ir("stablehlo")
     context: ir.Context = module.context
     return context

@@ -105,7 +105,9 @@ def optimize_program(
     """
     is_here = bool(devices) and devices[0].process_index == jax.process_index()
     where = jax.default_device(devices[0]) if is_here else nullcontext()
-    with where:  # single operations are measured on the default device
+    # Single operations are measured on the default device. A guard of the caller's is about the
+    # transfers of its own program.
+    with where, jax.transfer_guard("allow"):
         settings = dict(compiler_options or {})
         return _optimized(
             program, options, examples, on_progress, frozen, devices, settings, source, whole

@@ -21,7 +21,7 @@ from saturax.cost.device import (
 )
 from saturax.cost.plausible import _NOISE, without_impossible
 from saturax.graph.types import TensorType
-from saturax.jaxlib_compat import compile_module, default_device
+from saturax.jaxlib_compat import compile_module, default_device, put_on_device
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_chains_stay_in_their_domain(dtype: str) -> None:
     for function in probes.FLOAT_FUNCTIONS:
         program = compile_module(probes._repeated(function, type_, 1))
         inputs = [np.array(3000, np.int32), *probes._chain_inputs(type_)]
-        results = program([probes.put_on_device(array, default_device()) for array in inputs])
+        results = program([put_on_device(array, default_device()) for array in inputs])
         values = np.asarray(results[0]).astype(np.float64)
         assert np.all(np.isfinite(values)), function
         assert np.all(np.abs(values[values != 0]) > 1e-30), function
@@ -161,7 +161,7 @@ def test_integer_chains_never_divide_by_zero() -> None:
     program = compile_module(probes._repeated("divide", type_, 1))
     for passes in range(4):
         inputs = [np.array(passes, np.int32), *probes._chain_inputs(type_)]
-        results = program([probes.put_on_device(array, default_device()) for array in inputs])
+        results = program([put_on_device(array, default_device()) for array in inputs])
         assert np.all(np.asarray(results[0]) > 0)
 
 

@@ -20,7 +20,6 @@ from saturax.cost.measure import (
     Measurement,
     ModuleToMeasure,
     measure_modules,
-    put_on_device,
     random_array,
 )
 from saturax.cost.timing import (
@@ -32,7 +31,7 @@ from saturax.cost.timing import (
     time_empty_call,
 )
 from saturax.graph.types import TensorType
-from saturax.jaxlib_compat import compile_module, default_device
+from saturax.jaxlib_compat import compile_module, default_device, put_on_device
 
 
 def dot(size: int, attributes: str = "") -> str:

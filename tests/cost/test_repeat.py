@@ -10,13 +10,13 @@ from jax.scipy.linalg import solve_triangular
 
 from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.kernel import Kernel, kernel_at
-from saturax.cost.measure import put_on_device, random_array
+from saturax.cost.measure import random_array
 from saturax.cost.repeat import most_times, repeated
 from saturax.graph.build import GraphBuilder, building
 from saturax.graph.ir import Graph, Program
 from saturax.graph.ops import matmul
 from saturax.graph.types import TensorType
-from saturax.jaxlib_compat import compile_module, default_device
+from saturax.jaxlib_compat import compile_module, default_device, put_on_device
 from saturax.search.pricing import module_of
 from saturax.stablehlo import emit_module, import_module
 

@@ -32,6 +32,7 @@ from saturax.jaxlib_compat import (
     default_device,
     module_signature,
     parse_module,
+    put_on_device,
     without_donation,
 )
 
@@ -351,13 +352,6 @@ class _InputStore:
             # What is put on a CPU may stay where it is, so that one copy is not copied.
             self._arrays[key, copy] = put_on_device(drawn.copy() if copy else drawn, self._device)
         return self._arrays[key, copy]
-
-
-def put_on_device(array: np.ndarray, device: jax.Device) -> jax.Array:
-    """The array on the device with its own element type, 64 bits wide or not."""
-    with jax.enable_x64(True):
-        placed: jax.Array = jax.device_put(array, device)
-        return placed
 
 
 def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) -> np.ndarray:

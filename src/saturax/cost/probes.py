@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from saturax.cost.measure import Range, put_on_device, random_array
+from saturax.cost.measure import Range, random_array
 from saturax.cost.timing import TimedProgram, pinned_to_one_core
 from saturax.graph.types import TensorType, is_float
-from saturax.jaxlib_compat import Executable, compile_module
+from saturax.jaxlib_compat import Executable, compile_module, put_on_device
 
 # One step of a chain v -> f(v) that stays in the middle of f's domain when repeated for ever, with
 # p in [1, 1.5) and q in [0.5, 1); a function other than `arithmetic` comes with one cheap addition.

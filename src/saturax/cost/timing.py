@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from saturax.jaxlib_compat import Executable, compile_module, default_device
+from saturax.jaxlib_compat import Executable, compile_module, default_device, put_on_device
 
 Clock = Callable[[], float]
 """Seconds since some moment."""
@@ -168,7 +168,7 @@ def time_empty_call(
     device = default_device() if device is None else device
     program = TimedProgram(
         compile_module(_TINY_MODULE, device),
-        [[jax.device_put(np.float32(1), device)]],
+        [[put_on_device(np.float32(1), device)]],
         clock,
         queued=queued,
     )

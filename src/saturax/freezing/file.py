@@ -25,7 +25,7 @@ from saturax.freezing.arguments import FrozenArguments, FrozenError, check_names
 from saturax.freezing.preparation import Array, Preparation
 from saturax.freezing.program import FrozenProgram, signature_of_exported, strong_signature_of
 from saturax.graph.types import mlir_dtype, numpy_dtype
-from saturax.jaxlib_compat import bind_kernels, default_device, parse_module
+from saturax.jaxlib_compat import bind_kernels, default_device, parse_module, put_on_device
 from saturax.jitted import SaturaxWarning
 from saturax.report.model import Report
 from saturax.versions import versions
@@ -261,10 +261,9 @@ def _program(row: Mapping[str, Any], tensors: Mapping[str, Array]) -> FrozenProg
         if artifact:
             bind_kernels(artifact)
             parse_module(artifact)  # now, not at the first call, if this JAX cannot read it
-    with jax.enable_x64(True):
-        prepared = [
-            jax.device_put(_array(tensors, *stored), default_device()) for stored in row["prepared"]
-        ]
+    prepared = [
+        put_on_device(_array(tensors, *stored), default_device()) for stored in row["prepared"]
+    ]
     return FrozenProgram(preparation, exported).with_prepared(prepared)
 
 

@@ -19,6 +19,7 @@ from saturax.jaxlib_compat import (
     default_device,
     module_signature,
     parse_module,
+    put_on_device,
     replace_contents,
 )
 
@@ -60,8 +61,7 @@ class Preparation:
     def values(self, frozen: Sequence[Any]) -> list[jax.Array]:
         """The prepared values on the default device."""
         device = default_device()
-        with jax.enable_x64(True):
-            given = [jax.device_put(array, device) for array in (*frozen, *self.literals)]
+        given = [put_on_device(array, device) for array in (*frozen, *self.literals)]
         pool = [*given, *self._compute(given)] if self.prologue else given
         return [pool[source] for source in self.sources]
 
