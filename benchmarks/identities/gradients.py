@@ -24,6 +24,10 @@ def _sum_of_cosines(v):
     return jnp.sum(jnp.cos(v))
 
 
+def _huber(x):
+    return jnp.where(jnp.abs(x) <= 1, 0.5 * x * x, jnp.abs(x) - 0.5)
+
+
 _EXAMPLES, _CLASSES = 64, normal(64, N)
 _LABELS = integers(64, low=0, below=N)
 
@@ -244,5 +248,12 @@ ROWS = (
         jax.value_and_grad(_cross_entropy_of_taken),
         _cross_entropy_and_gradient,
         (_CLASSES, _LABELS),
+    ),
+    Identity(
+        "gradient_of_huber_loss",
+        grad(lambda x, y: jnp.sum(_huber(x - y))),
+        lambda x, y: jnp.clip(x - y, -1, 1),
+        (X, Y),
+        numerics="finite",
     ),
 )

@@ -392,4 +392,22 @@ ROWS = (
         (X,),
         numerics="finite",
     ),
+    Identity(
+        "clip_by_choice_of_sign",
+        lambda x: jnp.where(jnp.abs(x) <= 1, x, jnp.sign(x)),
+        lambda x: jnp.clip(x, -1, 1),
+        (X,),
+    ),
+    Identity(
+        "clip_by_sign",
+        lambda x: jnp.sign(x) * jnp.minimum(jnp.abs(x), 2.0),
+        lambda x: jnp.clip(x, -2, 2),
+        (X,),
+    ),
+    Identity(
+        "soft_threshold",
+        lambda x: jnp.sign(x) * jnp.maximum(jnp.abs(x) - 0.25, 0),
+        lambda x: x - jnp.clip(x, -0.25, 0.25),
+        (X,),
+    ),
 )

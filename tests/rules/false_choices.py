@@ -21,7 +21,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import choice_pairs, counts, extrema, guards, known_masks
+from saturax.rules import choice_pairs, clipping, counts, extrema, guards, known_masks
 from saturax.rules.conditions import REALS, folded, is_all
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
 
@@ -44,6 +44,21 @@ def move_bound_through_any_factor(f, g, x, a, c, d):
     need(f == "multiply" and g in ("maximum", "minimum") and x.dtype in REALS)
     need(a.is_splat and c.is_splat and d.is_splat)
     return binary(g, multiply(x, constant(folded(f, c, d))), constant(folded(f, a, d)))
+
+
+@false_rule(
+    lambda x, c, d, k, z, o, e, n: select(
+        compare(unary("abs", x), constant(c), d, k),
+        x,
+        select(compare(x, constant(z), o, k), constant(e), constant(n)),
+    ),
+    BITWISE,
+    "bits",
+    examples=clipping.clip_by_choices.examples,
+)
+def clip_nan_by_choices(x, c, d, k, z, o, e, n):
+    """x where |x| ≤ c, else ±c = clamp(-c, x, c), x NaN too"""
+    return clipping.clip_by_choices.right(x=x, c=c, d=d, k=k, z=z, o=o, e=e, n=n)
 
 
 @false_rule(
