@@ -383,4 +383,10 @@ ROWS = (
         lambda a, x, k: a @ x,
         (A, V, normal(N)),
     ),
+    Identity(
+        "rolled_columns_and_rolled_vector",
+        lambda a, x: jnp.roll(a, 3, 1) @ jnp.roll(x, 3),
+        lambda a, x: a @ x,
+        (A, V),
+    ),
 )

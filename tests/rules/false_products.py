@@ -34,6 +34,7 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
+from saturax.rules import contraction_parts
 from saturax.rules.convolution_winograd import convolution_by_minimal_filtering
 from saturax.rules.rule import BITWISE, ROUNDING, need
 
@@ -51,6 +52,26 @@ from .declare import false_rule
 def multiply_inside_dot(x, y, z, d, p, t):
     """(x·y) ⊙ (x·z) = x·(y ⊙ z)"""
     return dot_general(x, multiply(y, z), d, p, t)
+
+
+@false_rule(
+    lambda x, a, b, c, e, u, v, i, y, d, p, t: dot_general(
+        concatenate(slice_(x, a, b, c), slice_(x, e, u, v), i), y, d, p, t
+    ),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=lambda rng: {
+        n: v
+        for n, v in contraction_parts.cancel_rolled_contraction.examples(rng).items()
+        if n not in "fghkomj"
+    },
+)
+def cancel_roll_of_one_operand(x, a, b, c, e, u, v, i, y, d, p, t):
+    """[x[n:], x[:n]] · y = x · y along a contracted dimension"""
+    need(i in d.lhs_contract)
+    contraction_parts._roll(x, i, (a, b, c), (e, u, v))
+    return dot_general(x, y, d, p, t)
 
 
 @false_rule(

@@ -757,3 +757,15 @@ def test_long_sums_are_added_in_parts() -> None:
                 assert isinstance(ones, TensorType)
                 assert 1 < ones.size <= LONGEST_PRODUCT
         assert value.shape == tuple(n for i, n in enumerate(shape) if i not in d)
+
+
+def rolled(x: Any, axis: int, n: int) -> Any:
+    last = slice_dimension(x, axis, n, x.shape[axis])
+    return concatenate(last, slice_dimension(x, axis, 0, n), axis)
+
+
+def test_contraction_of_operands_that_are_rolled_alike() -> None:
+    assert proves(lambda x, y: dot(rolled(x, 1, 5), rolled(y, 0, 5)), dot, A, B)
+    assert not proves(lambda x, y: dot(rolled(x, 1, 5), rolled(y, 0, 4)), dot, A, B)
+    # Along free dimensions what is rolled stays so.
+    assert not proves(lambda x, y: dot(rolled(x, 0, 5), rolled(y, 1, 5)), dot, A, B)

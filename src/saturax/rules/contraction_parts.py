@@ -9,6 +9,8 @@ from collections.abc import Hashable, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.ops import (
     DotDimensions,
@@ -24,6 +26,7 @@ from saturax.graph.ops import (
     slice_,
     slice_dimension,
 )
+from saturax.graph.types import TensorType
 from saturax.rules.contraction import SPEC
 from saturax.rules.einsum import Einsum, Labels, contract, einsum_of, is_swappable, sizes, swapped
 from saturax.rules.moves import count, cut
@@ -163,6 +166,52 @@ def cancel_reversed_contraction(
     left = reverse(x, _dropped(e, [i for i, _ in both]))
     right = reverse(y, _dropped(u, [j for _, j in both]))
     return dot_general(left, right, d, p, t)
+
+
+def _rolled(rng: np.random.Generator) -> dict[str, Any]:
+    """Two vectors, rolled alike."""
+    n = int(rng.integers(2, 4))
+    first, one = (int(rng.integers(1, n)),), (1,)
+    parts = (first, (n,), one, (0,), first, one)
+    drawn = {
+        name: part
+        for names in ("abceuv", "fghkom")
+        for name, part in zip(names, parts, strict=True)
+    }
+    x = TensorType((n,), "f32")
+    d = DotDimensions((), (), (0,), (0,))
+    return drawn | {"x": x, "y": x, "i": 0, "j": 0, "d": d, "t": "f32"}
+
+
+def _roll(x: Value, i: int, first: Sequence[Dimensions], second: Sequence[Dimensions]) -> int:
+    """By how much [x[first], x[second]] rolls x back along dimension i; it must be a roll."""
+    (a, b, c), (e, u, v) = first, second
+    for k, n in enumerate(x.shape):
+        need(c[k] == v[k] == 1 and e[k] == 0 and b[k] == n)
+        need((a[k], u[k]) == (0, n) if k != i else 0 < a[k] == u[k])
+    return a[i]
+
+
+@rule(
+    lambda x, a, b, c, e, u, v, i, y, f, g, h, k, o, m, j, d, p, t: dot_general(
+        concatenate(slice_(x, a, b, c), slice_(x, e, u, v), i),
+        concatenate(slice_(y, f, g, h), slice_(y, k, o, m), j),
+        d,
+        p,
+        t,
+    ),
+    numerics=ROUNDING,
+    source="a sum in any order",
+    examples=_rolled,
+)
+def cancel_rolled_contraction(
+    x: Value, a: Any, b: Any, c: Any, e: Any, u: Any, v: Any, i: int, y: Value, f: Any, g: Any,
+    h: Any, k: Any, o: Any, m: Any, j: int, d: DotDimensions, p: Precision, t: str,
+) -> Any:  # fmt: skip
+    """[x[n:], x[:n]] · [y[n:], y[:n]] = x · y along a contracted dimension"""
+    need((i, j) in zip(d.lhs_contract, d.rhs_contract, strict=True))
+    need(_roll(x, i, (a, b, c), (e, u, v)) == _roll(y, j, (f, g, h), (k, o, m)))
+    return dot_general(x, y, d, p, t)
 
 
 def _dropped(items: Sequence[int], dropped: Sequence[int]) -> tuple[int, ...]:
