@@ -18,7 +18,7 @@ from saturax.graph.reference import evaluate
 from saturax.stablehlo import emit_module, import_module, widen
 from saturax.stablehlo.routines import FORMS, read_call, write_call
 
-DTYPES = ("float32", "float64", "complex64", "complex128")
+DTYPES = (("float32", "complex128"), ("float64", "complex64"))
 SHAPES = ((4, 4), (1, 1), (3, 5, 5), (2, 1, 3, 3))
 
 
@@ -95,9 +95,10 @@ def operations(graph: Graph) -> set[str]:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_reference_agrees_with_lapack(name: str, shape: tuple[int, ...]) -> None:
+    """Each routine on two shapes of each type: one pair of types on every other shape."""
     f, expected = FUNCTIONS[name]
     with jax.enable_x64(True):
-        for dtype in DTYPES:
+        for dtype in DTYPES[SHAPES.index(shape) % 2]:
             inputs = arguments(name, positive(shape, dtype))
             program = imported(f, *inputs)
             assert expected <= operations(program.graph)

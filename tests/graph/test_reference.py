@@ -22,6 +22,8 @@ from saturax.stablehlo import emit_module
 from saturax.testing.inputs import Inputs, draw_inputs
 
 INSTANCES = 30
+_UNOPTIMISED = {"xla_backend_optimization_level": 0}
+"""LLVM spends a third of the tests' time on making fast what runs once."""
 SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 100.0, -1000.0)
 
 OPERANDS = {
@@ -90,7 +92,7 @@ def batch() -> Batch:
 
 
 def run_xla(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    executable = compile_module(emit_module(Program(graph)))
+    executable = compile_module(emit_module(Program(graph)), options=_UNOPTIMISED)
     with jax.enable_x64(True):
         arrays = [jax.device_put(x, jax.devices("cpu")[0]) for x in inputs]
         return [np.asarray(x) for x in executable(arrays)]

@@ -185,10 +185,17 @@ def test_false_pair_is_refused_with_a_counterexample(name: str) -> None:
     assert "right side:" in str(caught.value)
 
 
+_VECTOR = jax.ShapeDtypeStruct((3,), jnp.float32)
 UNSUITABLE: dict[str, tuple[Any, str]] = {
     "nameless": (lambda: rule(lambda x: -x, lambda x: -x), "needs a name"),
-    "no operation": (lambda: rule(lambda x: x, lambda x: x, name="r"), "match everything"),
-    "unused": (lambda: rule(lambda x, y: -x, lambda x, y: x * y, name="r"), "does not use y"),
+    "no operation": (
+        lambda: rule(lambda x: x, lambda x: x, name="r", examples=[(_VECTOR,)]),
+        "match everything",
+    ),
+    "unused": (
+        lambda: rule(lambda x, y: -x, lambda x, y: x * y, name="r", examples=[(_VECTOR, _VECTOR)]),
+        "does not use y",
+    ),
     "arity": (lambda: rule(lambda x: -x, lambda x, y: x, name="r"), "the same operands"),
     "raises": (lambda: rule(lambda x: x.foo, lambda x: x, name="r"), "no attribute"),
     "two arrays": (lambda: rule(lambda x: (x, x), lambda x: x, name="r"), "expected one array"),
@@ -198,7 +205,12 @@ UNSUITABLE: dict[str, tuple[Any, str]] = {
     ),
     "class": (lambda: rule(lambda x: -x, lambda x: -x, name="r", numerics="exact"), "expected one"),
     "too large": (
-        lambda: rule(lambda x: sum(jnp.sin(x + i) for i in range(30)), jnp.sin, name="r"),
+        lambda: rule(
+            lambda x: sum(jnp.sin(x + i) for i in range(30)),
+            jnp.sin,
+            name="r",
+            examples=[(_VECTOR,)],
+        ),
         "expected 40 at most",
     ),
     "example": (

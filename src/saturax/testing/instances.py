@@ -283,8 +283,9 @@ def _instantiate(rule: Rule, assignment: _Assignment, draw: Draw, attempt: int) 
         for name in free
         if rule.uses_facts and name not in assignment.computed and draw.chance(0.15)
     }
-    left = _side(rule, assignment, frozen, is_left=True)
+    # Most rules refuse most of what is drawn: the right side, which tells, comes first.
     right = _side(rule, assignment, frozen, is_left=False)
+    left = None if right is None else _side(rule, assignment, frozen, is_left=True)
     if left is None or right is None:
         return None
     given = assignment.types | assignment.computed | assignment.literals
@@ -328,7 +329,7 @@ def _side(rule: Rule, assignment: _Assignment, frozen: set[str], *, is_left: boo
     for name, literal in assignment.literals.items():
         if name in names:
             operands[name] = builder.make("constant", (literal,), ())
-    if rule.uses_facts:
+    if rule.uses_facts and not is_left:
         facts = facts_of_nodes(builder.nodes, rule.numerics)
         for name, operand in operands.items():
             fixed = name in frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -91,20 +91,19 @@ class Draw:
         """A constant: mostly a splat of a special value."""
         kind = numpy_dtype(type.dtype)
         if self.chance(0.7):
-            return Literal(self._special(type.dtype).astype(kind), type.shape)
+            value = np.asarray(self._special(type.dtype), np.float64)
+            return Literal(value.astype(kind), type.shape)
         if self.chance(0.5):
-            values = [self._special(type.dtype)[()] for _ in range(type.size)]
+            values = [self._special(type.dtype) for _ in range(type.size)]
             return Literal(np.array(values, np.float64).reshape(type.shape).astype(kind))
         integers = self.rng.integers(0 if is_unsigned(type.dtype) else -4, 5, type.shape)
         return Literal(integers.astype(kind))
 
-    def _special(self, dtype: str) -> np.ndarray[Any, Any]:
+    def _special(self, dtype: str) -> float:
         if is_float(dtype) or is_complex(dtype):
-            return np.asarray(self.pick(SPECIAL if self.chance(0.4) else ORDINARY))
+            return self.pick(SPECIAL if self.chance(0.4) else ORDINARY)
         value = self.pick(WHOLE)
-        if is_unsigned(dtype) or dtype == "i1":
-            value = abs(value)
-        return np.asarray(value, np.float64)
+        return abs(value) if is_unsigned(dtype) or dtype == "i1" else value
 
     def reshaped(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Another shape of the same size: dimensions merged, split, with ones added and removed."""

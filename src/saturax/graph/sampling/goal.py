@@ -30,7 +30,7 @@ def fits(partial: Any, value: Any) -> bool:
         return (
             isinstance(value, tuple)
             and len(value) == len(partial)
-            and all(fits(p, v) for p, v in zip(partial, value, strict=True))
+            and all(map(fits, partial, value))
         )
     return bool(partial == value)
 
