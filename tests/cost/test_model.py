@@ -14,7 +14,7 @@ from running import normal, program_of
 from saturax.cost.device import Calibration
 from saturax.cost.kernel import BRANCHES, CONTROL_FLOW, Kernel, byte_size, kernel_at
 from saturax.cost.loop_bodies import body_of, trip_us
-from saturax.cost.loops import trip_count
+from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.model import PriceModel
 from saturax.cost.parts import bytes_of_part
 from saturax.graph.ops import (
@@ -363,6 +363,20 @@ def test_only_loops_that_are_sure_to_end_are_measured(function, is_measurable):
     node = next(n for n in graph.nodes if n.op in CONTROL_FLOW)
     operands = tuple(graph.nodes[i].type for i in node.operands)
     assert Kernel(node.op, node.attributes, operands, node.type).is_measurable == is_measurable
+
+
+def test_loops_are_measured_without_the_results_that_are_operands():
+    """With x and the weights among its results, XLA would carry them along."""
+
+    def scan(x, w):
+        return jax.lax.scan(lambda c, row: (jnp.tanh(c * w + row), c), x[0], x)[1]
+
+    graph = program_of(scan, normal(9, 3), normal(3)).graph
+    kernel = next(kernel_at(graph, n) for n in graph.nodes if n.op == WHILE)
+    body = kernel.generic.regions[1]
+    results = [kernel.graph.nodes[i].attributes[0] for i in kernel.graph.outputs]
+    assert len(results) == 3  # the counter, what is carried and what is written
+    assert all(body.nodes[body.outputs[k]].op != "parameter" for k in results)
 
 
 @pytest.mark.parametrize("taken", [None, 0, 1])

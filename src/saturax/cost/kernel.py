@@ -57,7 +57,8 @@ class Kernel:
             return self._without_single_elements().key
         operands = ",".join(map(str, self.operands))
         levels = "@" + "".join(map(str, self.levels)) if any(self.levels) else ""
-        return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{levels}"
+        some = "" if self._results is None else f"[{len(self._results)} of them]"
+        return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{some}{levels}"
 
     @cached_property
     def is_measurable(self) -> bool:
@@ -157,8 +158,27 @@ class Kernel:
         return 0 if row is None else row.flops(self.attributes, self.operands, self.type)
 
     @cached_property
+    def _results(self) -> tuple[int, ...] | None:
+        """The results of a loop that are not operands; None of anything else, and if all are."""
+        generic = self.generic
+        if self.op != WHILE or generic is None or not isinstance(self.type, TupleType):
+            return None
+        body = generic.regions[1]
+        changed = tuple(
+            carry
+            for carry, output in enumerate(body.outputs)
+            if body.nodes[output].op != "parameter" or body.nodes[output].attributes != (carry,)
+        )
+        return changed if 0 < len(changed) < len(body.outputs) else None
+
+    @cached_property
     def graph(self) -> Graph:
-        """The kernel as a program of its own, with a parameter for every operand."""
+        """The kernel as a program of its own, with a parameter for every operand.
+
+        Of a loop it returns what changes. With the rest among the results, XLA:CPU (jaxlib 0.10.2)
+        carries along what it would read where it lies: a scan of 4,096 steps with four small
+        operands took 100 µs instead of 61.
+        """
         parameters = tuple(
             Node("parameter", (i,), (), type) for i, type in enumerate(self.operands)
         )
@@ -166,10 +186,9 @@ class Kernel:
         own = len(self.operands)
         if not isinstance(self.type, TupleType):
             return Graph(self.operands, (*parameters, node), (own,))
-        results = tuple(
-            Node("get_result", (i,), (own,), type) for i, type in enumerate(self.type.elements)
-        )
-        outputs = tuple(own + 1 + i for i in range(len(results)))
+        kept = range(len(self.type.elements)) if self._results is None else self._results
+        results = tuple(Node("get_result", (i,), (own,), self.type.elements[i]) for i in kept)
+        outputs = tuple(range(own + 1, own + 1 + len(results)))
         return Graph(self.operands, (*parameters, node, *results), outputs)
 
 
