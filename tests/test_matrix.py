@@ -237,6 +237,14 @@ IF_DIFFERENTIABLE = [
 ]  # fmt: skip
 
 
+_ALL_USES = EVERYWHERE + IF_PLAIN + IF_DIFFERENTIABLE
+
+
+def _marks(row: Row, use: Callable[..., Any]) -> Any:
+    """Half of the table is in the default run, measured and predicted; the rest is `long`."""
+    return pytest.mark.long if (ROWS.index(row) // 2 + _ALL_USES.index(use)) % 2 else ()
+
+
 def _uses(row: Row) -> list[Callable[..., Any]]:
     """The uses that `jax.jit` itself allows for a row."""
     chosen = EVERYWHERE + IF_PLAIN * row.is_plain + IF_DIFFERENTIABLE * row.is_differentiable
@@ -285,7 +293,7 @@ def _optimised(name: str, measured: bool) -> Any:
 @pytest.mark.parametrize(
     ("row", "use"),
     [
-        pytest.param(row, use, id=f"{row.name}-{use.__name__.strip('_')}")
+        pytest.param(row, use, id=f"{row.name}-{use.__name__.strip('_')}", marks=_marks(row, use))
         for row in ROWS
         for use in _uses(row)
     ],
