@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from .row import BY_PRODUCT, Identity, Input, N, integers, normal, positive, weights
+from .row import BY_PRODUCT, Identity, Input, N, booleans, integers, normal, positive, weights
 
 X, V = normal(N, N), normal(N)
 SCALE = SHIFT = MEAN = normal(64)
@@ -286,5 +286,11 @@ ROWS = (
         lambda x: jnp.ones(N),
         (X,),
         numerics="finite",
+    ),
+    Identity(
+        "masked_softmax_times_mask",
+        lambda x, p: jax.nn.softmax(jnp.where(p, x, -jnp.inf), -1) * p,
+        lambda x, p: jax.nn.softmax(jnp.where(p, x, -jnp.inf), -1),
+        (X, booleans(N, N)),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saturax.graph.literal import splat
 from saturax.graph.ops import (
     add,
     binary,
@@ -44,6 +45,24 @@ def move_bound_through_any_factor(f, g, x, a, c, d):
     need(f == "multiply" and g in ("maximum", "minimum") and x.dtype in REALS)
     need(a.is_splat and c.is_splat and d.is_splat)
     return binary(g, multiply(x, constant(folded(f, c, d))), constant(folded(f, a, d)))
+
+
+def _under_mask(rng):
+    drawn = known_masks._exponential_under_mask(rng)
+    return {name: drawn[name] for name in "pxyc"} | {"z": splat(0.0, drawn["x"])}
+
+
+@false_rule(
+    lambda p, x, c, y, z: select(p, known_masks._masked_exponential(p, x, c, y), constant(z)),
+    BITWISE,
+    "bits",
+    special=("c", "x", "y"),
+    examples=_under_mask,
+)
+def drop_choice_of_exponential(p, x, c, y, z):
+    """exp((x where p, else -∞) - y) where p, else 0, is that also for y = -∞: a row of masks"""
+    need(is_all(c, float("-inf")) and is_all(z, 0.0) and x.dtype in REALS)
+    return known_masks._masked_exponential(p, x, c, y)
 
 
 @false_rule(

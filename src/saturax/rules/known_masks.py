@@ -14,17 +14,21 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     compare,
     constant,
+    convert,
+    divide,
     full,
     identity_value,
     iota,
+    multiply,
     reduce_,
     reshape,
     select,
+    subtract,
     transpose,
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import exactly, is_exact
+from saturax.rules.conditions import REALS, exactly, is_all, is_exact
 from saturax.rules.facts import (
     facts_of,
     is_identity,
@@ -34,7 +38,7 @@ from saturax.rules.facts import (
     zero_blocks_of,
 )
 from saturax.rules.moves import cut
-from saturax.rules.rule import ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 
 
 @rule(
@@ -234,3 +238,44 @@ def reduce_within_mask(f: Any, p: Value, x: Value, c: Literal, d: Any) -> Value 
 
 
 reduce_within_mask_exactly = exactly(reduce_within_mask, _is_exact, examples=_interval_mask)
+
+
+# ------------------------------------------------------------------ exponentials of -∞
+
+
+def _exponential_under_mask(rng: np.random.Generator) -> dict[str, Any]:
+    x = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
+    return {"p": x.with_dtype("i1"), "x": x, "y": x, "c": splat(-np.inf, x), "r": x.dtype}
+
+
+def _masked_exponential(p: Any, x: Any, c: Any, y: Any) -> Any:
+    """exp(x - y) where p, and else 0, or NaN where y is -∞ or NaN."""
+    return unary("exponential", subtract(select(p, x, constant(c)), y))
+
+
+@rule(
+    lambda p, x, c, y, r: multiply(_masked_exponential(p, x, c, y), convert(p, r)),
+    numerics=BITWISE,
+    source="IEEE 754: 0 · 0 = 0, NaN · 0 = NaN",
+    special=("c", "x", "y"),
+    examples=_exponential_under_mask,
+)
+def drop_mask_of_exponential(p: Value, x: Value, c: Literal, y: Value, r: Any) -> Value | None:
+    """exp((x where p, else -∞) - y) · 1ₚ = exp((x where p, else -∞) - y)"""
+    need(x.dtype == r and r in REALS and p.dtype == "i1" and is_all(c, -np.inf))
+    return _masked_exponential(p, x, c, y)
+
+
+@rule(
+    lambda p, x, c, y, z, r: multiply(divide(_masked_exponential(p, x, c, y), z), convert(p, r)),
+    numerics=BITWISE,
+    source="IEEE 754: ±0 · 0 = ±0, NaN · 0 = NaN",
+    special=("c", "x", "y", "z"),
+    examples=lambda rng: (drawn := _exponential_under_mask(rng)) | {"z": drawn["x"]},
+)
+def drop_mask_of_softmax(
+    p: Value, x: Value, c: Literal, y: Value, z: Value, r: Any
+) -> Value | None:
+    """(exp((x where p, else -∞) - y) / z) · 1ₚ = exp((x where p, else -∞) - y) / z"""
+    need(x.dtype == r and r in REALS and p.dtype == "i1" and is_all(c, -np.inf))
+    return divide(_masked_exponential(p, x, c, y), z)
