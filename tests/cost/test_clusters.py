@@ -243,6 +243,33 @@ def test_clusters_are_the_kernels_that_the_compiler_makes(name: str) -> None:
     assert len(clusters_of(graph)) == len(kernels), "\n".join(kernels)
 
 
+READ_TWICE: dict[str, tuple[Callable[..., Any], bool]] = {
+    "scaled": (lambda x, row: 2 * x + 1, True),
+    "scaled by a row": (lambda x, row: x * row, True),
+    "squared": (lambda x, row: jnp.square(x - row), True),
+    "of two values": (lambda x, row: (x + 1) * (x - row), False),
+    "expensive": (lambda x, row: jnp.exp(x), False),
+}
+
+
+@pytest.mark.skipif(default_device().platform != "cpu", reason="these are XLA:CPU's kernels")
+@pytest.mark.parametrize("name", READ_TWICE)
+def test_what_reads_one_value_is_computed_again_in_a_loop(name: str) -> None:
+    """Also where a product reads it, too, so that it is written: the loop reads what it reads."""
+    make, is_again = READ_TWICE[name]
+
+    def both(x: Any, row: Any, w: Any, z: Any) -> Any:
+        value = make(x, row)
+        return value @ w, value * z
+
+    graph = graph_of(both, (D, (256,), W, D))
+    hlo = optimized_hlo(compile_graph(graph))
+    loops = re.findall(r" fusion\((.*)\), kind=kLoop", hlo)
+    assert any("fusion" in read or "wrapped" in read for read in loops) is not is_again
+    (loop,) = (cluster for cluster in clusters_of(graph) if cluster.root == graph.outputs[1])
+    assert all(graph.nodes[i].op == "parameter" for i in loop.inputs) is is_again
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_clusters_compute_the_program(name: str) -> None:
     """Run one after the other, the clusters give what the whole program gives."""

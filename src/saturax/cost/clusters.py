@@ -24,33 +24,29 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from saturax.cost.emission import Emissions
-from saturax.cost.kernel import BITCASTS, EXPENSIVE, kernel_at
+from saturax.cost.fusible import (
+    MOST_JOINED,
+    follows,
+    is_expensive,
+    is_loop,
+    is_small,
+    is_zero,
+    rank_of,
+)
+from saturax.cost.kernel import BITCASTS, kernel_at
 from saturax.cost.library import library_kernels, scaled_instead
 from saturax.cost.operands import order_wanted
 from saturax.graph.ir import Graph, Node
-from saturax.graph.literal import Literal
-from saturax.graph.operation import TABLE
-from saturax.graph.ops.elementwise import function_name
 from saturax.graph.types import TensorType, TupleType
 
-_MOVEMENT = frozenset(
-    {"broadcast_in_dim", "reshape", "transpose", "slice", "pad", "reverse", "dynamic_slice"}
-    | {"dynamic_update_slice", "gather", "iota"}
-)
 # Longer dimensions are reduced in steps.
 _LONGEST_REDUCED = 32
-# Rows of so many elements are joined by copying them, and so are more arrays than this.
-_LONG_ROW, _MOST_JOINED = 128, 8
-# XLA computes these again where it would write others, although they take as long.
-_CHEAP_TO_XLA = frozenset({"sine", "cosine"})
-# Known numbers that are not all the same are in no kernel if they are more.
-_FEW_BYTES = 1 << 12
 _REDUCE_SEVERAL = "stablehlo.reduce"
 _FOUND: WeakKeyDictionary[Graph, _Kernels] = WeakKeyDictionary()
 
@@ -110,11 +106,11 @@ class _Fusion:
             for operand in dict.fromkeys(node.operands):
                 self.users[operand].append(index)
         self.outputs = frozenset(graph.outputs + graph.effects)
-        self.is_uniform = _follows(graph.nodes, lambda literal: literal.is_splat)
+        self.is_uniform = follows(graph.nodes, lambda literal: literal.is_splat)
         # The compiler folds what follows from constants, but repeats no numbers ahead of time.
-        is_folded = _follows(graph.nodes, lambda literal: True, repeats=False)
+        is_folded = follows(graph.nodes, lambda literal: True, repeats=False)
         self.is_constant = [a or b for a, b in zip(self.is_uniform, is_folded, strict=True)]
-        self.is_small_constant = _follows(graph.nodes, _is_small, repeats=False)
+        self.is_small_constant = follows(graph.nodes, is_small, repeats=False)
         # A view is read as its operand is, and is written only as that.
         self.is_view = [
             node.op in BITCASTS and kernel_at(graph, node).is_bitcast for node in graph.nodes
@@ -123,6 +119,7 @@ class _Fusion:
         self.joined = graph.joined_concatenations()
         self._join()
         self.is_root = [False] * len(graph.nodes)
+        self.is_copied = [False] * len(graph.nodes)  # written, and computed again in loops
         self.is_reused = [False] * len(graph.nodes)
         self.is_folded = [False] * len(graph.nodes)  # transposes that a product reads through
         self.is_padding = [False] * len(graph.nodes)  # of a convolution's operand
@@ -149,7 +146,7 @@ class _Fusion:
         for index in counts:
             inside = [operand for operand in self.nodes[index].operands if operand in self.joined]
             counts[index] += sum(counts[operand] - 1 for operand in inside)
-            self.is_loop[index] &= counts[index] <= _MOST_JOINED
+            self.is_loop[index] &= counts[index] <= MOST_JOINED
         for index in sorted(counts, reverse=True):
             for operand in self.nodes[index].operands:
                 if operand in self.joined:
@@ -186,12 +183,29 @@ class _Fusion:
         is_loop = self.is_loop[index] or node.op == "reduce"
         is_loop &= node.op != "scatter"  # takes in, and is not taken
         fuses = is_loop and all(self._loop_takes(index, user) for user in users)
-        is_repeated = _is_expensive(node) and (
+        is_repeated = is_expensive(node) and (
             self.is_reused[index] or self.emissions.are_several(index)
         )
-        self.is_root[index] = (
-            is_output or not fuses or is_repeated or self.emissions.are_too_many(index)
+        is_kept = is_repeated or self.emissions.are_too_many(index)
+        self.is_root[index] = is_output or not fuses or is_kept
+        self.is_copied[index] = (
+            self.is_root[index] and self.is_loop[index] and not is_kept and self._is_unary(index)
         )
+
+    def _is_unary(self, index: int) -> bool:
+        """Whether an operation is cheap and reads one value of its rank at most, less repetitions.
+
+        XLA's `InstructionFusion::EffectivelyAtMostUnary`.
+        """
+        node = self.nodes[index]
+        large = [
+            i
+            for i in dict.fromkeys(node.operands)
+            if self.nodes[i].op not in ("broadcast_in_dim", "iota")
+            and not self.is_uniform[i]
+            and rank_of(self.nodes[i]) >= rank_of(node)
+        ]
+        return len(large) <= 1 and not is_expensive(node)
 
     def _is_view_of_loop(self, index: int) -> bool:
         """Whether a loop that nothing else reads is seen in another shape."""
@@ -296,6 +310,7 @@ class _Fusion:
         """The kernel that writes a node."""
         inside: set[int] = set()
         inputs: dict[int, None] = {}
+        is_loop = self.is_loop[root] and root not in self.library
         stack = [root]
         while stack:
             index = stack.pop()
@@ -303,7 +318,8 @@ class _Fusion:
                 continue
             inside.add(index)
             for operand in self.nodes[index].operands:
-                if self._is_inside(operand) or self._is_filled_by(index, operand):
+                is_copied = is_loop and self.is_copied[operand]
+                if is_copied or self._is_inside(operand) or self._is_filled_by(index, operand):
                     stack.append(operand)
                 else:
                     inputs[operand] = None
@@ -352,59 +368,3 @@ def _graph(nodes: Sequence[Node], inside: Sequence[int], inputs: Sequence[int], 
             Node("get_result", (i,), (written,), each) for i, each in enumerate(type.elements)
         ]
     return Graph(types, tuple(found), outputs)
-
-
-def _follows(
-    nodes: Sequence[Node], is_wanted: Callable[[Literal], bool], repeats: bool = True
-) -> list[bool]:
-    """Which nodes follow from constants alone, all of which are wanted.
-
-    Without `repeats`, nothing that is repeated along a new dimension does.
-    """
-    found: list[bool] = []
-    for node in nodes:
-        literal: Any = node.attributes[0] if node.op == "constant" else None
-        inherits = bool(node.operands) and all(found[i] for i in node.operands)
-        inherits &= repeats or node.op != "broadcast_in_dim"
-        found.append(inherits if literal is None else is_wanted(literal))
-    return found
-
-
-def _is_small(literal: Literal) -> bool:
-    return literal.is_splat or literal.data.nbytes <= _FEW_BYTES
-
-
-def is_zero(nodes: Sequence[Node], index: int) -> bool:
-    """Whether a value is a constant 0, converted or repeated or not."""
-    node = nodes[index]
-    if node.op == "constant":
-        literal: Any = node.attributes[0]
-        return bool(literal.is_splat and literal.value == 0)
-    is_same = node.op == "unary" and function_name(node.attributes[0]) == "convert"
-    return (is_same or node.op == "broadcast_in_dim") and is_zero(nodes, node.operands[0])
-
-
-def is_loop(graph: Graph, node: Node) -> bool:
-    """Whether an operation computes or moves element by element."""
-    if node.op == "scatter":  # one window at one index is an update, which fuses like a slice
-        indices: Any = graph.nodes[node.operands[1]].type
-        vector: Any = node.attributes[1]
-        vectors = [n for d, n in enumerate(indices.shape) if d != vector.index_vector_dim]
-        return all(n == 1 for n in vectors)
-    if node.op == "dot_general":
-        operand: Any = graph.nodes[node.operands[0]].type
-        dimensions: Any = node.attributes[0]
-        return all(operand.shape[d] == 1 for d in dimensions.lhs_contract)
-    if node.op == "concatenate":
-        shape: tuple[int, ...] = node.type.shape  # type: ignore[union-attr]
-        is_in_rows = len(shape) > 1 and node.attributes[0] == len(shape) - 1
-        joins_few = len(node.operands) <= _MOST_JOINED
-        return joins_few and not (is_in_rows and shape[-1] >= _LONG_ROW)
-    return node.op in _MOVEMENT or (node.op in TABLE and TABLE[node.op].kind == "elementwise")
-
-
-def _is_expensive(node: Node) -> bool:
-    is_elementwise = node.op in ("unary", "binary", "ternary")
-    return node.op == "reduce" or (
-        is_elementwise and function_name(node.attributes[0]) in EXPENSIVE - _CHEAP_TO_XLA
-    )

@@ -16,7 +16,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saturax.cost.clusters import Cluster, clusters_of, is_loop, is_zero
+from saturax.cost.clusters import Cluster, clusters_of
+from saturax.cost.fusible import is_loop, is_zero
 from saturax.cost.kernel import BITCASTS, byte_size, kernel_at
 from saturax.cost.merged import merged
 from saturax.cost.operands import PRODUCTS, order_wanted
