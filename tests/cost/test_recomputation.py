@@ -102,3 +102,19 @@ def test_rows_are_computed_for_each_row(added: Any, times: int) -> None:
         return x + (1.5 * x[added] + 0.5) * x[added]
 
     assert max(times_computed(_graph(function))) == times
+
+
+def test_a_choice_is_read_once_whatever_the_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Graph] = []
+
+    def counted(graph: Graph) -> tuple[float, ...]:
+        asked.append(graph)
+        return times_computed(graph)
+
+    monkeypatch.setattr("saturax.cost.recomputation.times_computed", counted)
+    formulation = formulate(represent(_graph(_blur)), PriceModel(default_calibration()))
+    original = formulation.original()
+    for _ in range(2):
+        formulation = formulation.repriced(PriceModel(default_calibration()))
+        charge_recomputation(formulation, original)
+    assert len(asked) == 1

@@ -82,7 +82,8 @@ class Formulation:
     signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
     to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
     alone to bytes; of them the `charged` ones pay for memory that is new in each run, which is
-    what `needs_fresh_memory` knows of selections, by their nodes: it does not depend on prices.
+    what `needs_fresh_memory` knows of selections, by their nodes; `times_computed` knows how often
+    their programs compute each e-node. Neither depends on prices: both stay when these change.
     `repeated` maps nodes to how often kernels compute them, if that is more than once.
     """
 
@@ -97,6 +98,7 @@ class Formulation:
     charged: frozenset[int] = frozenset()
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
     repeated: Mapping[int, float] = field(default_factory=dict)
+    times_computed: dict[frozenset[int], Mapping[int, float]] = field(default_factory=dict)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""

@@ -34,7 +34,7 @@ def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formula
 
     The same object comes back if nothing is computed more often than is charged already.
     """
-    times = _times(read_program(formulation, chosen))
+    times = _times_of(formulation, chosen)
     more = {
         node: times[formulation.enodes[node]]
         for owner, node in chosen.items()
@@ -50,6 +50,14 @@ def charge_recomputation(formulation: Formulation, chosen: Selection) -> Formula
         costs[node] *= count / formulation.repeated.get(node, 1)
     problem = formulation.problem.with_costs(costs)
     return replace(formulation, problem=problem, repeated={**formulation.repeated, **more})
+
+
+def _times_of(formulation: Formulation, chosen: Selection) -> Mapping[int, float]:
+    """`_times` of the program that a selection stands for, found out once whatever the prices."""
+    known, nodes = formulation.times_computed, frozenset(chosen.values())
+    if nodes not in known:
+        known[nodes] = _times(read_program(formulation, chosen))
+    return known[nodes]
 
 
 def _times(extracted: Extracted) -> Mapping[int, float]:
