@@ -22,8 +22,8 @@ from saturax.stablehlo import emit_module
 from saturax.testing.inputs import Inputs, draw_inputs
 
 INSTANCES = 30
-_UNOPTIMISED = {"xla_backend_optimization_level": 0}
-"""LLVM spends a third of the tests' time on making fast what runs once."""
+LEVELS = (0, pytest.param(3, marks=pytest.mark.long))
+"""How much LLVM does: a third of the time goes into making fast what runs once."""
 SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 100.0, -1000.0)
 
 OPERANDS = {
@@ -91,8 +91,9 @@ def batch() -> Batch:
     return Batch(GraphBuilder(exact=True), [])
 
 
-def run_xla(graph: Graph, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    executable = compile_module(emit_module(Program(graph)), options=_UNOPTIMISED)
+def run_xla(graph: Graph, inputs: list[np.ndarray], level: int = 3) -> list[np.ndarray]:
+    options = {"xla_backend_optimization_level": level}
+    executable = compile_module(emit_module(Program(graph)), options=options)
     with jax.enable_x64(True):
         arrays = [jax.device_put(x, jax.devices("cpu")[0]) for x in inputs]
         return [np.asarray(x) for x in executable(arrays)]
@@ -121,10 +122,10 @@ def tolerance(dtype: np.dtype) -> float:
     return {"float16": 4e-3, "bfloat16": 2e-2, "float32": 3e-5, "complex64": 1e-4}.get(name, 1e-9)
 
 
-def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
+def assert_agrees(graph: Graph, draw: Draw, level: int, special: bool = True) -> None:
     inputs = draw_operands(graph, draw, special)
     expected = evaluate(graph, inputs)
-    got = run_xla(graph, inputs)
+    got = run_xla(graph, inputs, level)
     for index, (output, want, have) in enumerate(zip(graph.outputs, expected, got, strict=True)):
         node = graph.nodes[output]
         if node.op == "get_result":
@@ -142,8 +143,9 @@ def assert_agrees(graph: Graph, draw: Draw, special: bool = True) -> None:
         np.testing.assert_allclose(want, have, close, close * min(scale, 10), err_msg=text)
 
 
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("op", sorted(set(TABLE) - ELSEWHERE))
-def test_operation_agrees_with_xla(op: str) -> None:
+def test_operation_agrees_with_xla(op: str, level: int) -> None:
     draw = Draw(np.random.default_rng([*op.encode()]))
     instances = batch()
     while len(instances.outputs) < INSTANCES:
@@ -156,11 +158,12 @@ def test_operation_agrees_with_xla(op: str) -> None:
         if completion is not None:
             instances.add(op, completion.attributes, completion.operands)
     # XLA may or may not multiply a NaN of the kernel by the zeros of the padding.
-    assert_agrees(instances.graph(), draw, special=op not in ("convolution", "fft"))
+    assert_agrees(instances.graph(), draw, level, special=op not in ("convolution", "fft"))
 
 
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_functions_agree_with_xla(dtype: str) -> None:
+def test_functions_agree_with_xla(dtype: str, level: int) -> None:
     draw = Draw(np.random.default_rng([*dtype.encode()]))
     instances = batch()
     x = TensorType((6, 8), dtype)
@@ -179,7 +182,7 @@ def test_functions_agree_with_xla(dtype: str) -> None:
     if dtype in ("f16", "bf16", "f32", "f64"):
         for exponent, mantissa in ((5, 10), (8, 7), (4, 3), (5, 2), (8, 23)):
             instances.add("unary", (("reduce_precision", exponent, mantissa),), (x,))
-    assert_agrees(instances.graph(), draw)
+    assert_agrees(instances.graph(), draw, level)
 
 
 def test_zeros_are_signed_as_in_xla() -> None:
