@@ -61,6 +61,14 @@ def _rnn(x, w, u, h):
     return lax.scan(step, h, x)
 
 
+def _joined_rnn(x, w, u, h):
+    def step(h, x):
+        h = jnp.tanh(jnp.concatenate([x, h]) @ jnp.concatenate([w, u]))
+        return h, h
+
+    return lax.scan(step, h, x)
+
+
 def _lstm(parameters, x):
     def step(carry, x):
         h, c = carry
@@ -234,6 +242,27 @@ LEFT = {
         X,
     ),
     "rnn": (_rnn, X, W, U, H),
+    "rnn of joined operands": (_joined_rnn, X, W, U, H),
+    "joined on the right, in batches": (
+        lambda x, w, h: _scan(
+            lambda h, x: (
+                jnp.tanh(jnp.einsum("bnk,bjk->bjn", w, jnp.concatenate([x, h, x], 2))),
+                h,
+            ),
+            h,
+            x,
+        ),
+        normal(5, 2, 3, 4),
+        normal(2, 6, 14),
+        normal(2, 3, 6),
+    ),
+    "gradient of an rnn of joined operands": (
+        jax.grad(lambda *a: _total(_joined_rnn(*a)), (0, 1, 2, 3)),
+        X,
+        W,
+        U,
+        H,
+    ),
     "gradient of an rnn": (jax.grad(lambda *a: _total(_rnn(*a)), (0, 1, 2, 3)), X, W, U, H),
     "lstm": (_lstm, _LSTM, normal(6, 2, 4)),
     "gradient of an lstm": (
@@ -400,15 +429,28 @@ def test_rounding_is_only_moved_if_admitted(numerics):
         assert not any(WHILE in operations for operations in proposed)
 
 
-def test_the_input_product_leaves_the_loop():
-    graph = program_of(_rnn, X, W, U, H).graph
+@pytest.mark.parametrize("rnn", [_rnn, _joined_rnn])
+def test_the_input_product_leaves_the_loop(rnn):
+    graph = program_of(rnn, X, W, U, H).graph
     equalities = Equalities(graph)
     distribute_loops(equalities)
     outside = [n for n in equalities.nodes[len(graph.nodes) :] if n.op == "dot_general"]
     assert [node.type.shape for node in outside] == [(10, 3)]
-    (loop,) = (n for n in equalities.nodes[len(graph.nodes) :] if n.op == WHILE)
-    body = loop.attributes[0].regions[1]
-    assert sum(node.op == "dot_general" for node in body.nodes) == 1
+    loops = [n for n in equalities.nodes[len(graph.nodes) :] if n.op == WHILE]
+    assert [3] in [_contracted(loop.attributes[0].regions[1]) for loop in loops]
+
+
+def _contracted(body):
+    """The sizes of what a loop's products contract."""
+    dots = [node for node in body.nodes if node.op == "dot_general"]
+    return [body.nodes[n.operands[0]].type.shape[n.attributes[0].lhs_contract[0]] for n in dots]
+
+
+def test_joined_operands_stay_joined_where_bits_count():
+    graph = program_of(_joined_rnn, X, W, U, H).graph
+    equalities = Equalities(graph, BITWISE)
+    distribute_loops(equalities)
+    assert not any(n.op == "dot_general" for n in equalities.nodes[len(graph.nodes) :])
 
 
 def test_weight_gradients_are_one_product():

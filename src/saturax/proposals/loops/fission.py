@@ -30,6 +30,7 @@ from saturax.graph.ops import (
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops.batched import Batched, constant_of, row, stacked
 from saturax.proposals.loops.contractions import Totals, multiples, weighted_sum
+from saturax.proposals.loops.joined import with_split_products
 from saturax.proposals.loops.linear import Array, System
 from saturax.proposals.loops.plans import Plan, plans_of
 from saturax.proposals.loops.region import LoopBuilder
@@ -49,10 +50,18 @@ def distribute_loops(equalities: Equalities) -> None:
                 for place in places:
                     equalities.equate(place, equalities.value(loop.initial[carry]))
             continue
-        roles = find_roles(loop, equalities.numerics < ROUNDING)
-        for plan in plans_of(roles):
-            with building(equalities.builder):
-                Fission(equalities, roles, plan).propose()
+        is_bitwise = equalities.numerics < ROUNDING
+        roles = find_roles(loop, is_bitwise)
+        _distribute(equalities, roles)
+        split = None if is_bitwise else with_split_products(roles)
+        if split is not None:
+            _distribute(equalities, find_roles(split, is_bitwise))
+
+
+def _distribute(equalities: Equalities, roles: Roles) -> None:
+    for plan in plans_of(roles):
+        with building(equalities.builder):
+            Fission(equalities, roles, plan).propose()
 
 
 class Fission:

@@ -7,7 +7,7 @@ carries that are always equal become one, and a scatter of one window is an upda
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,11 @@ class Loop:
         """Parameters of the body that have one value in all iterations."""
         unchanged = [k for k, out in enumerate(self.body.outputs) if self.parameter(out) == k]
         return frozenset((*unchanged, *range(self.carries, len(self.body.inputs))))
+
+    def with_body(self, body: Graph) -> Loop:
+        """The loop with a body of equal results."""
+        tables = _tables(body, self.counters, self.trip_count) if self.trip_count else {}
+        return replace(self, body=body, tables=tables)
 
 
 def parameters_of(graph: Graph) -> frozenset[int]:
