@@ -134,6 +134,12 @@ def test_a_product_in_blocks_is_predicted_as_one_thread_computes_it(model):
     assert 250 < predicted < 1000
 
 
+def test_an_operand_that_a_product_reads_in_another_order_is_written_anew(model):
+    rows = model.kernel_us(_product("bik,k->bi", (8, 64, 256), (256,)))
+    apart = model.kernel_us(_product("bijkl,jl->bik", (8, 8, 16, 8, 16), (16, 16)))
+    assert apart > 3 * rows
+
+
 def test_unmeasured_lists_the_expensive_first(model):
     kernels = [_dot(8), _dot(128), _dot(32)]
     assert model.unmeasured(kernels) == [kernels[1], kernels[2], kernels[0]]

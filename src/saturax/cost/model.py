@@ -19,7 +19,7 @@ from saturax.cost.kernel import CONTROL_FLOW, EXPENSIVE, Kernel, byte_size
 from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
-from saturax.cost.operands import is_in_loops
+from saturax.cost.operands import is_in_loops, order_wanted
 from saturax.cost.parts import bytes_of_part
 from saturax.graph.ir import Graph
 from saturax.graph.ops import BARRIER, ConvDimensions, Generic, Groups, usual_region
@@ -228,8 +228,9 @@ class PriceModel:
         """Arithmetic of a contraction or convolution."""
         if kernel.op == "convolution" and is_in_loops(kernel.attributes):
             return self.elementwise_us("add", dtype, kernel.flops // 2)
-        additions = _GATHERED_WINDOW_ADDITIONS * _gathered_windows(kernel)
-        return self.dot_us(dtype, kernel.flops) + self.elementwise_us("add", "f32", additions)
+        moved = _GATHERED_WINDOW_ADDITIONS * _gathered_windows(kernel)
+        apart = _STRIDED_ACCESS_FACTOR * self.elementwise_us("add", dtype, _reordered(kernel))
+        return self.dot_us(dtype, kernel.flops) + self.elementwise_us("add", "f32", moved) + apart
 
     def _trip_us(self, loop: Generic, regions_us: float) -> float:
         if not self.calibration.device_key.startswith("cpu"):
@@ -253,6 +254,19 @@ def _gathered_windows(kernel: Kernel) -> int:
         return 0
     channels = max(kernel.type.shape[dimensions.output_feature], 1)
     return groups.feature * groups.batch * kernel.type.size // channels
+
+
+def _reordered(kernel: Kernel) -> int:
+    """The elements of the operands that a contraction cannot read where they are."""
+    if kernel.op != "dot_general":
+        return 0
+    elements = 0
+    for position, operand in enumerate(kernel.operands):
+        assert isinstance(operand, TensorType)
+        given = range(operand.rank)
+        if order_wanted(kernel, position, operand.shape, given) != tuple(given):
+            elements += operand.size
+    return elements
 
 
 def _serial_us(kernel: Kernel) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from saturax.cost.kernel import Kernel
 from saturax.graph.ir import Node
 
 PRODUCTS = frozenset({"dot_general", "convolution"})
@@ -17,7 +18,7 @@ def is_in_loops(attributes: Sequence[Any]) -> bool:
 
 
 def order_wanted(
-    product: Node, position: int, shape: Sequence[int], given: Sequence[int]
+    product: Node | Kernel, position: int, shape: Sequence[int], given: Sequence[int]
 ) -> tuple[int, ...]:
     """The dimensions of a value in the order that suits a product, whose operand `position` it is.
 
