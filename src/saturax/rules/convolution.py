@@ -217,6 +217,31 @@ def small_convolution_as_dot(
 @rule(
     lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
     numerics=ROUNDING,
+    source="im2col in the kernel's order: XLA:CPU writes a kernel [o, i, …] anew in each run",
+)
+def small_convolution_as_dot_with_kernel(
+    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
+) -> Any:
+    """x ∗ k = k·[shift(x, i)]ᵢ with k[o, i, …] as it is, if 1 < window ≤ 9 places, g = 1"""
+    order = (d.kernel_output_feature, d.kernel_input_feature, *d.kernel_spatial)
+    need(order == tuple(range(k.rank)) and d.input_feature < x.rank - 1)
+    sizes, places = output_sizes(x, k, w, d), prod(window_shape(k, d))
+    need(g == (1, 1) and 1 < places <= MAX_DENSE_WINDOW)
+    need(0 < prod(sizes) <= MAX_IM2COL_POSITIONS)
+    padded, feature = padded_input(x, w, d), d.input_feature
+    seen = [shifted_input(padded, w, d, position, sizes) for position in positions(k, d)]
+    shape = seen[0].shape
+    stack = (*shape[: feature + 1], 1, *shape[feature + 1 :])
+    patches = concatenate_all([reshape(part, stack) for part in seen], feature + 1)
+    rows = places * shape[feature]
+    matrix = reshape(unreversed(k, w, d), (k.shape[0], rows))
+    labels = Einsum(tuple(range(x.rank)), (OUTPUT_FEATURE, feature), output_labels(d))
+    return contract(reshape(patches, replaced(shape, feature, rows)), matrix, labels, p, t)
+
+
+@rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
+    numerics=ROUNDING,
     source="XLA:CPU runs 3×3×3 convolutions 3.4 times slower than three 3×3 ones",
 )
 def convolution_as_sum_over_depth(
