@@ -12,6 +12,7 @@ from saturax import Options
 from saturax.racing import selection
 from saturax.report.model import CandidateReport, Report
 from saturax.run import Run
+from saturax.search import rounds
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,23 @@ def test_what_a_second_search_found_takes_part(monkeypatch):
     other = SimpleNamespace(formulation=None, best={}, rules=Counter(), best_us=2.0)
     names = _entered(monkeypatch, 6.0, other=other)
     assert names[:3] == ["best predicted", "of the second search", "varied 1"]
+
+
+@pytest.mark.parametrize(("remaining_s", "searches"), [(5.0, 2), (4.0, 1)])
+def test_a_small_program_is_searched_twice(remaining_s, searches, monkeypatch):
+    """Also where measuring took all the time for searching, which the second one needs no more."""
+    seen = []
+
+    def searched(*given, is_greedy=False):
+        seen.append(is_greedy or given[-1])
+        return SimpleNamespace(best_us=1.0)
+
+    monkeypatch.setattr(rounds, "_search", searched)
+    monkeypatch.setattr(rounds, "replace", lambda found, **_: found)
+    options = SimpleNamespace(extraction="full")
+    run = SimpleNamespace(options=options, remaining_s=remaining_s, budget_s=10.0, is_late=True)
+    rounds.search(run, SimpleNamespace(graph=SimpleNamespace(nodes=())), (), None)
+    assert seen == [False, True][:searches]
 
 
 def _entered(monkeypatch, remaining_s, assemble=None, other=None):
