@@ -16,6 +16,7 @@ from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.ops import PURE, Generic
 from saturax.graph.types import TensorType, TupleType, Type
 from saturax.stablehlo.attributes import Field, terminator
+from saturax.stablehlo.compensation import with_roundings_kept
 from saturax.stablehlo.files import read_module
 from saturax.stablehlo.literals import read_literal, read_resources
 from saturax.stablehlo.loops import LOOP, read_permutation
@@ -95,7 +96,8 @@ class _Scope:
         """The graph that returns these nodes, with parameters for what all regions captured."""
         builder = self.builder
         builder.inputs.extend(captured)
-        return builder.finish([Value(builder, i, builder.nodes[i].type) for i in outputs])
+        found = builder.finish([Value(builder, i, builder.nodes[i].type) for i in outputs])
+        return with_roundings_kept(found)
 
 
 class _Site:
