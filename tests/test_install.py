@@ -214,12 +214,12 @@ def test_public_names():
     assert saturax.uninstall is uninstall
 
 
-def _run(tmp_path, script, *arguments):
+def _run(tmp_path, script, *arguments, before=()):
     path = tmp_path / "script.py"
     path.write_text(textwrap.dedent(script))
     command = [sys.executable, "-m", "saturax", "run", "--time-limit", "4", "--json"]
     return subprocess.run(
-        [*command, "--minimum-operations", "3", str(path), *arguments],
+        [*command, "--minimum-operations", "3", *before, str(path), *arguments],
         capture_output=True,
         text=True,
         timeout=200,
@@ -243,6 +243,19 @@ def test_run_gives_a_script_its_arguments_and_passes_its_exit_code_on(tmp_path):
     assert done.stdout.splitlines() == ["['--flag', 'value'] __main__", "300.0"]
     decisions = json.loads(done.stderr[done.stderr.index("[") :])
     assert [d["program"] for d in decisions] == ["jit__lambda"] or decisions
+
+
+def test_a_script_that_ends_before_the_optimiser_keeps_its_exit_code(tmp_path):
+    script = """
+        import sys, time
+        import jax, jax.numpy as jnp
+        f = jax.jit(lambda a, x: jnp.tanh(a @ (a @ x)).sum() + jnp.sin(a).sum())
+        f(jnp.ones((2000, 2000)), jnp.ones(2000))
+        time.sleep(3)  # it runs and compiles programs by now
+        sys.exit(7)
+        """
+    done = _run(tmp_path, script, before=["--background", "--time-limit", "60"])
+    assert done.returncode == 7, done.stderr
 
 
 def test_run_imports_no_optimiser_before_there_is_something_to_optimise(tmp_path):

@@ -9,6 +9,7 @@ module that JAX made.
 from __future__ import annotations
 
 import atexit
+import ctypes
 import fnmatch
 import io
 import logging
@@ -97,7 +98,8 @@ class Installation:
     _remove_hook: Callable[[], None] = lambda: None
     # A program of ours that is being compiled must not be optimised in turn.
     _inside: threading.local = field(default_factory=threading.local)
-    _jobs: queue.Queue[tuple[int, Program, _Place]] = field(default_factory=queue.Queue)
+    _jobs: queue.Queue[tuple[int, Program, _Place] | None] = field(default_factory=queue.Queue)
+    _is_ending: bool = False
     # What the optimiser has made in the background, by the modules' bytes.
     _ready: dict[bytes, bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -106,7 +108,20 @@ class Installation:
         """Begin to see what JAX compiles."""
         self._remove_hook = hook_compilation(self._module_for_xla)
         if self.background:
-            threading.Thread(target=self._work, name="saturax", daemon=True).start()
+            thread = threading.Thread(target=self._work, name="saturax", daemon=True)
+            thread.start()
+            atexit.register(self._end, thread)
+
+    def _end(self, thread: threading.Thread) -> None:
+        """Interrupt the optimiser and wait for it: the interpreter's end may find it inside XLA,
+        which aborts the process.
+        """
+        self._is_ending = True
+        self._jobs.put(None)  # wakes it where it waits
+        if thread.ident is not None and thread.is_alive():
+            number, error = ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, error)
+        thread.join()
 
     def uninstall(self) -> None:
         """Leave JAX as it was. Programs that are compiled already stay as they are."""
@@ -261,21 +276,24 @@ class Installation:
 
     def _work(self) -> None:
         """Optimise what waits; when nothing waits any more, let JAX compile the results."""
-        while True:
-            index, program, place = self._jobs.get()
-            decision = self.decisions[index]
-            try:
-                with self._guard():
-                    report, bytecode = self._optimize(program, decision.program, place)
-                if bytecode is not None:
-                    self._ready[place.bytecode] = bytecode
-                decision = replace(decision, report=report, is_pending=False)
-            except Exception as error:  # those that wait behind it still get their turn
-                reason = _internal(decision.program, error)
-                decision = replace(decision, reason=reason, is_pending=False)
-            self.decisions[index] = decision
-            if self._jobs.empty() and self._ready:
-                jax.clear_caches()
+        with suppress(KeyboardInterrupt):
+            while (job := self._jobs.get()) is not None and not self._is_ending:
+                self._work_on(*job)
+
+    def _work_on(self, index: int, program: Program, place: _Place) -> None:
+        decision = self.decisions[index]
+        try:
+            with self._guard():
+                report, bytecode = self._optimize(program, decision.program, place)
+            if bytecode is not None:
+                self._ready[place.bytecode] = bytecode
+            decision = replace(decision, report=report, is_pending=False)
+        except Exception as error:  # those that wait behind it still get their turn
+            reason = _internal(decision.program, error)
+            decision = replace(decision, reason=reason, is_pending=False)
+        self.decisions[index] = decision
+        if self._jobs.empty() and self._ready:
+            jax.clear_caches()
 
 
 def _internal(name: str, error: Exception) -> str:
