@@ -286,7 +286,7 @@ def _output(arguments: argparse.Namespace) -> Iterator[Callable[[str | bytes], N
     """
     path: Path | None = arguments.output
     if path is None or str(path) == _STANDARD:
-        yield _drop if path is None and arguments.json else _print
+        yield _drop if arguments.json else _print
         return
     if path.is_dir():
         raise IsADirectoryError(f"expected a file to write, but {path} is a folder")

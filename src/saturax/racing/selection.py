@@ -286,7 +286,7 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     if result.winner is None and not memory and not contest.wins_tie(champion, entry):
         report.outcome, report.reason = "slower", entry.reason
         return
-    report.outcome = "chosen"
+    report.outcome, report.reason = "chosen", ""  # whatever an earlier race had found
     if result.winner is None:
         report.reason = memory or "as fast as the original, with less work"
     _note_chosen(run, footprint)
