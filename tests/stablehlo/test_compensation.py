@@ -71,7 +71,12 @@ def test_rounding_errors_are_kept(name):
 
 def test_what_is_no_compensation_has_its_rules():
     def function(a, b):
-        return (a + b) - a, a + (b - a), a - b + b.astype(jnp.bfloat16).astype(jnp.float32)
+        return (
+            (a + b) - a,
+            a + (b - a),
+            2 * a + b - a - a,
+            a - b + b.astype(jnp.bfloat16).astype(jnp.float32),
+        )
 
     nodes = program_of(function, A, B).graph.nodes
     assert not [node.op for node in nodes if node.op.startswith("stablehlo.")]

@@ -50,9 +50,14 @@ def _errors_of_sums(graph: Graph) -> Iterator[int]:
     for index, node in enumerate(nodes):
         if index in added and _is_sum(node, "subtract"):
             x, y = node.operands
-            for whole, term in ((x, y), (y, x)):
-                if _is_sum(nodes[whole]) and term in nodes[whole].operands:
-                    yield index
+            if _has_term(nodes[x], y) or _has_term(nodes[y], x):
+                yield index
+
+
+def _has_term(node: Node, term: int) -> bool:
+    """Whether a sum has a term that cancels in their difference; x - y has x."""
+    terms = node.operands if _is_sum(node, "add") else node.operands[:1]
+    return _is_sum(node) and term in terms
 
 
 def _narrowed(graph: Graph) -> Iterator[tuple[int, int]]:
