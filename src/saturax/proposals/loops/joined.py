@@ -15,7 +15,7 @@ from typing import Any
 
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph, Node
-from saturax.graph.ops import DotDimensions, add, concatenate, dot_general, slice_dimension
+from saturax.graph.ops import DotDimensions, add, concatenate_all, dot_general, slice_dimension
 from saturax.proposals.loops.roles import Roles, needing
 from saturax.proposals.loops.structure import Loop
 
@@ -56,7 +56,7 @@ def _split(
             runs = [list(run) for _, run in groupby(joined.operands, lambda i: i in late)]
             if len(runs) > 1:
                 dimension = joined.attributes[0]
-                parts = [_joined([new[i] for i in run], dimension) for run in runs]
+                parts = [concatenate_all([new[i] for i in run], dimension) for run in runs]
                 ends = [*accumulate(part.shape[dimension] for part in parts)]
                 at, whole = others[own.index(dimension)], operands[1 - side]
                 pieces = [
@@ -70,7 +70,3 @@ def _split(
                 return result
         own, others = others, own
     return None
-
-
-def _joined(values: Sequence[Value], dimension: int) -> Value:
-    return fold(lambda x, y: concatenate(x, y, dimension), values)
