@@ -17,8 +17,9 @@ import saturax
 from saturax import installation, stablehlo
 from saturax.errors import OptionsError
 from saturax.installation import install, uninstall
-from saturax.jaxlib_compat import module_name
+from saturax.jaxlib_compat import module_name, parse_module
 from saturax.options import Options
+from saturax.racing import contest
 
 QUICK = Options(time_limit_s=4, candidates=2, cache=False)
 
@@ -42,6 +43,14 @@ def matrix(n=256):
 
 def vector(n=256):
     return np.random.default_rng(1).standard_normal(n).astype("f")
+
+
+def _wait(installed):
+    """Until nothing is optimised in the background any more."""
+    for _ in range(600):
+        if not any(decision.is_pending for decision in installed.decisions):
+            return
+        time.sleep(0.1)
 
 
 def test_programs_are_optimised_and_results_stay():
@@ -175,6 +184,48 @@ def test_an_executable_is_for_its_own_options_of_xla(tmp_path):
         texts.append(f.lower(*arguments).compile().as_text())
         np.testing.assert_allclose(f(*arguments), chain(*arguments), rtol=2e-5, atol=2e-5)
     assert texts[0] == texts[2]
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_compiler_options_reach_the_race_and_the_cache(background, tmp_path, monkeypatch):
+    seen, compile_module = [], contest.compile_module
+
+    def compiled(module, **keywords):
+        seen.append(dict(keywords["options"]))
+        return compile_module(module, **keywords)
+
+    monkeypatch.setattr(contest, "compile_module", compiled)
+    options = replace(QUICK, cache=tmp_path)
+    installed = install(options=options, minimum_operations=3, background=background)
+    named = {"xla_cpu_enable_fast_min_max": True}
+    for settings in (named, {"optimization_level": 1}, {}):
+        seen.clear()
+        jax.jit(chain, compiler_options=settings)(matrix(), vector())
+        _wait(installed)
+        assert seen  # not found in the cache, where they are part of the key
+        others = {"xla_backend_optimization_level"}  # of what is run to be compared with
+        assert all({k: v for k, v in each.items() if k not in others} == settings for each in seen)
+    seen.clear()
+    jax.clear_caches()
+    compiled_later = jax.jit(chain).lower(matrix(), vector()).compile(compiler_options=named)
+    _wait(installed)
+    assert not seen  # it is the first of them
+    expected = chain(matrix(), vector())
+    np.testing.assert_allclose(compiled_later(matrix(), vector()), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_races_time_the_module_of_jax_itself(monkeypatch):
+    """XLA orders the same operations differently where they are written anew."""
+    seen, init = [], contest.Contest.__post_init__
+
+    def begun(self):
+        seen.append(self.source)
+        init(self)
+
+    monkeypatch.setattr(contest.Contest, "__post_init__", begun)
+    install(options=QUICK, minimum_operations=3)
+    jax.jit(chain)(matrix(), vector())
+    assert [module_name(parse_module(source)) for source in seen] == ["jit_chain"]
 
 
 def test_whatever_fails_the_original_runs(monkeypatch):

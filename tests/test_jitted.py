@@ -286,7 +286,7 @@ def test_a_call_compiles_the_optimised_program_once():
     """JAX finds the lowering that was optimised in its cache; if not, the original would run."""
     compiled = []
 
-    def noted(module, devices):
+    def noted(module, devices, compiler_options):
         compiled.append(str(module))
         return module, None
 

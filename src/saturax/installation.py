@@ -17,7 +17,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -73,11 +73,19 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Place:
-    """What tells a module from others, its bytes and devices, and where the cache has it."""
+    """What tells a module from others, its bytes, devices and what XLA is told besides, and where
+    the cache has it.
+    """
 
     bytecode: bytes
     devices: Devices
+    compiler_options: Mapping[str, Any]
     memory: ModuleMemory | None
+
+    @property
+    def key(self) -> tuple[bytes, str]:
+        """What tells it from others in this process."""
+        return self.bytecode, str(sorted(self.compiler_options.items()))
 
 
 @dataclass
@@ -100,8 +108,8 @@ class Installation:
     _inside: threading.local = field(default_factory=threading.local)
     _jobs: queue.Queue[tuple[int, Program, _Place] | None] = field(default_factory=queue.Queue)
     _is_ending: bool = False
-    # What the optimiser has made in the background, by the modules' bytes.
-    _ready: dict[bytes, bytes] = field(default_factory=dict)
+    # What the optimiser has made in the background, by the places of the modules.
+    _ready: dict[tuple[bytes, str], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
@@ -148,7 +156,9 @@ class Installation:
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
 
-    def _module_for_xla(self, module: Any, devices: Devices) -> tuple[Any, Provider | None]:
+    def _module_for_xla(
+        self, module: Any, devices: Devices, compiler_options: Mapping[str, Any]
+    ) -> tuple[Any, Provider | None]:
         """What XLA is to compile instead of `module`, the optimised program or `module` itself, and
         who may have compiled it before.
         """
@@ -160,15 +170,17 @@ class Installation:
             return module, None
         with self._guard():
             try:
-                return self._replaced(module, name, devices)
+                return self._replaced(module, name, devices, compiler_options)
             except Exception as error:  # the promise: whatever happens, the original runs
                 self._noted(Decision(name, 0, reason=_internal(name, error)))
                 return module, None
 
-    def _replaced(self, module: Any, name: str, devices: Devices) -> tuple[Any, Provider | None]:
+    def _replaced(
+        self, module: Any, name: str, devices: Devices, compiler_options: Mapping[str, Any]
+    ) -> tuple[Any, Provider | None]:
         if operations_at_most(module, self.minimum_operations) < self.minimum_operations:
             return self._leave_alone(module), None
-        place = self._place(module, devices)
+        place = self._place(module, devices, compiler_options)
         chosen = self._recalled(place, module, name)
         if chosen is None:
             chosen = self._chosen(place, module, name)
@@ -177,19 +189,19 @@ class Installation:
             return chosen, None
         return chosen, beside(chosen, place.memory, entry)
 
-    def _place(self, module: Any, devices: Devices) -> _Place:
+    def _place(self, module: Any, devices: Devices, compiler_options: Mapping[str, Any]) -> _Place:
         """Where this process and the cache have what became of a module."""
         bytecode = module_bytecode(module)
         memory = None
         if self.options.time_limit_s > 0:
             with suppress(ModuleError):  # then the program is found by what it computes
                 bytecode = located_nowhere(bytecode, module.context)
-                memory = ModuleMemory.of(bytecode, self.options, devices)
-        return _Place(bytecode, devices, memory)
+                memory = ModuleMemory.of(bytecode, self.options, devices, compiler_options)
+        return _Place(bytecode, devices, compiler_options, memory)
 
     def _recalled(self, place: _Place, module: Any, name: str) -> Any:
         """What became of the same module before; None if that is not known."""
-        if (ready := self._ready.get(place.bytecode)) is not None:
+        if (ready := self._ready.get(place.key)) is not None:
             return parse_module(ready)
         start, memory = time.monotonic(), place.memory
         found = None if memory is None else memory.find()
@@ -249,7 +261,13 @@ class Installation:
         from saturax.stablehlo import emit_module
 
         named = replace(program, module_name=name)
-        result = optimize_program(named, self.options, devices=place.devices)
+        result = optimize_program(
+            named,
+            self.options,
+            devices=place.devices,
+            compiler_options=place.compiler_options,
+            source=place.bytecode,
+        )
         is_better = result.report.outcome == "optimized"
         bytecode = module_bytecode(emit_module(result.program)) if is_better else None
         if place.memory is not None and result.is_remembered:
@@ -286,7 +304,7 @@ class Installation:
             with self._guard():
                 report, bytecode = self._optimize(program, decision.program, place)
             if bytecode is not None:
-                self._ready[place.bytecode] = bytecode
+                self._ready[place.key] = bytecode
             decision = replace(decision, report=report, is_pending=False)
         except Exception as error:  # those that wait behind it still get their turn
             reason = _internal(decision.program, error)

@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from jax._src import tree_util as jax_tree_util
 from jax.extend.mlir import ir
 
 from saturax.errors import OptionsError
+from saturax.jaxlib_compat import asked_for
 
 logger = logging.getLogger("saturax")
 
@@ -51,8 +52,11 @@ class Provider(Protocol):
         """Take note of what XLA has compiled in this process."""
 
 
-# What is compiled instead of a module, and who may have the executable of that.
-Replacement = Callable[[ir.Module, tuple[jax.Device, ...]], tuple[ir.Module, Provider | None]]
+# What is compiled instead of a module with these `compiler_options`, and who may have the
+# executable of that.
+Replacement = Callable[
+    [ir.Module, tuple[jax.Device, ...], Mapping[str, Any]], tuple[ir.Module, Provider | None]
+]
 
 
 class _Hook:
@@ -116,9 +120,9 @@ class _Hook:
                 return original(*fixed, *rest, **named)
 
             provider: Provider | None = None
+            all_devices, asked_of_xla = tuple(np.asarray(devices).reshape(-1)), asked_for(options)
             for replacement in tuple(self._replacements):
-                all_devices = tuple(np.asarray(devices).reshape(-1))
-                computation, provider = replacement(computation, all_devices)
+                computation, provider = replacement(computation, all_devices, asked_of_xla)
             provider = provider or getattr(self.of_thread, "provider", None)
             if provider is None:
                 return compiled(computation)
@@ -186,8 +190,8 @@ _LOADED = _Loaded()
 
 
 def hook_compilation(replacement: Replacement) -> Callable[[], None]:
-    """Let `replacement(module, devices)` choose what XLA compiles for each module of JAX, and a
-    provider that is asked for it first.
+    """Let `replacement(module, devices, compiler_options)` choose what XLA compiles for each module
+    of JAX, and a provider that is asked for it first.
 
     Returns the function that undoes it. There is no public place for this.
 

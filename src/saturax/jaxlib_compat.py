@@ -317,6 +317,29 @@ def compile_module(
     return ShardedExecutable(loaded, chosen[0], chosen, shapes)
 
 
+# Those of the compiler's options that JAX does not hand on by name.
+_OF_THE_BUILD = (
+    "exec_time_optimization_effort",
+    "memory_fitting_effort",
+    "optimization_level",
+    "memory_fitting_level",
+)
+
+
+def asked_for(compile_options: Any) -> dict[str, Any]:
+    """The `compiler_options` that `compile_module` takes to compile as JAX is about to.
+
+    They are what the program sets; what JAX's configuration sets, `compile_module` sees as well.
+    """
+    build = compile_options.executable_build_options
+    usual = jax_backend.get_compile_options(1, 1).executable_build_options
+    options = dict(compile_options.env_option_overrides)
+    for name in _OF_THE_BUILD:
+        if getattr(build, name) != getattr(usual, name):
+            options[name] = getattr(build, name)
+    return options
+
+
 def _propagate_shardings(compile_options: Any, module: ir.Module) -> None:
     """Let XLA choose the shardings that the module leaves open, as `jax.jit` does."""
     function = _main_function(module)
