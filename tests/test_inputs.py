@@ -87,6 +87,16 @@ def test_close_inputs_keep_integers_and_booleans():
         np.testing.assert_array_equal(drawn, example)
 
 
+def test_blocks_of_a_large_example_are_redrawn_in_different_orders():
+    size = (1 << 21) + 12345
+    example = np.arange(size, dtype=np.float32)
+    (drawn,) = draw("normal", [TensorType((size,), "f32")], [example], 1.0, 0)
+    assert drawn.min() >= 0
+    assert drawn.max() < size
+    assert abs(np.corrcoef(drawn[: 1 << 20], drawn[1 << 20 : 1 << 21])[0, 1]) < 0.01
+    assert len(np.unique(drawn)) > 0.55 * size
+
+
 def test_many_elements_are_drawn_from_those_of_the_example():
     example = np.random.default_rng(0).standard_normal((400, 300)).astype(np.float32)
     (drawn,) = draw("normal", [TensorType((400, 300), "f32")], [example], 1.0, 0)

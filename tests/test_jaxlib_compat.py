@@ -67,6 +67,13 @@ def test_without_donation_runs_again() -> None:
     assert not arguments[1].is_deleted()
 
 
+def test_without_donation_is_the_module_where_nothing_is_donated() -> None:
+    module = parse_module(
+        "func.func public @main(%0: tensor<2xf32>) -> tensor<2xf32> { return %0 : tensor<2xf32> }"
+    )
+    assert without_donation(module) is module
+
+
 def test_without_donation_keeps_other_attributes() -> None:
     text = """func.func public @main(
         %0: tensor<2xf32> {tf.aliasing_output = 0 : i32, jax.note = "kept"}, %1: tensor<2xf32>

@@ -254,8 +254,15 @@ def module_signature(module: ir.Module) -> Signature:
     )
 
 
-def without_donation(module: ir.Module) -> bytes:
-    """Bytecode of the module with no donated argument, so that it can run again on its inputs."""
+def without_donation(module: ir.Module) -> ModuleSource:
+    """The module with no donated argument, so that it can run again on its inputs.
+
+    That is the module itself where there is none: a copy of one that holds the weights of a model
+    takes seconds.
+    """
+    given = _argument_attributes(_main_function(module))
+    if not any(name in each for each in given for name in DONATION_ATTRIBUTES):
+        return module
     with module.context:
         copy = ir.Module.parse(module_bytecode(module))
         function = _main_function(copy)

@@ -100,6 +100,16 @@ def test_a_convolution_gathers_its_windows_for_every_group(model):
     assert depthwise > 6 * thin
 
 
+def test_caution_expects_no_more_of_a_form_than_of_the_one_that_is_known(model):
+    few, weights = normal(12, 768), normal(768, 3072, seed=1)
+    known = _kernel(jnp.matmul, few, weights)
+    other = _kernel(lambda x, w: jnp.einsum("ij,jk->ki", x, w), few, weights, op="dot_general")
+    model.learn(known, 10 * model.predict_us(known))
+    assert model.kernel_us(other) < model.kernel_us(known)  # so that it is tried
+    model.caution = 2.0
+    assert model.kernel_us(other) > 1.9 * model.kernel_us(known)
+
+
 def test_a_misjudged_convolution_speaks_for_those_padded_otherwise(model):
     """Kernels of 3 × 3 are padded in two dimensions, those of 3 × 1 in one."""
     known, other, product = _convolution((3, 3)), _convolution((3, 1)), _dot(256)

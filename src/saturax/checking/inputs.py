@@ -28,6 +28,7 @@ _CLOSE, _PERTURBED = 1e-3, 0.1  # relative changes
 # So many factors are drawn for an example and used again for what it has beyond: a prime number, so
 # that no two of its rows get the same ones in the same places.
 _FACTORS = 1_000_003
+_BLOCK = 1 << 20
 _INDEX_LIMIT = 8  # integers without an example stay below this: they may be used as indices
 
 
@@ -182,8 +183,7 @@ def _near(
         elements = example.reshape(-1)
         if elements.size < _MANY:
             return np.asarray(generator.permutation(elements).reshape(shape))
-        places = generator.integers(0, elements.size, elements.size)
-        return np.asarray(elements[places].reshape(shape))
+        return _redrawn(generator, elements).reshape(shape)
     if distribution == "non-negative":
         is_positive = not np.iscomplexobj(example) and bool((example > 0).all())
         keep = np.asarray(generator.random(shape, np.float32)) >= (0.0 if is_positive else 0.1)
@@ -197,6 +197,20 @@ def _near(
         spread = np.float32(_CLOSE if distribution == "close" else _PERTURBED)
         factors = 1 + spread * np.asarray(generator.standard_normal(count, np.float32))
     return _scaled(example, factors.astype(kind))
+
+
+def _redrawn(generator: np.random.Generator, elements: Array) -> Array:
+    """Elements drawn from those of one block after another: blocks stay in the caches."""
+    places = generator.integers(0, _BLOCK, min(elements.size, _BLOCK), np.uint32)
+    redrawn = _room(elements.shape, elements.dtype)
+    for start in range(0, elements.size, _BLOCK):
+        # The last block is a whole one, too, and overlaps the one before.
+        first = max(0, min(start, elements.size - _BLOCK))
+        part = elements[first : first + _BLOCK]
+        # Each block in another order than the one before, without drawing again.
+        turned = (places + generator.integers(part.size, dtype=np.uint32)) % np.uint32(part.size)
+        np.take(part, turned, out=redrawn[first : first + part.size])
+    return redrawn
 
 
 def _scaled(example: Array, factors: Array) -> Array:

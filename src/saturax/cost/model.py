@@ -164,8 +164,10 @@ class PriceModel:
         predicted = self._predicted.get(kernel.key)
         if predicted is None:
             predicted = self._predicted[kernel.key] = self.predict_us(kernel)
-        caution = self.caution if kernel.is_measurable else 1.0
-        return predicted * self.neighbours.factor(kernel) * caution
+        factor = self.neighbours.factor(kernel)
+        if self.caution > 1 and kernel.is_measurable:
+            factor = self.caution * max(factor, self.neighbours.usual(kernel))
+        return predicted * factor
 
     def learn(self, kernel: Kernel, time_us: float) -> None:
         """A kernel was measured."""

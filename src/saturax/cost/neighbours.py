@@ -31,10 +31,13 @@ class Neighbours:
     """Measured over predicted times, by form and sizes of the kernel."""
 
     ratios: dict[Hashable, dict[tuple[float, ...], float]] = field(default_factory=dict)
+    of_work: dict[Hashable, dict[tuple[float, ...], float]] = field(default_factory=dict)
 
     def learn(self, kernel: Kernel, ratio: float) -> None:
         """A kernel took `ratio` times as long as predicted."""
         self.ratios.setdefault(_form(kernel), {})[_sizes(kernel)] = ratio
+        best = self.of_work.setdefault(_kind(kernel), {})
+        best[_work(kernel)] = min(ratio, best.get(_work(kernel), ratio))
 
     def factor(self, kernel: Kernel) -> float:
         """By how much to multiply the prediction of a kernel, at least 1."""
@@ -47,6 +50,28 @@ class Neighbours:
         if ratio < _MISJUDGED or _distance(sizes, nearest) > _FARTHEST:
             return 1.0
         return max(1.0, _HOPE * ratio)
+
+    def usual(self, kernel: Kernel) -> float:
+        """How far kernels of any form that do as much work exceed their predictions; at least 1.
+
+        Of a product of few rows, the form that nobody has measured is unlikely to be the one that
+        reaches the roofline, from which all the others are far.
+        """
+        known = self.of_work.get(_kind(kernel))
+        if not known:
+            return 1.0
+        work = _work(kernel)
+        nearest = min(known, key=lambda other: (_distance(work, other), other))
+        return 1.0 if _distance(work, nearest) > _FARTHEST else max(1.0, known[nearest])
+
+
+def _kind(kernel: Kernel) -> Hashable:
+    """What kernels share that do the same kind of work."""
+    return kernel.op, kernel.type.dtype if isinstance(kernel.type, TensorType) else ""
+
+
+def _work(kernel: Kernel) -> tuple[float, ...]:
+    return math.log2(max(kernel.flops, 1)), math.log2(max(kernel.bytes, 1))
 
 
 def _form(kernel: Kernel) -> Hashable:
