@@ -17,11 +17,11 @@ import numpy as np
 
 from saturax.collector import no_garbage_collection
 from saturax.cost.timing import (
+    EMPTY_CALL_S,
     Clock,
     TimedProgram,
-    Timing,
+    empty_program,
     pinned_to_one_core,
-    time_empty_call,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
 from saturax.jaxlib_compat import (
@@ -177,7 +177,6 @@ class _Overhead:
     """What a call takes besides: an empty call, or the modules of `beside`."""
 
     def __init__(self, beside: Beside | None, device: jax.Device, clock: Clock) -> None:
-        self._device, self._clock = device, clock
         self._programs: dict[tuple[int, int], TimedProgram] = {}
         modules = {} if beside is None else {arity: beside(*arity) for arity in _ARITIES}
         for arity, module in modules.items():
@@ -185,12 +184,13 @@ class _Overhead:
             request = ModuleToMeasure(b"")
             lists = _InputStore(device).argument_lists(compiled.inputs, request)
             self._programs[arity] = TimedProgram(compiled.executable, lists, clock, queued=True)
-        self._empty = Timing(0.0, 0.0, 0)
+        self._empty = None if modules else empty_program(device, clock, queued=True)
 
     def run(self) -> None:
         """Measure once more."""
-        if not self._programs:
-            self._empty = time_empty_call(self._device, clock=self._clock, queued=True)
+        if self._empty is not None:
+            self._empty.restart()
+            self._empty.run(EMPTY_CALL_S)
         for program in self._programs.values():
             program.run(_OVERHEAD_S)
 
@@ -199,8 +199,9 @@ class _Overhead:
 
         First as the clock goes, then those that all threads computed.
         """
-        if not self._programs:
-            return self._empty.seconds, self._empty.computed_s
+        if self._empty is not None:
+            empty = self._empty.timing()
+            return (0.0, 0.0) if empty is None else (empty.seconds, empty.computed_s)
         timings = [self._programs[arity].timing() for arity in _ARITIES]
         known = [timing for timing in timings if timing is not None]
         return (
@@ -371,8 +372,16 @@ def random_array(type_: TensorType, limits: Range | None = None, seed: int = 0) 
             low, high = 0, 2
         values = generator.integers(low, max(high, low + 1), count)
     values = values.astype(numpy_dtype(type_.dtype))
-    resized: np.ndarray = np.resize(values, type_.shape)
-    return resized
+    return _repeated(values, type_.shape)
+
+
+def _repeated(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Values again and again; `np.resize` takes ten times as long for a table of embeddings."""
+    array = np.empty(math.prod(shape), values.dtype)
+    whole = array.size // max(values.size, 1)
+    array[: whole * values.size].reshape(whole, values.size)[:] = values
+    array[whole * values.size :] = values[: array.size - whole * values.size]
+    return array.reshape(shape)
 
 
 def positive_definite(matrices: np.ndarray) -> np.ndarray:

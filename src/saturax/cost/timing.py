@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import jax
 import numpy as np
@@ -33,6 +34,8 @@ _MAX_CALLS = 400
 # the threads of a CPU. So many seconds of calls are queued, therefore, before they are waited for;
 # the results of all of them take memory, and on a CPU have their share in its caches.
 _QUEUED_S, _MAX_CALLS_PER_WAIT, _QUEUED_BYTES, _LEAST_QUEUED = 1e-3, 32, 4 << 20, 2
+EMPTY_CALL_S = 0.005
+"""Time for timing an empty call, once."""
 _TINY_MODULE = "func.func public @main(%0: tensor<f32>) -> tensor<f32> { return %0 : tensor<f32> }"
 
 
@@ -157,21 +160,22 @@ def wait_for(arrays: Sequence[jax.Array]) -> None:
         array.block_until_ready()
 
 
-def time_empty_call(
-    device: jax.Device | None = None,
-    budget_s: float = 0.005,
-    clock: Clock = time.perf_counter,
-    *,
-    queued: bool = False,
-) -> Timing:
-    """Time calling a program that does nothing, and waiting for it or for several."""
-    device = default_device() if device is None else device
-    program = TimedProgram(
-        compile_module(_TINY_MODULE, device),
-        [[put_on_device(np.float32(1), device)]],
-        clock,
-        queued=queued,
-    )
+def empty_program(
+    device: jax.Device, clock: Clock = time.perf_counter, *, queued: bool = False
+) -> TimedProgram:
+    """A program that does nothing, so that what remains is calling it and waiting for it."""
+    executable, scalar = _empty_executable(device)
+    return TimedProgram(executable, [[scalar]], clock, queued=queued)
+
+
+@lru_cache(maxsize=8)
+def _empty_executable(device: jax.Device) -> tuple[Executable, jax.Array]:
+    return compile_module(_TINY_MODULE, device), put_on_device(np.float32(1), device)
+
+
+def time_empty_call(device: jax.Device | None = None, budget_s: float = EMPTY_CALL_S) -> Timing:
+    """Time calling a program that does nothing, and waiting for it."""
+    program = empty_program(default_device() if device is None else device)
     program.run(budget_s)
     timing = program.timing()
     assert timing is not None  # it has just run
