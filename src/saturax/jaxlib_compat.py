@@ -298,10 +298,7 @@ def compile_module(
         ModuleError: XLA refused the module; the message begins with XLA's own words.
     """
     chosen = tuple(devices) or (default_device() if device is None else device,)
-    if isinstance(source, ir.Module):
-        _initialize_lapack()
-    else:
-        bind_kernels(source)
+    bind_kernels(source)
     client = chosen[0].client
     compile_options = jax_backend.get_compile_options(
         num_replicas=1,
@@ -399,14 +396,32 @@ def load_executable(serialized: bytes, device: jax.Device) -> Any:
     return device.client.deserialize_executable(serialized, xla_client.DeviceList((device,)), None)
 
 
-def bind_kernels(module: str | bytes) -> None:
+def bind_kernels(module: ModuleSource) -> None:
     """Let jaxlib bind the LAPACK kernels if a module calls any.
 
     It does so when JAX lowers the first such call; a program that comes from the cache or a file is
     never lowered here, and calling an unbound kernel crashes.
     """
-    if calls_kernels(module.encode() if isinstance(module, str) else module):
+    if isinstance(module, ir.Module):
+        is_bound = any(map(calls_kernels, _custom_calls(module)))
+    else:
+        is_bound = calls_kernels(module.encode() if isinstance(module, str) else module)
+    if is_bound:
         _initialize_lapack()
+
+
+def _custom_calls(module: ir.Module) -> list[bytes]:
+    """What the custom calls of a module call."""
+    called: list[bytes] = []
+
+    def look(operation: ir.Operation) -> ir.WalkResult:
+        if operation.name == "stablehlo.custom_call":
+            target = operation.attributes["call_target_name"]
+            called.append(ir.StringAttr(target).value.encode())
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(look)
+    return called
 
 
 def calls_kernels(module: bytes) -> bool:
