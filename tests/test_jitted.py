@@ -245,6 +245,11 @@ def test_errors_of_the_function_are_its_own():
         _jit(function)(1.0)
 
 
+def test_an_option_beside_the_options_says_where_it_belongs():
+    with pytest.raises(TypeError, match=r"options=saturax.Options\(effort=...\)"):
+        saturax.jit(jnp.sin, effort="low")
+
+
 def test_wrong_options_raise_at_once():
     with pytest.raises(TypeError, match="no_such_option"):
         saturax.jit(_FUNCTION, no_such_option=1)

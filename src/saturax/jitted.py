@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("saturax")
 
+# `jax.jit` has a `device`, too.
+_OUR_OPTIONS = {field.name for field in dataclasses.fields(Options)} - {"device"}
 _CONFIG: Any = jax.config  # its stubs do not know its flags
 
 
@@ -340,11 +342,17 @@ def jit(
     with or without arguments. Where a program cannot be optimised, it runs as under `jax.jit`, and
     a `SaturaxWarning` says why.
 
+    Raises:
+        TypeError: an option of saturax's that is not in `options`.
+
     >>> import jax.numpy as jnp
     >>> f = jit(lambda a, x: (a @ a) @ x, options=Options(time_limit_s=0))
     >>> f(jnp.eye(3), jnp.ones(3)).shape
     (3,)
     """
+    for name in jit_options:
+        if name in _OUR_OPTIONS:
+            raise TypeError(f"{name} goes into options: options=saturax.Options({name}=...)")
     settings = with_rules(options, rules)
     if function is None:
         return lambda f: Jitted(f, settings, jit_options, on_progress)
