@@ -19,7 +19,7 @@ from saturax.egraph import (
     saturate,
 )
 from saturax.egraph import pattern as make_pattern
-from saturax.egraph.left_side import LeftSide
+from saturax.egraph.left_side import Left, LeftSide
 from saturax.egraph.loops import shape_of
 from saturax.egraph.newness import Newness, changes
 from saturax.egraph.pattern import PatternAttribute
@@ -221,7 +221,7 @@ def test_incremental_search_finds_every_new_match_once(
     rule = TemplateRule("pattern", pattern, pattern)
     run = _Run(egraph, [rule], Limits(), time.perf_counter, None)
     reach = Reach(egraph, egraph.live_nodes())
-    state = LeftSide([rule], egraph, reach, run._new_heads())
+    state = LeftSide(Left([rule]), egraph, reach, run._new_heads())
     run.left_sides.append(state)
     egraph.take_changed()
     old = searched(egraph, state, capacity)

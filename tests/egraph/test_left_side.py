@@ -14,8 +14,8 @@ from saturax.egraph import (
     pattern,
     saturate,
 )
-from saturax.egraph.heads import Heads
-from saturax.egraph.left_side import LeftSide, left_sides
+from saturax.egraph.heads import Heads, kind_index
+from saturax.egraph.left_side import Left, LeftSide, left_sides
 from saturax.egraph.reach import Reach
 from saturax.egraph.saturate import _Run
 
@@ -70,7 +70,7 @@ def test_rules_that_ask_for_facts_or_only_merge_are_kept_apart() -> None:
         for facts in (False, True)
         for merges in (False, True)
     ]
-    assert [len(side) for side in left_sides(rules)] == [1, 1, 1, 1]
+    assert [len(side.rules) for side in left_sides(rules)] == [1, 1, 1, 1]
 
 
 def test_each_rule_of_a_left_side_answers_for_itself() -> None:
@@ -98,7 +98,7 @@ def test_a_rule_is_not_looked_for_before_there_is_what_it_needs() -> None:
         pattern("binary", pattern("unary", "x", at=RARE), "y", at="add"), lambda *_: Recipe((), "y")
     )
     run = _Run(egraph, [rule], Limits(), lambda: 0.0, None)
-    side = LeftSide([rule], egraph, Reach(egraph, egraph.live_nodes()), run._new_heads())
+    side = LeftSide(Left([rule]), egraph, Reach(egraph, egraph.live_nodes()), run._new_heads())
     assert not side.has_work
     assert not side.may_match(run._new_heads())
     insert(egraph, unary("rare", leaf("b")))
@@ -119,7 +119,7 @@ def test_functions_with_parameters_are_kinds_by_their_name() -> None:
     )
     assert heads.kind[first] == heads.kind[second] != heads.kind[third]
     assert heads.kind[first] != heads.kind[fourth]
-    assert heads.kind[first] == heads.kind_index("unary", 1, 1, ("convert", PatternAttribute("t")))
+    assert heads.kind[first] == kind_index("unary", 1, 1, ("convert", PatternAttribute("t")))
 
 
 def test_a_variable_may_leave_out_what_an_operation_makes() -> None:

@@ -28,7 +28,7 @@ def test_roots_have_an_operand_of_the_kind_that_the_pattern_has_there() -> None:
         (pattern("binary", inner, inner, at="subtract"), []),
     ]
     for left, expected in cases:
-        (root, *_), operands = seed_chains(left, egraph), root_operands(left, egraph)
+        (root, *_), operands = seed_chains(left), root_operands(left)
         assert Reach(egraph, egraph.live_nodes()).roots(root, operands) == expected
-    above = seed_chains(cases[3][0], egraph)[1]
-    assert Reach(egraph, [f]).roots(above, root_operands(cases[3][0], egraph)) == [first]
+    above = seed_chains(cases[3][0])[1]
+    assert Reach(egraph, [f]).roots(above, root_operands(cases[3][0])) == [first]

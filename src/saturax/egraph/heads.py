@@ -1,7 +1,58 @@
 """Interning: small integers for everything of an e-node but its children."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
+
+
+class _Seeds:
+    """Numbers of groups and kinds, the same for all e-graphs of a process.
+
+    So what rules look for is numbered once, and not for each of the dozens of e-graphs that an
+    optimisation makes.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._lock = threading.Lock()
+        self._groups: dict[tuple[str, int, int], int] = {}
+        self._groups_of_op: dict[str, list[int]] = {}
+        self._kinds: dict[tuple[int, str | tuple[str]], int] = {}
+
+    def group_index(self, op: str, arity: int, attribute_count: int) -> int:
+        """Intern a group."""
+        key = (op, arity, attribute_count)
+        index = self._groups.get(key)
+        if index is None:
+            with self._lock:
+                index = self._groups.setdefault(key, len(self._groups))
+                groups = self._groups_of_op.setdefault(op, [])
+                if index not in groups:
+                    groups.append(index)
+        return index
+
+    def kind_index(self, op: str, arity: int, attribute_count: int, first: Any) -> int:
+        """Intern a kind; `first` is the exact key or the form of the first attribute, if any."""
+        group = self.group_index(op, arity, attribute_count)
+        if isinstance(first, tuple) and first and isinstance(first[0], str):
+            name: str | tuple[str] = (first[0],)
+        elif isinstance(first, str):
+            name = first
+        else:
+            return group
+        index = self._kinds.get((group, name))
+        if index is None:
+            with self._lock:
+                index = self._kinds.setdefault((group, name), -1 - len(self._kinds))
+        return index
+
+    def groups_of(self, op: str) -> list[int]:
+        """Return the groups of an operation, one per arity and number of attributes."""
+        return self._groups_of_op.get(op, [])
+
+
+_SEEDS = _Seeds()
+group_index, kind_index, groups_of = _SEEDS.group_index, _SEEDS.kind_index, _SEEDS.groups_of
 
 
 class Heads:
@@ -39,9 +90,6 @@ class Heads:
         self.outdoing: set[int] = set()
         self._type_ids: dict[Any, int] = {}
         self.types: list[Any] = []
-        self._groups: dict[tuple[str, int, int], int] = {}
-        self._groups_of_op: dict[str, list[int]] = {}
-        self._kinds: dict[tuple[int, str | tuple[str]], int] = {}
 
     def index(self, op: str, attributes: tuple[Any, ...], arity: int, type: Any) -> int:
         """Intern a head."""
@@ -54,38 +102,15 @@ class Heads:
             self.attributes.append(attributes)
             self.exact.append(exact)
             self.type_id.append(type_id)
-            self.group.append(self.group_index(op, arity, len(attributes)))
+            self.group.append(group_index(op, arity, len(attributes)))
             first = exact[0] if exact else None
-            self.kind.append(self.kind_index(op, arity, len(attributes), first))
+            self.kind.append(kind_index(op, arity, len(attributes), first))
             self.commutative.append(arity >= 2 and self._is_commutative(op, attributes))
             self.injective.append(arity >= 1 and self._is_injective(op, type))
             self.outdone.append(self._outdone_by(op, attributes))
             if self.outdone[index]:
                 self.outdoing.add(self.group[index])
         return index
-
-    def group_index(self, op: str, arity: int, attribute_count: int) -> int:
-        """Intern a group."""
-        index = self._groups.get((op, arity, attribute_count))
-        if index is None:
-            index = self._groups[op, arity, attribute_count] = len(self._groups)
-            self._groups_of_op.setdefault(op, []).append(index)
-        return index
-
-    def kind_index(self, op: str, arity: int, attribute_count: int, first: Any) -> int:
-        """Intern a kind; `first` is the exact key or the form of the first attribute, if any."""
-        group = self.group_index(op, arity, attribute_count)
-        if isinstance(first, tuple) and first and isinstance(first[0], str):
-            name: str | tuple[str] = (first[0],)
-        elif isinstance(first, str):
-            name = first
-        else:
-            return group
-        return self._kinds.setdefault((group, name), -1 - len(self._kinds))
-
-    def groups_of(self, op: str) -> list[int]:
-        """Return the groups of an operation, one per arity and number of attributes."""
-        return self._groups_of_op.get(op, [])
 
     def type_of(self, head: int) -> Any:
         """Return the type of a head."""

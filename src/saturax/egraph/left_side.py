@@ -5,37 +5,67 @@ about a match is asked once for all matches of a key.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from saturax.egraph.application import ResolvedRecipe, RuleApplication
 from saturax.egraph.egraph import EGraph
 from saturax.egraph.limits import RuleStatistics
+from saturax.egraph.loops import is_told_by_seed
 from saturax.egraph.matcher import (
     Key,
     Match,
     Matcher,
+    attribute_test,
     head_tests,
     root_operands,
-    root_test,
     seed_chains,
 )
 from saturax.egraph.newness import newness_of
 from saturax.egraph.pattern import left_key
-from saturax.egraph.reach import Reach
+from saturax.egraph.reach import Reach, RootTest
 from saturax.egraph.recipe import Rule
 
 Answers = tuple[tuple[RuleApplication, ResolvedRecipe], ...]
 """The rules that have a right side for a match, and these."""
 
 
-def left_sides(rules: Iterable[Rule]) -> list[list[Rule]]:
-    """The rules by their left sides, in order of the first rule of each."""
+class Left:
+    """A left side whatever the e-graph, and the rules that have it."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Read the pattern of the first rule; those of others differ in names only."""
+        pattern = rules[0].pattern
+        self.rules = rules
+        self.chains = seed_chains(pattern)
+        self.newness = newness_of(pattern, rules[0].uses_facts)
+        self.operands = root_operands(pattern)
+        self.tests = head_tests(pattern)
+
+
+# For as many sets of rules: searches have three, and users' rules come to them.
+_MOST_SETS = 16
+_known_left_sides: dict[tuple[int, ...], tuple[tuple[Rule, ...], list[Left]]] = {}
+
+
+def left_sides(rules: Sequence[Rule]) -> list[Left]:
+    """The left sides of rules, in order of the first rule of each; remembered."""
+    key = tuple(map(id, rules))
+    known = _known_left_sides.get(key)
+    if known is None:
+        if len(_known_left_sides) >= _MOST_SETS:
+            _known_left_sides.clear()
+        # The rules are kept, so that none that is made later has the identity of one of them.
+        known = _known_left_sides[key] = (tuple(rules), _left_sides(rules))
+    return known[1]
+
+
+def _left_sides(rules: Iterable[Rule]) -> list[Left]:
     found: dict[Any, list[Rule]] = {}
     for rule in rules:
         key = (left_key(rule.pattern), rule.uses_facts, rule.only_merges)
         found.setdefault(key, []).append(rule)
-    return list(found.values())
+    return list(map(Left, found.values()))
 
 
 class _Segment:
@@ -68,17 +98,13 @@ class LeftSide:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], egraph: EGraph, reach: Reach, heads: Mapping[int, list[int]]
+        self, left: Left, egraph: EGraph, reach: Reach, heads: Mapping[int, list[int]]
     ) -> None:
         """Plan to look everywhere."""
-        self.rules = rules
+        self.rules = left.rules
+        self.chains, self.newness, self.operands = left.chains, left.newness, left.operands
         self._egraph = egraph
-        pattern = rules[0].pattern
-        self.chains = seed_chains(pattern, egraph)
-        self.newness = newness_of(pattern, rules[0].uses_facts)
-        self.operands = root_operands(pattern, egraph)
-        self.root_test = root_test(pattern, egraph)
-        self._missing = head_tests(pattern, egraph)
+        self._missing = left.tests
         self.segments: list[_Segment] = []
         if self.may_match(heads):
             roots = reach.roots(self.chains[0], self.operands, self.root_test)
@@ -100,13 +126,22 @@ class LeftSide:
         Until then there is no match, and the first one will have a new e-node. `new_heads` are
         the heads by seed that were not there when this was last asked.
         """
-        if self._missing:
-            self._missing = [
-                (seed, fits)
-                for seed, fits in self._missing
-                if seed not in new_heads or (fits and not any(map(fits, new_heads[seed])))
-            ]
+        if self._missing and new_heads:
+            self._missing = tuple(
+                [
+                    (seed, node)
+                    for seed, node in self._missing
+                    if seed not in new_heads
+                    or (node and not any(map(attribute_test(node, self._egraph), new_heads[seed])))
+                ]
+            )
         return not self._missing
+
+    @cached_property
+    def root_test(self) -> RootTest | None:
+        """Whether the attributes of a head fit the root, remembered; None where they do anyway."""
+        pattern = self.rules[0].pattern
+        return None if is_told_by_seed(pattern) else cache(attribute_test(pattern, self._egraph))
 
     @cached_property
     def applications(self) -> list[RuleApplication]:

@@ -13,11 +13,10 @@ dropped on the spot.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, Protocol
 
 from saturax.egraph.egraph import EGraph
-from saturax.egraph.heads import exact_key
+from saturax.egraph.heads import exact_key, groups_of, kind_index
 from saturax.egraph.loops import factory_of, is_told_by_seed, repeated_positions, shape_of
 from saturax.egraph.newness import newness_of, stamps_of
 from saturax.egraph.pattern import PatternAttribute, PatternNode, PatternVar
@@ -82,9 +81,9 @@ class Matcher:
             answer,
             egraph.heads.commutative,
             egraph.heads.exact,
-            [_seed(node, egraph) for node in nodes],
+            [_seed(node) for node in nodes],
             [{} for _ in nodes],
-            [_attribute_test(node, egraph) for node in nodes],
+            [attribute_test(node, egraph) for node in nodes],
             _guards(nodes, self.variables, egraph),
         )
 
@@ -130,7 +129,7 @@ def binding_places(pattern: PatternNode) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, *place) for name, place in bound.items())
 
 
-def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], ...]:
+def seed_chains(pattern: PatternNode) -> tuple[tuple[int, ...], ...]:
     """For each operation of a pattern, in pre-order, the seeds from it up to the root.
 
     A seed is the kind of an e-node or, where the pattern leaves open what the first attribute
@@ -139,32 +138,27 @@ def seed_chains(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, ...], 
     path: list[int] = []
     chains = []
     for level, node in pattern.walk():
-        path[level:] = [_seed(node, egraph)]
+        path[level:] = [_seed(node)]
         chains.append(tuple(reversed(path)))
     return tuple(chains)
 
 
-def root_operands(pattern: PatternNode, egraph: EGraph) -> tuple[tuple[int, int], ...]:
+def root_operands(pattern: PatternNode) -> tuple[tuple[int, int], ...]:
     """The positions, from 1, and the seeds of the root's operands that are operations."""
     return tuple(
-        (position, _seed(operand, egraph))
+        (position, _seed(operand))
         for position, operand in enumerate(pattern.operands, 1)
         if isinstance(operand, PatternNode)
     )
 
 
-def _seed(node: PatternNode, egraph: EGraph) -> int:
+def _seed(node: PatternNode) -> int:
     """The kind of an operation of the pattern, or its group where nothing names a function."""
     arity, attribute_count = len(node.operands), len(node.attributes)
     first = node.attributes[0] if node.attributes else None
     if isinstance(first, PatternAttribute):
-        return egraph.heads.kind_index(node.op, arity, attribute_count, first.form)
-    return egraph.heads.kind_index(node.op, arity, attribute_count, exact_key(first))
-
-
-def root_test(pattern: PatternNode, egraph: EGraph) -> Callable[[int], bool] | None:
-    """Whether the attributes of a head fit the root, remembered; None where all of its seed do."""
-    return None if is_told_by_seed(pattern) else cache(_attribute_test(pattern, egraph))
+        return kind_index(node.op, arity, attribute_count, first.form)
+    return kind_index(node.op, arity, attribute_count, exact_key(first))
 
 
 def _guards(
@@ -181,7 +175,7 @@ def _guards(
 
 def _made_by(op: str, egraph: EGraph) -> Callable[[int], bool]:
     """Return whether a class is what an operation makes of another class."""
-    groups, keys, groups_of = egraph.groups, egraph.keys, egraph.heads.groups_of
+    groups, keys = egraph.groups, egraph.keys
 
     def is_made(id: int) -> bool:
         there = groups[id]
@@ -194,18 +188,13 @@ def _made_by(op: str, egraph: EGraph) -> Callable[[int], bool]:
     return is_made
 
 
-def head_tests(
-    pattern: PatternNode, egraph: EGraph
-) -> list[tuple[int, Callable[[int], bool] | None]]:
-    """For each operation of a pattern its seed and, where that is not all, what heads must pass."""
+def head_tests(pattern: PatternNode) -> tuple[tuple[int, PatternNode | None], ...]:
+    """For each operation of a pattern its seed and, where that does not tell all, itself."""
     nodes = [node for _, node in pattern.walk()]
-    return [
-        (_seed(node, egraph), None if is_told_by_seed(node) else _attribute_test(node, egraph))
-        for node in nodes
-    ]
+    return tuple([(_seed(node), None if is_told_by_seed(node) else node) for node in nodes])
 
 
-def _attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
+def attribute_test(node: PatternNode, egraph: EGraph) -> Callable[[int], bool]:
     """Return whether a head's attributes fit one operation of the pattern, seen on its own."""
     literals = [
         (position, exact_key(attribute))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, KeysView, Sequence
 from saturax.egraph.egraph import EGraph
 
 Heads = tuple[int, ...]
+RootTest = Callable[[int], bool]
 Operands = tuple[tuple[int, int], ...]
 """What the root of a pattern needs: operand positions, from 1, and the seeds in their classes."""
 
@@ -32,7 +33,7 @@ class Reach:
         self,
         chain: tuple[int, ...],
         operands: Operands = (),
-        fits: Callable[[int], bool] | None = None,
+        fits: RootTest | None = None,
     ) -> list[int]:
         """The classes at the upper end of a chain of seeds that begins at one of the e-nodes.
 
@@ -55,7 +56,7 @@ def roots_of_all(
     reaches: Sequence[Reach],
     chain: tuple[int, ...],
     operands: Operands,
-    fits: Callable[[int], bool] | None,
+    fits: RootTest | None,
 ) -> list[int]:
     """The roots that any of the reaches has, once each."""
     found = [roots for reach in reaches if (roots := reach.roots(chain, operands, fits))]

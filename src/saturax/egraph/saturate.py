@@ -121,8 +121,8 @@ class _Run:
         egraph.take_changed()
         reach = Reach(egraph, egraph.live_nodes())
         heads = self._new_heads()
-        for rules in left_sides(self.rules):
-            self.left_sides.append(LeftSide(rules, egraph, reach, heads))
+        for left in left_sides(self.rules):
+            self.left_sides.append(LeftSide(left, egraph, reach, heads))
             if self.should_stop():
                 return StopReason.TIME_LIMIT
         while any(left.has_work for left in self.left_sides):
@@ -144,16 +144,17 @@ class _Run:
 
     def _iterate(self) -> StopReason | None:
         self.iteration += 1
-        self._lift_bans()
         egraph = self.egraph
         since = egraph.clock
-        for left in self.left_sides:
+        waiting = [left for left in self.left_sides if left.has_work]
+        self._lift_bans(waiting)
+        for left in waiting:
             self._search(left)
             if self.should_stop():
                 return StopReason.TIME_LIMIT
         egraph.clock += 1
         reason = None
-        for left in self.left_sides:
+        for left in waiting:
             reason = reason or self._apply(left)
             left.found = []
         if reason is None and (not egraph.rebuild(self.should_stop) or self.should_stop()):
@@ -164,15 +165,14 @@ class _Run:
             self.on_iteration(self._iteration_report())
         return reason
 
-    def _lift_bans(self) -> None:
+    def _lift_bans(self, waiting: Sequence[LeftSide]) -> None:
         """If only banned rules have work left, let the first of them run now."""
-        waiting = [left for left in self.left_sides if left.has_work]
         first = min(left.banned_until for left in waiting)
         for left in waiting:
             left.banned_until -= max(0, first - self.iteration)
 
     def _search(self, left: LeftSide) -> None:
-        if left.banned_until > self.iteration or not left.has_work:
+        if left.banned_until > self.iteration:
             return
         start = self.clock()
         capacity = self.limits.matches_per_rule << left.times_banned

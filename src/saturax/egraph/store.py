@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from saturax.egraph.analysis import Analysis, ENode, InternedData
-from saturax.egraph.heads import Heads
+from saturax.egraph.heads import Heads, groups_of
 from saturax.egraph.proof import ProofForest
 
 Key = tuple[int, ...]
@@ -80,7 +80,7 @@ class Store:
         groups = self.groups[self.find(class_id)]
         return [
             self.node(node)
-            for group in self.heads.groups_of(op)
+            for group in groups_of(op)
             for node in groups.get(group, ())
             if not self.is_dead[node]
         ]
