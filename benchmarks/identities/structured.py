@@ -74,6 +74,7 @@ ROWS = (
         lambda a: jnp.zeros((N, N)) @ a,
         lambda a: jnp.zeros((N, N)),
         (A,),
+        numerics="finite",
     ),
     Identity(
         "centering_matrix",

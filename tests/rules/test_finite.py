@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import saturax
 from rules.random_programs import Programs
 from saturax.egraph import EGraph, Limits, saturate
 from saturax.egraph.explain import explain
@@ -157,3 +160,46 @@ def test_only_written_specials_spread() -> None:
     assert told(lambda x: minimum(x, full_like(x, np.inf)))
     assert not told(lambda x: maximum(x, full_like(x, np.inf)))
     assert not told(lambda x: minimum(x, full_like(x, -np.inf)))
+
+
+OUT_OF_NOTHING: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "Σ(x · 0)": lambda x: jnp.sum(x * 0, 1),
+    "Σ(x · 0) over all": lambda x: jnp.sum(x * 0),
+    "Σx · 0": lambda x: jnp.sum(x, 1) * 0,
+    "0 · mean x": lambda x: 0 * jnp.mean(x),
+    "Σx - Σx": lambda x: jnp.sum(x, 1) - jnp.sum(x, 1),
+    "2 · mean x - mean x · 2": lambda x: 2 * jnp.mean(x, 1) - jnp.mean(x, 1) * 2,
+    "x · a - x · a": lambda x: x @ jnp.ones((6, 3)) - x @ jnp.full((6, 3), 1.0),
+    "x · zeros": lambda x: x @ jnp.zeros((6, 3)),
+    "zeros · x": lambda x: jnp.zeros((3, 4)) @ x,
+    "(x · 0) · a": lambda x: (x * 0) @ jnp.arange(18.0).reshape(6, 3),
+    "(x · a) · 0": lambda x: (x @ jnp.arange(18.0).reshape(6, 3)) * 0,
+    "einsum with zero": lambda x: jnp.einsum("ij,kj,->ik", x, x, 0.0),
+}
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf])
+@pytest.mark.parametrize("name", OUT_OF_NOTHING)
+def test_no_number_comes_of_what_depends_on_a_nan(name: str, special: float) -> None:
+    x = np.ones((4, 6), np.float32)
+    x[1, 2] = special
+    function = OUT_OF_NOTHING[name]
+    found = np.isnan(_predicted(function, x, "rounding"))
+    assert (found == np.isnan(jax.jit(function)(x))).all()
+    assert found.any()
+
+
+@pytest.mark.parametrize("name", OUT_OF_NOTHING)
+def test_the_class_finite_takes_it_for_a_number(name: str) -> None:
+    x = np.ones((4, 6), np.float32)
+    x[1, 2] = np.nan
+    assert not np.isnan(_predicted(OUT_OF_NOTHING[name], x, "finite")).any()
+
+
+def _predicted(
+    function: Callable[[jax.Array], jax.Array], x: np.ndarray, numerics: str
+) -> np.ndarray:
+    """What the program returns that looks cheapest, whatever a check would say of it."""
+    options = saturax.Options(measure=False, cache=False, time_limit_s=10, numerics=numerics)
+    with pytest.warns(saturax.SaturaxWarning, match="by prediction"):
+        return np.asarray(saturax.jit(function, options=options)(x))

@@ -5,10 +5,23 @@ Most are twins of rules that hold of such operands only, and are of class FINITE
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from saturax.facts.ranges import INF
 from saturax.graph.build import Value
-from saturax.graph.ops import add, multiply, power, unary
-from saturax.rules import elementwise, logic, powers, reduction, selection, transcendental
+from saturax.graph.literal import Literal
+from saturax.graph.ops import DotDimensions, add, multiply, power, unary
+from saturax.rules import (
+    elementwise,
+    known_structure,
+    logic,
+    powers,
+    reduction,
+    selection,
+    transcendental,
+)
 from saturax.rules.conditions import REALS, where_proved
 from saturax.rules.facts import (
     bounds_of,
@@ -46,8 +59,23 @@ compare_with_itself_never_nan = where_proved(
 
 # ------------------------------------------------------------------ what needs finite operands
 
+
+def _product_of_zeros(rng: np.random.Generator) -> dict[str, Any]:
+    """Zeros, and a matrix of numbers that the program writes down."""
+    n, m = int(rng.integers(1, 6)), int(rng.integers(1, 5))
+    numbers = Literal(rng.integers(-3, 4, (n, m)).astype(np.float64))
+    d = DotDimensions((), (), (0,), (0,))
+    return {"x": Literal(np.zeros(n)), "y": numbers, "d": d, "t": "f64"}
+
+
 multiply_by_zero_of_finite = where_proved(
     elementwise.multiply_by_zero, lambda x, c: is_finite(x), __name__
+)
+dot_with_zero_of_finite = where_proved(
+    known_structure.dot_with_zero,
+    lambda x, y, d, p, t: is_finite(x) and is_finite(y),
+    __name__,
+    examples=_product_of_zeros,
 )
 subtract_self_of_finite = where_proved(
     elementwise.subtract_self, lambda x: is_finite(x), __name__, BITWISE

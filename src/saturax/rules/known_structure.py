@@ -2,6 +2,8 @@
 
 Letters as in `contraction`: dimension numbers d, precision p, result type t. What the structure
 leaves out are terms with a factor that is known to be 0: the sum over the reals does not have them.
+Where all terms of the result have one, no order of adding would give a number where an operand has
+a NaN: 0 · y = 0 holds of finite operands only, as it does element by element.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from saturax.facts.bands import band_of, width
 from saturax.facts.model import Band
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     GatherDimensions,
@@ -30,8 +32,9 @@ from saturax.graph.ops import (
     pad,
     reduce_,
 )
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, is_integer
 from saturax.rules.arithmetic import is_uniform
+from saturax.rules.conditions import exactly
 from saturax.rules.einsum import Einsum, Labels, along, contract, einsum_of, is_swappable, sizes
 from saturax.rules.einsum import swapped as swapped_precision
 from saturax.rules.facts import (
@@ -46,7 +49,7 @@ from saturax.rules.facts import (
 )
 from saturax.rules.moves import cut, transposed
 from saturax.rules.permutations import permutation_to
-from saturax.rules.rule import ROUNDING, Examples, Rule, need, rule
+from saturax.rules.rule import FINITE, ROUNDING, Examples, Numerics, Rule, need, rule
 
 ZERO = "0·y = 0"
 
@@ -98,7 +101,7 @@ Matrix = Callable[[np.random.Generator, int], np.ndarray[Any, Any]]
 
 
 def _structured(
-    test: Callable[[Side], bool], source: str, matrix: Matrix
+    test: Callable[[Side], bool], source: str, matrix: Matrix, numerics: Numerics = ROUNDING
 ) -> Callable[[Callable[[Side], Any]], Rule]:
     """Make a rule of an equation for products of which one side passes `test`, and the other one
     is made of numbers. `matrix` draws examples.
@@ -115,7 +118,7 @@ def _structured(
         right.__module__ = equation.__module__
         return rule(
             lambda x, y, d, p, t: dot_general(x, y, d, p, t),
-            numerics=ROUNDING,
+            numerics=numerics,
             source=source,
             uses_facts=True,
             examples=_example(matrix),
@@ -154,11 +157,25 @@ def _block_diagonal(rng: np.random.Generator, n: int) -> np.ndarray[Any, Any]:
 # ------------------------------------------------------------------ products
 
 
-@_structured(lambda side: is_zero(side.s), ZERO, (lambda rng, n: np.zeros((n, n))))
+@_structured(lambda side: is_zero(side.s), ZERO, (lambda rng, n: np.zeros((n, n))), FINITE)
 def dot_with_zero(side: Side) -> Any:
     """0 · y = 0"""
     size = side.size
     return full(0, TensorType(tuple(size[label] for label in side.result), side.dtype))
+
+
+def _draw_integers(rng: np.random.Generator) -> dict[str, Any]:
+    """A product of a vector of zeros with a matrix of integers."""
+    n, m, t = int(rng.integers(1, 6)), int(rng.integers(1, 5)), str(rng.choice(["i8", "i32"]))
+    zero = splat(0, TensorType((n,), t))
+    return {"x": zero, "y": TensorType((n, m), t), "d": DotDimensions((), (), (0,), (0,)), "t": t}
+
+
+dot_with_zero_exactly = exactly(
+    dot_with_zero,
+    lambda x, y, **others: is_integer(x.dtype) and is_integer(y.dtype) and is_integer(others["t"]),
+    _draw_integers,
+)
 
 
 @_structured(lambda side: is_identity(side.s), "1·Y = Y", (lambda rng, n: np.eye(n)))
