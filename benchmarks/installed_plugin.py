@@ -4,7 +4,8 @@
 
 Programs of `--saturax-operations` operations (default 20) or more get `--saturax-seconds` each
 (default 1), and nothing comes from the cache on disk; what became of them is printed at the end of
-the session.
+the session. With `--saturax-predicted`, the program of the best prediction runs, whether or not it
+is faster and with no comparison of results before: the tests see what the rules alone make of them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("saturax")
     group.addoption("--saturax-operations", type=int, default=20)
     group.addoption("--saturax-seconds", type=float, default=1.0)
+    group.addoption("--saturax-predicted", action="store_true")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install saturax before the first test is imported."""
+    is_checked = not config.getoption("saturax_predicted")
     config.stash[_INSTALLATION] = saturax.install(
-        options=Options(time_limit_s=config.getoption("saturax_seconds"), cache=False),
+        options=Options(
+            time_limit_s=config.getoption("saturax_seconds"),
+            cache=False,
+            measure=is_checked,
+            verify=is_checked,
+        ),
         minimum_operations=config.getoption("saturax_operations"),
         deny=(),
     )
