@@ -134,11 +134,23 @@ def test_unusable_folder_is_a_warning(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     programs = ProgramCache(file / "programs")
-    with pytest.warns(CacheWarning, match="could not keep"):
+    with pytest.warns(CacheWarning, match="found a file .*; nothing is remembered"):
         assert not programs.put(_NAME, _ENTRY)
-    with pytest.warns(CacheWarning, match="locks"), programs.lock(_NAME, 1) as locked:
+    # and no second warning: they are errors in tests
+    assert programs.get(_NAME) is None
+    with programs.lock(_NAME, 1) as locked:
         assert not locked
+    PriceDatabase(file / "prices.sqlite").close()
     assert programs.info().programs == 0
+
+
+def test_folder_without_locks_is_a_warning(programs, monkeypatch):
+    def fail(*_):
+        raise OSError("not supported")
+
+    monkeypatch.setattr(store, "_try_lock", fail)
+    with pytest.warns(CacheWarning, match="no locks"), programs.lock(_NAME, 1) as locked:
+        assert not locked
 
 
 def test_lock_is_held_by_one(programs):

@@ -18,6 +18,7 @@ from running import assert_equal, matrix_chain, run
 
 import saturax
 from saturax import pipeline
+from saturax import run as running_state
 from saturax.command import cli
 from saturax.stablehlo import Form, import_module, read, to_bytecode, to_portable_artifact, to_text
 
@@ -235,6 +236,56 @@ def test_interruption_before_there_is_a_result(program_file, tmp_path, monkeypat
     assert cli.main(["optimize", str(program_file), "-o", str(target)]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not target.exists()
+
+
+@pytest.mark.parametrize(("stage", "is_written"), [("saturate", False), ("refine", True)])
+def test_interruption_of_the_search_writes_what_is_better(
+    program_file, tmp_path, monkeypatch, capsys, stage, is_written
+):
+    begin = running_state.Run.stage
+
+    def interrupt(self, name):
+        if name == stage:
+            raise KeyboardInterrupt
+        return begin(self, name)
+
+    monkeypatch.setattr(running_state.Run, "stage", interrupt)
+    target = tmp_path / "out.mlir"
+    options = ["--time-limit", "4", "--candidates", "2", "--no-cache"]
+    assert cli.main(["optimize", str(program_file), "-o", str(target), *options]) == 130
+    assert target.exists() == is_written
+    told = "the best program found until then" if is_written else "nothing was written"
+    assert told in capsys.readouterr().err
+
+
+def test_output_into_a_missing_folder(program_file, tmp_path, capsys):
+    target = tmp_path / "none" / "out.mlir"
+    assert cli.main(["optimize", str(program_file), "-o", str(target), *_FAST]) == 1
+    assert capsys.readouterr().err == (
+        f"saturax: error: cannot write {target}: there is no folder {target.parent}\n"
+    )
+
+
+def test_options_are_looked_at_before_the_file(tmp_path, capsys):
+    assert cli.main(["optimize", str(tmp_path / "none.mlir"), "--time-limit", "-1"]) == 1
+    assert "time_limit_s: expected" in capsys.readouterr().err
+
+
+def test_python_files_are_for_other_commands(tmp_path, capsys):
+    for command, told in (("optimize", "saturax run"), ("bench", "say which function")):
+        assert cli.main([command, str(tmp_path / "step.py")]) == 1
+        assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "code"), [("ValueError('mine')", 1), ("KeyboardInterrupt", 130)])
+def test_what_a_script_raises_is_shown_as_python_shows_it(tmp_path, capsys, error, code):
+    script = tmp_path / "script.py"
+    script.write_text(f"raise {error}\n")
+    assert cli.main(["run", str(script)]) == code
+    expected = f'Traceback (most recent call last):\n  File "{script}", line 1, in <module>\n'
+    shown = capsys.readouterr().err
+    assert shown.startswith(expected)
+    assert len(shown.splitlines()) == 4  # and no empty table
 
 
 def test_binary_program_is_not_sent_to_a_terminal(tmp_path, monkeypatch, capsys):

@@ -82,10 +82,11 @@ def test_what_is_small_or_denied_is_left_alone():
     installed = install(options=QUICK, minimum_operations=100)
     jax.jit(chain)(matrix(8), vector(8))
     assert installed.decisions == []
-    installed = install(options=QUICK, minimum_operations=1, deny=["chain"])
-    jax.clear_caches()
-    jax.jit(chain)(matrix(8), vector(8))
-    assert [d.program for d in installed.decisions if "chain" in d.program] == []
+    for name in ("chain", "jit_chain"):  # as Python has it, and as reports do
+        installed = install(options=QUICK, minimum_operations=1, deny=[name])
+        jax.clear_caches()
+        jax.jit(chain)(matrix(8), vector(8))
+        assert [d.program for d in installed.decisions if "chain" in d.program] == []
     installed = install(options=QUICK, minimum_operations=1, allow=["other*"])
     jax.clear_caches()
     jax.jit(chain)(matrix(8), vector(8))
@@ -319,3 +320,24 @@ def test_run_says_which_file_is_missing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
     assert "found no file" in done.stderr
+
+
+def test_interruption_is_the_programs_and_later_calls_do_not_search(monkeypatch):
+    from saturax import pipeline
+
+    searches = []
+
+    def interrupted(*args):
+        searches.append(args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_optimize", interrupted)
+    installed = install(options=QUICK, minimum_operations=3)
+    function = jax.jit(chain)
+    with pytest.raises(KeyboardInterrupt):
+        function(matrix(), vector())
+    np.testing.assert_allclose(
+        function(matrix(), vector()), chain(matrix(), vector()), rtol=2e-5, atol=2e-5
+    )
+    assert len([1 for run, *_ in searches if "chain" in run.report.program]) == 1
+    assert installed.decisions[0].report.reason == "it was interrupted"

@@ -255,14 +255,22 @@ def test_wrong_options_raise_at_once():
         saturax.jit(_FUNCTION, no_such_option=1)
 
 
-def test_interruption_runs_what_there_is():
-    def interrupt(stage, detail):
-        if stage == "saturate":
+@pytest.mark.parametrize(("stage", "outcome"), [("saturate", "original"), ("refine", "optimized")])
+def test_interruption_is_the_programs_and_later_calls_run_what_there_is(stage, outcome):
+    searches = []
+
+    def interrupt(name, detail):
+        if name == stage:
+            searches.append(name)
             raise KeyboardInterrupt
 
-    fast = saturax.jit(_FUNCTION, options=_SHORT, on_progress=interrupt)
-    with pytest.warns(SaturaxWarning, match="interrupted"):
-        assert_equal([fast(*_ARGUMENTS)], [_FUNCTION(*_ARGUMENTS)])
+    fast = saturax.jit(_FUNCTION, options=QUICK, on_progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fast(*_ARGUMENTS)
+    assert_equal([fast(*_ARGUMENTS)], [_FUNCTION(*_ARGUMENTS)], 1e-4)
+    assert len(searches) == 1
+    assert [report.outcome for report in fast.reports] == [outcome]
+    assert fast.report.warnings == ["interrupted: this is the best program found until then"]
 
 
 def test_threads():

@@ -225,6 +225,23 @@ def test_interruption_after_the_first_race_keeps_the_best():
 
 
 @pytest.mark.parametrize(
+    ("module", "name"), [(rounds, "saturate"), (varied, "extract"), (contest, "race")]
+)
+def test_ctrl_c_within_a_stage_ends_the_search(monkeypatch, module, name):
+    """Stages end well when interrupted; nobody goes on with what they have, or races anew."""
+    stage, calls = getattr(module, name), []
+
+    def interrupted(*args, **kwargs):
+        calls.append(name)
+        return dataclasses.replace(stage(*args, **kwargs), stop_reason="interrupted")
+
+    monkeypatch.setattr(module, name, interrupted)
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK)
+    assert result.is_interrupted
+    assert (len(calls), result.report.reason) == (1, "it was interrupted")
+
+
+@pytest.mark.parametrize(
     ("module", "name", "error", "told"),
     [
         (rounds, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
@@ -412,3 +429,28 @@ def test_greedy_extraction_misses_what_pays_only_together(tmp_path):
         for extraction in ("global", "greedy")
     }
     assert predicted["global"] < predicted["greedy"]
+
+
+def test_rules_that_only_drop_operations_are_named():
+    def function(x):
+        return jnp.tanh(x.astype(jnp.bfloat16).astype(jnp.float32))
+
+    result = saturax.optimize(function, normal(64, 64), options=PREDICTED)
+    assert "keep_excess_precision" in result.report.rules
+
+
+def test_rules_within_loops_are_named():
+    def function(a, x):
+        return jax.lax.fori_loop(0, 99, lambda _, y: jnp.tanh(y + (y @ y @ y) @ x), a)
+
+    result = saturax.optimize(function, normal(128, 128), normal(128), options=PREDICTED)
+    assert result.report.rules["order_contractions (in a body)"] == 1
+    assert result.report.rules["optimize_region"] == 1
+
+
+def test_a_result_is_short_as_text_and_says_what_to_call():
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=PREDICTED)
+    assert len(repr(result)) < 200
+    assert "optimized" in repr(result)
+    with pytest.raises(TypeError, match=r"use saturax\.jit\(function\)"):
+        result(*_ARGUMENTS)

@@ -32,6 +32,9 @@ def optimize(
 ) -> Optimized:
     """Optimise a JAX function for arguments like these; return the program and its `Report`.
 
+    The result is to be looked at or handed on: its `report` says what was done, `to_stablehlo()`
+    gives the program as text. To call the optimised function, use `saturax.jit`. Ctrl-C ends the
+    search, and the best program confirmed by then is the result (`is_interrupted` says so).
     Arguments may be arrays, whose values then serve as inputs for checking and timing, or
     `jax.ShapeDtypeStruct`s. Static arguments are what `jax.jit` of the function says they are.
     `rules` are rules of your own (`saturax.rule`).

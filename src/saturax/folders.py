@@ -27,6 +27,22 @@ def cache_directory() -> Path:
     return _home() / ".cache" / "saturax"
 
 
+_told: set[Path] = set()
+
+
+def obstacle(folder: Path) -> Path | None:
+    """The file that stands where a folder or one of its parents should be, if there is one."""
+    found = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return None if found.is_dir() or not found.exists() else found
+
+
+def is_told(file: Path) -> bool:
+    """Whether the user was told of an obstacle before; it counts as told from now on."""
+    before = file in _told
+    _told.add(file)
+    return before
+
+
 def _home() -> Path:
     try:
         return Path.home()

@@ -137,7 +137,7 @@ class Installation:
         self._remove_hook = lambda: None
 
     def summary(self) -> str:
-        """A table of the programs and what became of each, as text."""
+        """A table of the programs and what became of each, as text; empty if there were none."""
         from rich.console import Console
         from rich.table import Table
 
@@ -147,11 +147,13 @@ class Installation:
         for decision in self.decisions:
             table.add_row(decision.program, str(decision.operations), _outcome(decision))
         console = Console(width=100, file=io.StringIO())
-        console.print(table)
+        if self.decisions:
+            console.print(table)
         if self.left_alone:
+            were = "program was" if self.left_alone == 1 else "programs were"
             console.print(
-                f"{self.left_alone} programs of fewer than {self.minimum_operations} operations "
-                "were left alone"
+                f"saturax: {self.left_alone} {were} left alone, being of fewer than "
+                f"{self.minimum_operations} operations"
             )
         text: str = console.file.getvalue()  # type: ignore[attr-defined]
         return text
@@ -236,12 +238,15 @@ class Installation:
             self._jobs.put((index, program, place))
             return module
         try:
-            report, bytecode = self._optimize(program, name, place)
+            report, bytecode, is_interrupted = self._optimize(program, name, place)
             chosen = module if bytecode is None else parse_module(bytecode)
         except Exception as error:  # the promise: whatever happens, the original runs
             self._noted(Decision(name, size, reason=_internal(name, error)))
             return module
         self._noted(Decision(name, size, report))
+        if is_interrupted:  # by whoever runs the program, and means all of it
+            self._ready[place.key] = place.bytecode if bytecode is None else bytecode
+            raise KeyboardInterrupt
         return chosen
 
     def _leave_alone(self, module: Any) -> Any:
@@ -255,8 +260,12 @@ class Installation:
             self.decisions.append(decision)
             return len(self.decisions) - 1
 
-    def _optimize(self, program: Program, name: str, place: _Place) -> tuple[Report, bytes | None]:
-        """The report, and the module of the optimised program if there is a better one."""
+    def _optimize(
+        self, program: Program, name: str, place: _Place
+    ) -> tuple[Report, bytes | None, bool]:
+        """The report, the module of the optimised program if there is a better one, and whether
+        Ctrl-C ended the search.
+        """
         from saturax.pipeline import optimize_program
         from saturax.stablehlo import emit_module
 
@@ -272,7 +281,7 @@ class Installation:
         bytecode = module_bytecode(emit_module(result.program)) if is_better else None
         if place.memory is not None and result.is_remembered:
             place.memory.keep(result.report, {} if bytecode is None else {"module": bytecode})
-        return result.report, bytecode
+        return result.report, bytecode, result.is_interrupted
 
     def _is_allowed(self, name: str) -> bool:
         plain = name.removeprefix("jit_")
@@ -302,7 +311,7 @@ class Installation:
         decision = self.decisions[index]
         try:
             with self._guard():
-                report, bytecode = self._optimize(program, decision.program, place)
+                report, bytecode, _ = self._optimize(program, decision.program, place)
             if bytecode is not None:
                 self._ready[place.key] = bytecode
             decision = replace(decision, report=report, is_pending=False)
@@ -346,7 +355,8 @@ def install(
     """Optimise every program that JAX compiles from now on.
 
     `allow` and `deny` are patterns of program names as `fnmatch` takes them ("train_step",
-    "loss*", "<lambda>"); no `allow` means all. With `background`, the original runs until the
+    "loss*", "<lambda>"), with or without the `jit_` that reports have before them; no `allow` means
+    all. With `background`, the original runs until the
     optimised program is ready; JAX's caches of compiled functions are then cleared once, so that
     the next call picks it up. With `show_summary`, a table is printed to standard error when the
     process ends.

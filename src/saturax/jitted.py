@@ -190,17 +190,16 @@ class Jitted:
     ) -> None:
         """Optimise what JAX has lowered, in its place; whatever happens, the original can run."""
         original = module_bytecode(module)
+        is_interrupted = False
         try:
             memory = self._memory(lowered, module, original)
             report = self._recall(module, memory, ahead)
             if report is None:
-                report = self._optimize(lowered, module, original, memory, args, kwargs)
-            if memory is not None:
-                compile_once(lowered, memory, ahead)
-            elif report.outcome == "optimized":
-                lowered.compile()  # JAX keeps what this makes for the calls
-            if ahead is not None and memory is not None:
-                ahead.note(memory)
+                report, is_interrupted = self._optimize(
+                    lowered, module, original, memory, args, kwargs
+                )
+            if not is_interrupted:
+                _compile(lowered, report, memory, ahead)
         except Exception as error:  # the promise: whatever happens, the original runs
             replace_contents(module, original)
             is_ours = isinstance(error, SaturaxError)
@@ -209,6 +208,10 @@ class Jitted:
         except BaseException:  # Ctrl-C: the module is JAX's and must stay whole
             replace_contents(module, original)
             raise
+        if is_interrupted:  # by whoever runs the program, and means all of it
+            self.reports.append(report)
+            logger.info(summary(report))
+            raise KeyboardInterrupt
         self._record(report)
 
     def _memory(
@@ -246,8 +249,11 @@ class Jitted:
         memory: ModuleMemory | None,
         args: Any,
         kwargs: dict[str, Any],
-    ) -> Report:
-        """Make the optimised program of the module, if there is a better one."""
+    ) -> tuple[Report, bool]:
+        """Make the optimised program of the module, if there is a better one.
+
+        The report, and whether Ctrl-C ended the search.
+        """
         # Importing the optimiser takes longer than a hit of the cache, which does without it.
         from saturax.pipeline import optimize_program
         from saturax.stablehlo import emit_module, import_module
@@ -270,7 +276,7 @@ class Jitted:
             replace_contents(module, bytecode)
         if memory is not None and result.is_remembered:
             memory.keep(result.report, {} if bytecode is None else {"module": bytecode})
-        return result.report
+        return result.report, result.is_interrupted
 
     def _record(self, report: Report) -> None:
         self.reports.append(report)
@@ -287,6 +293,18 @@ class Jitted:
     def _warn(self, text: str) -> None:
         logger.info(text)
         warnings.warn(f"saturax: {text}", SaturaxWarning, stacklevel=depth_of_caller())
+
+
+def _compile(
+    lowered: jax.stages.Lowered, report: Report, memory: ModuleMemory | None, ahead: Ahead | None
+) -> None:
+    """Compile what is to run; JAX keeps what this makes for the calls."""
+    if memory is not None:
+        compile_once(lowered, memory, ahead)
+    elif report.outcome == "optimized":
+        lowered.compile()
+    if ahead is not None and memory is not None:
+        ahead.note(memory)
 
 
 def _is_found_by_name(jitted: Jitted) -> bool:
@@ -340,7 +358,8 @@ def jit(
     `jit_options` are `jax.jit`'s own keyword arguments (`static_argnums`, `donate_argnums`, …);
     `options` are saturax's; `rules` are rules of your own (`saturax.rule`). Usable as a decorator,
     with or without arguments. Where a program cannot be optimised, it runs as under `jax.jit`, and
-    a `SaturaxWarning` says why.
+    a `SaturaxWarning` says why. Ctrl-C during a search raises `KeyboardInterrupt`, as anywhere in
+    the program; later calls run what had been found by then.
 
     Raises:
         TypeError: an option of saturax's that is not in `options`.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
@@ -40,6 +40,7 @@ from saturax.racing.selection import (
 )
 from saturax.reasons import after_cut_short, is_conclusive, why_kept, why_unsuitable
 from saturax.report.model import FrozenReport, Report, StageReport
+from saturax.report.text import summary
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
@@ -62,10 +63,12 @@ _LARGEST_WHOLE, _SEGMENTS_SHARE, _SEGMENTS_ALONE_SHARE = 2_500, 0.5, 0.8
 _LEAST_FOR_SEGMENTS_S = 4.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Optimized:
     """The chosen program (the original, where nothing better was found) and what was done.
 
+    `report` says what became of it, in numbers and reasons. Nothing here is called:
+    `to_stablehlo()` is the program for other tools, and `saturax.jit` makes a function of it.
     Where inputs were frozen, `program` is the main program of `split`. `is_interrupted` if Ctrl-C
     ended the search; `is_remembered` if the result is in the cache.
     """
@@ -79,6 +82,20 @@ class Optimized:
     def to_stablehlo(self) -> str:
         """The program as StableHLO text, which any XLA front end takes."""
         return to_text(emit_module(self.program))
+
+    def __repr__(self) -> str:
+        return f"<saturax.Optimized {summary(self.report)}; see .report and .to_stablehlo()>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Say what to call instead.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "saturax.optimize returns a program and its report, not a function; use "
+            "saturax.jit(function), whose calls run the optimised program"
+        )
 
 
 def optimize_program(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import process_time
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import jax
 
@@ -28,6 +28,25 @@ SEARCH_SHARE = 0.4
 _COMPILATION_ALLOWANCE = 0.5
 # Shorter times do not tell how busy the machine is.
 _LEAST_OWN_S = 0.5
+
+
+class _Stopped(Protocol):
+    @property
+    def stop_reason(self) -> str: ...
+
+
+_S = TypeVar("_S", bound=_Stopped)
+
+
+def unless_interrupted(result: _S) -> _S:
+    """The result of a saturation, an extraction or a race, which end well when interrupted.
+
+    Raises:
+        KeyboardInterrupt: it was ended by Ctrl-C. The search is over then, not this part alone.
+    """
+    if result.stop_reason == "interrupted":
+        raise KeyboardInterrupt
+    return result
 
 
 @dataclass

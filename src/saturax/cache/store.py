@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from saturax.errors import SaturaxError
-from saturax.folders import cache_directory
+from saturax.folders import cache_directory, is_told, obstacle
 from saturax.options import Options
 
 FORMAT = b"saturax program 1\n"
@@ -126,6 +126,9 @@ class ProgramCache:
             entry = Entry.from_bytes(path.read_bytes(), name)
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            self._warn_once("files", f"no programs in {self.folder} ({error})")
+            return None
         except (OSError, ValueError, KeyError, TypeError, _UnreadableError) as error:
             _warn(f"ignoring {path}, which is damaged or not saturax's: {error}")
             return None
@@ -216,7 +219,12 @@ class ProgramCache:
         """One warning is enough for a cache that has no locks or files, and the folders in it."""
         is_beside = self.folder.name in (_MODULES, _CALLS)
         folder = self.folder.parent if is_beside else self.folder
-        if (folder, about) not in _warned:
+        if (file := obstacle(folder)) is not None:
+            if not is_told(file):
+                text = f"expected the folder of the cache, found a file {file}; nothing is "
+                text += "remembered: set SATURAX_CACHE_DIR to a folder that can be written"
+                _warn(text, depth=1)
+        elif (folder, about) not in _warned:
             _warned.add((folder, about))
             _warn(text, depth=1)
 

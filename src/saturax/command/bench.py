@@ -106,6 +106,8 @@ def read_subject(
         raise OptionsError(f"inputs: expected an .npz file, found no file {inputs}")
     values = None if inputs is None else list(np.load(inputs).values())
     place, colon, name = target.rpartition(":")
+    if not colon and target.endswith(".py"):
+        raise OptionsError(f"{target}: say which function of it is meant, as in {target}:step")
     if not colon:
         if not Path(target).is_file():
             raise OptionsError(
@@ -199,6 +201,8 @@ def bench(
     """Optimise a subject and time it against its original and, if there is one, Enzyme-JAX."""
     seed = options.seed
     result = optimize_program(subject.program, options, subject.inputs(seed), on_progress)
+    if result.is_interrupted:
+        raise KeyboardInterrupt
     fresh = subject.inputs(seed + 1)
     on_progress("bench", "compiling what is timed")
     programs: dict[str, Call] = {

@@ -1,7 +1,7 @@
 """The command line: `saturax optimize | explain | bench | run | demo | rules | calibrate | cache`.
 
 Exit codes: 0 done (also when the original program was kept: the report says so), 1 the input or an
-option is wrong, 2 the command line is wrong, 130 interrupted before there was a result.
+option is wrong (of `run`: the script raised), 2 the command line is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saturax.command.options import add_options, options_of
-from saturax.errors import SaturaxError
+from saturax.command.script import INTERRUPTED, decisions_json, run_script
+from saturax.errors import OptionsError, SaturaxError
 from saturax.options import NUMERICS
 from saturax.report.text import explain, summary
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # a script whose programs are in the cache waits for nothing 
     from saturax.pipeline import Optimized
     from saturax.run import OnProgress
 
-_WRONG_INPUT, _INTERRUPTED = 1, 130
+_WRONG_INPUT = 1
 _STANDARD = "-"
 
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _WRONG_INPUT
     except KeyboardInterrupt:
         print("saturax: interrupted; nothing was written", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,11 +129,14 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
 def _bench(arguments: argparse.Namespace) -> int:
     from saturax.command.bench import bench, read_subject, table
 
+    options = options_of(arguments)
+    if not arguments.budget > 0:
+        raise OptionsError(f"budget: expected more than 0 seconds, got {arguments.budget}")
     with _progress() as on_progress:
         subject = read_subject(
             arguments.target, arguments.shape, arguments.inputs, arguments.arguments
         )
-        result = bench(subject, options_of(arguments), arguments.budget, on_progress)
+        result = bench(subject, options, arguments.budget, on_progress)
     if arguments.json:
         report = json.loads(result.report.to_json())
         print(json.dumps(asdict(result) | {"report": report}, indent=2))
@@ -154,7 +158,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="leave smaller programs alone (default: %(default)s)",
     )
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="PATTERN", help="only programs named so"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="only programs named so (step or jit_step, both will do)",
     )
     parser.add_argument(
         "--deny",
@@ -169,7 +177,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     """The script's own output is its own: what saturax says goes to standard error."""
-    from saturax.command.script import decisions_json, run_script
     from saturax.installation import PRIVATE, install
 
     installation = install(
@@ -180,11 +187,11 @@ def _run(arguments: argparse.Namespace) -> int:
         background=arguments.background,
     )
     try:
-        run_script(arguments.script, arguments.arguments, is_module=arguments.is_module)
+        return run_script(arguments.script, arguments.arguments, is_module=arguments.is_module)
     finally:
         done = decisions_json(installation) if arguments.json else installation.summary()
-        print(done, file=sys.stderr)
-    return 0
+        if done:
+            print(done, file=sys.stderr)
 
 
 def _add_cache(parser: argparse.ArgumentParser) -> None:
@@ -257,17 +264,25 @@ def _run_on_file(
     from saturax.pipeline import optimize_program
     from saturax.stablehlo import emit_module, import_module, read, write
 
+    options = options_of(arguments)
     is_standard = str(arguments.input) == _STANDARD
+    if arguments.input.suffix == ".py":
+        raise OptionsError(
+            f"expected a StableHLO file, got the Python file {arguments.input}; `saturax run` runs "
+            "it with its programs optimised, `saturax bench FILE:FUNCTION` measures a function"
+        )
     stored = read(sys.stdin.buffer.read() if is_standard else arguments.input.read_bytes())
     with _progress() as on_progress:
         original = import_module(stored.module)
-        result = optimize_program(original, options_of(arguments), on_progress=on_progress)
+        result = optimize_program(original, options, on_progress=on_progress)
     return result, lambda: write(emit_module(result.program), stored), original
 
 
 def _optimize(arguments: argparse.Namespace) -> int:
     with _output(arguments) as put:
         result, rendered, _ = _run_on_file(arguments)
+        if result.is_interrupted and result.report.outcome == "original":
+            raise KeyboardInterrupt
         put(rendered())
     if arguments.json:
         print(result.report.to_json())
@@ -275,7 +290,11 @@ def _optimize(arguments: argparse.Namespace) -> int:
         print(summary(result.report), file=sys.stderr)
         for warning in result.report.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-    return 0
+    return _exit_code(result)
+
+
+def _exit_code(result: Optimized) -> int:
+    return INTERRUPTED if result.is_interrupted else 0
 
 
 @contextmanager
@@ -290,9 +309,14 @@ def _output(arguments: argparse.Namespace) -> Iterator[Callable[[str | bytes], N
         return
     if path.is_dir():
         raise IsADirectoryError(f"expected a file to write, but {path} is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.touch()
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from error
+    try:
         yield lambda data: _write(partial, data)
         partial.replace(path)
     finally:
@@ -323,7 +347,7 @@ def _explain(arguments: argparse.Namespace) -> int:
         if arguments.output is not None:
             put(_page(result, original))
     print(result.report.to_json() if arguments.json else explain(result.report))
-    return 0
+    return _exit_code(result)
 
 
 def _page(result: Optimized, original: Program) -> str:
@@ -347,7 +371,7 @@ def _demo(arguments: argparse.Namespace) -> int:
             on_progress=on_progress,
         )
     print(result.report.to_json() if arguments.json else explain(result.report))
-    return 0
+    return _exit_code(result)
 
 
 def _rules(arguments: argparse.Namespace) -> int:

@@ -7,16 +7,23 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from saturax.errors import OptionsError
 from saturax.installation import Decision, Installation, uninstall
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
-def run_script(target: str, arguments: Sequence[str], *, is_module: bool) -> None:
+_OURS = (__name__, "runpy")
+
+
+def run_script(target: str, arguments: Sequence[str], *, is_module: bool) -> int:
     """Run a Python file (or a module by name) as `python` would, with its own `sys.argv`.
 
-    What the script raises goes through, `SystemExit` included.
+    What the script raises is shown as `python` shows it; `SystemExit` goes through. The exit code
+    is 1 then, 130 after Ctrl-C, and else 0.
 
     Raises:
         OptionsError: there is no such file.
@@ -31,9 +38,21 @@ def run_script(target: str, arguments: Sequence[str], *, is_module: bool) -> Non
             runpy.run_module(target, run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(target, run_name="__main__")
+    except (Exception, KeyboardInterrupt) as error:
+        error = error.with_traceback(_without_ours(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
     finally:
         sys.argv, sys.path[0] = before
         uninstall()
+    return 0
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback from the script's first frame on."""
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _OURS:
+        traceback = traceback.tb_next
+    return traceback
 
 
 def decisions_json(installation: Installation) -> str:

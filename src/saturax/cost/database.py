@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from saturax.folders import cache_directory
+from saturax.folders import cache_directory, is_told, obstacle
 
 SCHEMA_VERSION = 5
 """2: prices say where they come from, and all are lower quartiles (`saturax.cost.timing`); those of
@@ -236,6 +236,9 @@ class PriceDatabase:
         if self.in_memory_only:
             return
         self.in_memory_only = True
+        file = obstacle(self.path.parent)
+        if file is not None and is_told(file):
+            return
         warnings.warn(
             f"could not {action} the price database {self.path} ({error}); prices measured in this "
             "process will be forgotten when it ends. Set SATURAX_CACHE_DIR to a writable folder, "

@@ -6,7 +6,7 @@ took for equal) are explained in turn, each pair once, so that the list stays li
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from saturax.egraph.egraph import EGraph
@@ -63,12 +63,15 @@ def explain(egraph: EGraph, a: int, b: int) -> tuple[Step, ...]:
 
 
 def rules_between(
-    egraph: EGraph, original_ids: Iterable[int], chosen: Iterable[int]
+    egraph: EGraph, original_ids: Iterable[int], chosen: Sequence[int], roots: Iterable[int] = ()
 ) -> Counter[str]:
     """Count the rule applications by which the `chosen` e-nodes follow from the original ones.
 
     Both are permanent ids of e-nodes. A chosen e-node whose class holds an original one counts
-    every distinct step between them; one in a new class counts the rule that made it.
+    every distinct step between them; one in a new class counts the rule that made it. `roots` are
+    the original's results. Where one of them, or an operand of an original e-node that was chosen,
+    is taken from another e-node of its class, that is a step, too: what only drops operations
+    chooses nothing new.
     """
     originals: dict[int, int] = {}
     original_nodes = set()
@@ -76,18 +79,27 @@ def rules_between(
         originals.setdefault(egraph.find(id), id)
         original_nodes.add(id)
     used: dict[tuple[str, int, int], None] = {}
+
+    def use(start: int, end: int) -> None:
+        for step in explain(egraph, start, end):
+            if not step.is_congruence:
+                low, high = sorted((step.left, step.right))
+                used[step.reason, low, high] = None
+
+    taken = {egraph.find(id): id for id in chosen}
+    for wanted in roots:
+        use(wanted, taken.get(egraph.find(wanted), wanted))
     for id in chosen:
         if id in original_nodes:
+            for operand in egraph.original[id][1:]:
+                use(operand, taken.get(egraph.find(operand), operand))
             continue
         start = originals.get(egraph.find(id))
         if start is None:
             if egraph.origin(id) != INPUT:
                 used[egraph.origin(id), id, id] = None
             continue
-        for step in explain(egraph, start, id):
-            if not step.is_congruence:
-                low, high = sorted((step.left, step.right))
-                used[step.reason, low, high] = None
+        use(start, id)
     return Counter(reason for reason, _, _ in used)
 
 

@@ -1,10 +1,10 @@
 """Limits of a saturation run, and the report of what it did."""
 
 from dataclasses import dataclass, fields
-from enum import Enum
+from enum import StrEnum
 
 
-class StopReason(Enum):
+class StopReason(StrEnum):
     """Why a run ended."""
 
     SATURATED = "saturated"

@@ -205,6 +205,8 @@ class Frozen:
             range(len(frozen)),
             source=exported.mlir_module_serialized,
         )
+        if result.is_interrupted:  # by whoever runs the program, and means all of it
+            raise KeyboardInterrupt
         assert result.split is not None
         main = to_portable_artifact(emit_module(result.split.main))
         chosen = _Chosen(result.report, Preparation.of(result.split), main)

@@ -37,6 +37,7 @@ from saturax.racing.footprint import Footprint, measure
 from saturax.racing.select import RaceEntry, RaceResult, race
 from saturax.racing.work import Work, is_less, work_of
 from saturax.report.model import CandidateReport
+from saturax.run import unless_interrupted
 from saturax.stablehlo import emit_module, widen
 
 # A tie: the least median of original over candidate, and the least ends of its interval. Where it
@@ -346,13 +347,17 @@ class Contest:
         """Time candidates against the original (or another candidate), on the same inputs.
 
         Against the original, what was measured goes into the candidates' reports.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended the race.
         """
         with running(self.on_ran):
-            return race(
+            result = race(
                 self._timed_original() if against is None else self._timed(against),
                 [self._timed(candidate) for candidate in candidates],
                 time_limit_s=time_limit_s,
             )
+        return unless_interrupted(result)
 
     def _timed_original(self) -> Callable[[], object]:
         return lambda: jax.block_until_ready(self.original(self._arrays))

@@ -18,7 +18,7 @@ from saturax.cost.kernel import Kernel
 from saturax.extract import Selection, extract
 from saturax.graph.ir import Graph
 from saturax.racing.refine import MeasuredSearch
-from saturax.run import Run
+from saturax.run import Run, unless_interrupted
 from saturax.search.pricing import Pricing, as_compiled
 from saturax.search.represent import represent
 
@@ -62,11 +62,13 @@ def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, origina
 def _race_best(run: Run, measured: MeasuredSearch, pricing: Pricing) -> None:
     formulation = measured.formulation.repriced(pricing.model)
     begun = next((e.selection for e in measured.entries if e.selection is not None), None)
-    found = extract(
-        formulation.problem,
-        time_limit_s=min(_EXTRACTION_S, run.share_s(_SHARE)),
-        initial=formulation.original() if begun is None else begun,
-        seed=run.options.seed,
+    found = unless_interrupted(
+        extract(
+            formulation.problem,
+            time_limit_s=min(_EXTRACTION_S, run.share_s(_SHARE)),
+            initial=formulation.original() if begun is None else begun,
+            seed=run.options.seed,
+        )
     )
     measured.formulation = formulation
     measured.challenge_selection("at corrected prices", found.selections[0])

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from saturax.graph.ir import Graph
 from saturax.report.drawing import Drawing, draw_both
-from saturax.report.model import CandidateReport, Report, StageReport
+from saturax.report.model import IN_BODY, CandidateReport, Report, StageReport
 from saturax.report.text import bytes_text, memory_lines, summary, time_text
 
 _MOST_RULES, _MOST_KERNELS, _LONGEST_KERNEL = 40, 20, 110
@@ -84,8 +84,8 @@ def _result(report: Report) -> str:
         for name, value, style in (
             ("original, measured", report.original_us, "gone"),
             ("result, measured", report.optimized_us, "new"),
-            ("original, predicted", report.predicted_original_us, "gone faint"),
-            ("result, predicted", report.predicted_optimized_us, "new faint"),
+            ("original, kernels as predicted", report.predicted_original_us, "gone faint"),
+            ("result, kernels as predicted", report.predicted_optimized_us, "new faint"),
         )
         if value is not None
     ]
@@ -176,7 +176,7 @@ def _rules(report: Report, laws: Mapping[str, Law]) -> str:
         return ""
     rows = []
     for name, count in sorted(report.rules.items(), key=lambda item: (-item[1], item[0])):
-        law = laws.get(name, _PROPOSAL)
+        law = laws.get(name.removesuffix(IN_BODY), _PROPOSAL)
         cells = (str(count), f"<code>{escape(name)}</code>", escape(law.equation))
         rows.append((*cells, escape(law.numerics), escape(law.status)))
     header = ("times", "rule", "what it says", "class", "evidence")

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+IN_BODY = " (in a body)"
+"""What the names of rules end with that were used in the bodies of loops and branches."""
+
 
 @dataclass
 class StageReport:
@@ -98,10 +101,13 @@ class Report:
 
     `outcome` is "optimized" or "original"; `reason` says why in a sentence. Times are microseconds
     of one call on `device`; `priced_by` says where prices come from if that is not this device.
-    `changes` counts operations: (operation, before, after). `frozen` is there if inputs were
-    frozen. `kernels` says where the predicted time goes. `measured_on` says where programs were
-    checked and timed, and what of them was not run for it (empty if nothing was measured). `cached`
-    is the date of the optimisation that the program comes from, if it was found in the cache.
+    `changes` counts operations: (operation, before, after). `rules` counts the steps from the
+    original to the result by rule; those within loops and branches have names with `IN_BODY`.
+    `frozen` is there if inputs were frozen. `kernels` says where the predicted time goes.
+    `measured_on` says where programs were checked and timed, and what of them was not run for it
+    (empty if nothing was measured). `cached` is the date of the optimisation that the program comes
+    from, if it was found in the cache. Predicted times are those of the kernels alone, without what
+    any call takes (`call_us` of the stage `calibrate`); measured ones are of whole calls.
     """
 
     program: str

@@ -42,15 +42,26 @@ def explain(report: Report) -> str:
         ranked = sorted(report.rules.items(), key=lambda item: (-item[1], item[0]))
         parts += [f"  {count:>6} × {name}" for name, count in ranked[:25]]
     if report.candidates:
-        parts += [
-            "",
-            "programs that were tried (speed-up in the race that decided about each):",
-        ]
+        parts += ["", "programs that were tried:", *legend(report)]
         parts += [_candidate(candidate) for candidate in report.candidates]
     parts += ["", f"stages ({report.seconds:.1f} s):"]
     parts += [_stage(stage) for stage in report.stages]
     parts += [f"warning: {warning}" for warning in report.warnings]
     return "\n".join(parts)
+
+
+def legend(report: Report) -> list[str]:
+    """What predicted times and ratios of the programs that were tried mean."""
+    calls = [s.notes["call_us"] for s in report.stages if s.notes.get("call_us")]
+    call = f" ({time_text(calls[0])} here)" if calls else ""
+    lines = [f"  predicted: its kernels alone, without what any call takes{call}"]
+    if any(candidate.ratio is not None for candidate in report.candidates):
+        lines += [
+            "  2.00×: twice as fast as the original, in whole calls; ratios of different races",
+            "  cannot be compared, and the last race, of the best program, decides",
+            "  without a ratio: it did not race, or only against the best so far",
+        ]
+    return lines
 
 
 def _evidence(chosen: CandidateReport) -> list[str]:
@@ -104,7 +115,8 @@ def bytes_text(count: float) -> str:
 
 
 def _candidate(candidate: CandidateReport) -> str:
-    ratio = "" if candidate.ratio is None else f", measured {candidate.ratio:.2f}×,"
+    race = "the last race" if candidate.outcome == "chosen" else "an earlier race"
+    ratio = "" if candidate.ratio is None else f", {candidate.ratio:.2f}× in {race},"
     why = f": {candidate.reason}" if candidate.reason else ""
     time_us = candidate.predicted_us
     predicted = "not predicted" if time_us is None else f"predicted {time_text(time_us)}"

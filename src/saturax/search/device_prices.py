@@ -35,4 +35,5 @@ def calibrated(run: Run, database: PriceDatabase) -> PriceModel:
         calibration = load_or_calibrate(database, time_limit_s=limit_s)
         run.count_running(time.monotonic() - started)
         notes["measured"] = calibration.measured_at
+        notes["call_us"] = calibration.call_overhead_us
     return PriceModel(calibration)

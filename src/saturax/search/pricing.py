@@ -61,7 +61,8 @@ def _is_same(a: float, b: float) -> bool:
 class Pricing:
     """Fills the price model from the database, measuring what is missing.
 
-    `bodies` maps loop bodies and branches that have been searched to what was found for them.
+    `bodies` maps loop bodies and branches that have been searched to what was found for them,
+    `body_rules` what was found to the rules that made it.
     """
 
     run: Run
@@ -74,6 +75,7 @@ class Pricing:
     spent_s: float = 0.0
 
     bodies: dict[Graph, Graph] = field(default_factory=dict)
+    body_rules: dict[Graph, Counter[str]] = field(default_factory=dict)
 
     def recall(self, kernels: Iterable[Kernel]) -> int:
         """Look up the prices of `kernels` that the database has; return how many are new."""

@@ -28,8 +28,9 @@ from saturax.graph.ops import Generic, generic_of, usual_region
 from saturax.options import NUMERICS, Options
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
+from saturax.report.model import IN_BODY
 from saturax.rules.rule import Numerics, Rule
-from saturax.run import Run
+from saturax.run import Run, unless_interrupted
 from saturax.search.pricing import Pricing
 from saturax.search.represent import Represented, represent
 
@@ -187,15 +188,14 @@ def _search(
             represented = represent(graph, equalities, frozen, numerics_of(run.options))
             limits = _limits(run, graph)
             chain = replace(limits, iteration_limit=len(graph.nodes))
-            saturate(represented.egraph, folding, chain)
+            unless_interrupted(saturate(represented.egraph, folding, chain))
             chosen = passes.pop(0)
-            saturation = saturate(
-                represented.egraph, chosen, chain if chosen is narrowing else limits
-            )
+            growth = chain if chosen is narrowing else limits
+            saturation = unless_interrupted(saturate(represented.egraph, chosen, growth))
             is_narrowed = any(each.unions for each in saturation.rules.values())
             if chosen is narrowing and not is_narrowed:
                 chosen = passes.pop(0)
-                saturation = saturate(represented.egraph, chosen, limits)
+                saturation = unless_interrupted(saturate(represented.egraph, chosen, limits))
             notes |= {
                 "nodes": saturation.nodes,
                 "classes": saturation.classes,
@@ -240,7 +240,7 @@ def _proposed_us(
     """Predicted time of the best program by proposals and constants alone."""
     represented = represent(graph, equalities, frozen, numerics_of(run.options))
     limits = replace(_limits(run, graph), iteration_limit=len(graph.nodes))
-    saturate(represented.egraph, folding, limits)
+    unless_interrupted(saturate(represented.egraph, folding, limits))
     formulation, _, best = price(run, represented, pricing, is_greedy)
     return selected_us(formulation.problem, best)
 
@@ -335,12 +335,14 @@ def _extract_quickly(
     seconds = max(run.options.limits.sharing_s, run.share_s(_EXTRACTION_SHARE))
     if care is _Care.MORE:
         return sharing_greedy(problem, time_limit_s=seconds, initial=dag_greedy(problem))
-    extraction = extract(
-        problem,
-        time_limit_s=seconds,
-        initial=before,
-        close_enough=CLOSE_ENOUGH,
-        seed=run.options.seed,
+    extraction = unless_interrupted(
+        extract(
+            problem,
+            time_limit_s=seconds,
+            initial=before,
+            close_enough=CLOSE_ENOUGH,
+            seed=run.options.seed,
+        )
     )
     return extraction.selections[0]
 
@@ -374,7 +376,10 @@ def propose_regions(
         if bodies != generic.regions:
             if generic.regions in pricing.model.taken:
                 pricing.model.taken[bodies] = pricing.model.taken[generic.regions]
-            equalities.reason = "optimize_region"
+            rules_inside = Counter[str]()
+            for body in bodies:
+                rules_inside += pricing.body_rules.get(body, Counter())
+            equalities.reason = _OptimizedBodies(index, rules_inside)
             operands = [equalities.value(operand) for operand in node.operands]
             attributes: tuple[Generic] = (generic._replace(regions=bodies),)
             equalities.equate(
@@ -396,10 +401,26 @@ def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: P
     pricing.bodies[region] = region
     if found.best_us >= found.original_us:
         return region
-    graph = read_program(found.formulation, found.best).graph
+    extracted = read_program(found.formulation, found.best)
+    graph = extracted.graph
+    pricing.body_rules[graph] = found.rules + rules_of(found.formulation, extracted)
     pricing.model.region_us[graph] = found.best_us
     pricing.bodies[region] = pricing.bodies[graph] = graph
     return graph
+
+
+class _OptimizedBodies(str):
+    """The reason why a loop or branch equals one with optimised bodies: by which rules they are.
+
+    As text it differs from that of another node, since reasons are counted by their text.
+    """
+
+    rules: Counter[str]
+
+    def __new__(cls, node: int, rules: Counter[str]) -> _OptimizedBodies:
+        reason = super().__new__(cls, f"optimize_region {node}")
+        reason.rules = rules
+        return reason
 
 
 def numerics_of(options: Options) -> Numerics:
@@ -408,6 +429,24 @@ def numerics_of(options: Options) -> Numerics:
 
 
 def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:
-    """The rules by which an extracted program follows from the original, with their counts."""
+    """The rules by which an extracted program follows from the original, with their counts.
+
+    Those of the bodies of its loops and branches are marked so, and count once a body.
+    """
     represented = formulation.represented
-    return rules_between(represented.egraph, represented.enodes, extracted.enodes)
+    wanted = represented.graph.effects + represented.graph.outputs
+    used = rules_between(
+        represented.egraph,
+        represented.enodes,
+        extracted.enodes,
+        [represented.enodes[index] for index in wanted],
+    )
+    rules = Counter[str]()
+    for reason, count in used.items():
+        if not isinstance(reason, _OptimizedBodies):
+            rules[reason] += count
+            continue
+        rules["optimize_region"] += count
+        for rule, times in reason.rules.items():
+            rules[rule if rule.endswith(IN_BODY) else rule + IN_BODY] += times
+    return rules

@@ -12,7 +12,7 @@ from saturax.cost.formulate import read_program, without_frozen
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.extract import Extraction, Selection, extract, selected_us, tree_greedy
 from saturax.graph.ir import Graph
-from saturax.run import Run
+from saturax.run import Run, unless_interrupted
 from saturax.search.pricing import Pricing
 from saturax.search.ranking import Ranking
 from saturax.search.rounds import CLOSE_ENOUGH, LEAST_PROGRESS, Found
@@ -40,14 +40,16 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     with run.stage("extract") as notes:
         for again in reversed(range(_EXTRACTION_ROUNDS)):
             started, begun_us = time.monotonic(), selected_us(found.formulation.problem, found.best)
-            extraction = extract(
-                found.formulation.problem,
-                time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
-                initial=found.best,
-                others=selections,
-                count=count,
-                close_enough=CLOSE_ENOUGH,
-                seed=run.options.seed,
+            extraction = unless_interrupted(
+                extract(
+                    found.formulation.problem,
+                    time_limit_s=0.0 if is_greedy else left_s / (2 if again else 1),
+                    initial=found.best,
+                    others=selections,
+                    count=count,
+                    close_enough=CLOSE_ENOUGH,
+                    seed=run.options.seed,
+                )
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
             selections = extraction.selections
