@@ -86,13 +86,17 @@ def rules_between(
                 low, high = sorted((step.left, step.right))
                 used[step.reason, low, high] = None
 
-    taken = {egraph.find(id): id for id in chosen}
+    taken = {egraph.find(id): id for id in chosen} | {id: id for id in chosen}
+
+    def use_instead(id: int) -> None:
+        use(id, taken.get(id, taken.get(egraph.find(id), id)))
+
     for wanted in roots:
-        use(wanted, taken.get(egraph.find(wanted), wanted))
+        use_instead(wanted)
     for id in chosen:
         if id in original_nodes:
             for operand in egraph.original[id][1:]:
-                use(operand, taken.get(egraph.find(operand), operand))
+                use_instead(operand)
             continue
         start = originals.get(egraph.find(id))
         if start is None:
