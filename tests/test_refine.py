@@ -10,7 +10,7 @@ from running import normal, program_of
 
 from saturax.checking.blame import Blame
 from saturax.cost.device import Calibration
-from saturax.cost.formulate import formulate, read_program
+from saturax.cost.formulate import Extracted, formulate, read_program
 from saturax.cost.model import PriceModel
 from saturax.egraph import Limits, saturate
 from saturax.extract import dag_greedy
@@ -63,6 +63,7 @@ def _search(unfit, remaining_s=60.0):
         lambda: remaining_s,
         9,
         lambda detail: None,
+        Extracted(graph, tuple(range(len(graph.nodes))), ()),
     )
 
 

@@ -89,15 +89,18 @@ def times_computed(graph: Graph) -> tuple[float, ...]:
 def _kernels_of(graph: Graph) -> _Kernels:
     found = _FOUND.get(graph)
     if found is None:
-        fusion = _Fusion(graph)
+        fusion = Fusion(graph)
         roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
         times = tuple(map(fusion.emissions.times_computed, range(len(graph.nodes))))
         found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times)
     return found
 
 
-class _Fusion:
-    """Decides, from the last operation to the first, what is written to memory."""
+class Fusion:
+    """Decides, from the last operation to the first, what is written to memory.
+
+    Where programs may say themselves what is written, `assembly.repeated` decides more.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph, self.nodes = graph, graph.nodes

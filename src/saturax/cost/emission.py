@@ -112,6 +112,14 @@ class Emissions:
             place = self._nodes[place].operands[0]
         return kernel not in self._asking[place]
 
+    def times_if_taken_in(self, index: int) -> float:
+        """How often the kernels of its users would compute a value together."""
+        return sum(
+            1.0 if user == _ROOT else self._computed[user][kernel] * self._share(user, index)
+            for kernel, asking in self._asked_by(index).items()
+            for user in asking
+        )
+
     def are_several(self, index: int) -> bool:
         """Whether more than one kernel would compute the value."""
         return len(self._asked_by(index)) > 1

@@ -14,8 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from saturax.assembly.repeated import Held, hold_repeated
 from saturax.checking.blame import Blame, blame
-from saturax.cost.formulate import CHANGE_OF_MODE, Extracted, Formulation, read_program
+from saturax.cost.formulate import (
+    CHANGE_OF_MODE,
+    Extracted,
+    Formulation,
+    read_program,
+    with_frozen_given,
+)
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.select import WARM_UPS, calls_in_a_row, least_pairs
@@ -38,6 +45,8 @@ _MOST_TAKEN_BACK = 4
 _SHORTEST_RACE_S, _LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
 # Programs whose times differ by less than this share are equally fast.
 _TIE = 0.02
+# Programs are tried with values written if they compute so many times as much without.
+_LEAST_GAIN = 1.03
 
 
 def shortest_race_s(contest: Contest, entries: int) -> float:
@@ -60,9 +69,9 @@ class MeasuredSearch:
 
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
     the signatures of the kernels that the original runs, `first` is the first round of a search in
-    several: its formulation and best selection. `remaining_s()` tells the seconds left,
-    compilations not counted; after `patience` variations in a row that were no better, the rest is
-    not worth the wait.
+    several: its formulation and best selection, `original` the program before it. `remaining_s()`
+    tells the seconds left, compilations not counted; after `patience` variations in a row that were
+    no better, the rest is not worth the wait.
     """
 
     formulation: Formulation
@@ -73,6 +82,7 @@ class MeasuredSearch:
     remaining_s: Callable[[], float]
     patience: int
     on_progress: Callable[[str], None]
+    original: Extracted
     first: tuple[Formulation, Selection] | None = None
     champion: Entry | None = None
     entries: list[Entry] = field(default_factory=list)
@@ -114,6 +124,32 @@ class MeasuredSearch:
         entry = Entry(self.contest.candidates[-1], selection)
         self.entries.append(entry)
         return entry
+
+    def held(self, selection: Selection | None = None) -> Held | None:
+        """The program of a selection, or the original, with what it computes repeatedly written.
+
+        None if there is nothing to be written, or if kernels are made in another way.
+        """
+        if self.contest.original.device.platform != "cpu" or len(self.contest.devices) > 1:
+            return None
+        extracted = self._extracted(selection)
+        found = hold_repeated(extracted.graph, with_frozen_given(extracted))
+        return found if found.gain >= _LEAST_GAIN else None
+
+    def enter_held(self, name: str, held: Held, selection: Selection | None = None) -> Entry | None:
+        """Compile and check such a program."""
+        extracted, rules = self._extracted(selection), Counter[str]()
+        if selection is not None:
+            rules = self.base_rules + rules_of(self.formulation, extracted)
+        frozen = tuple([held.places[i] for i in extracted.frozen])
+        written = Extracted(held.graph, (), frozen)
+        rules["hold_repeated"] = held.count
+        return self.enter_program(f"{name}, values written", written, None, rules=rules)
+
+    def _extracted(self, selection: Selection | None) -> Extracted:
+        if selection is None:
+            return self.original
+        return read_program(self.formulation, selection)
 
     def race(self) -> None:
         """Time all entries against the original; the fastest becomes the champion."""

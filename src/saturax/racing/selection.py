@@ -35,6 +35,8 @@ _ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
 _SAMPLING_SHARE = 0.1
+# Where a program computes so many times as much as with values written, this comes first.
+_SURE_GAIN = 1.5
 _IN_SEGMENTS = "in segments"
 # A program needs less memory if it needs so many times as much.
 _LESS_MEMORY = 0.99
@@ -160,6 +162,7 @@ def select_by_measuring(
         lambda: run.remaining_s,
         run.options.limits.variations,
         lambda detail: run.tell("select", detail),
+        found.rounds[0][0],
         found.first,
     )
     try:
@@ -168,8 +171,8 @@ def select_by_measuring(
             until_s = (1 - share) * run.remaining_s
             for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
-                # Two predictions have a first choice each.
-                least_s = race_s if number <= 1 else max(until_s, race_s)
+                # Two predictions have a first choice each, and what is written is not predicted.
+                least_s = race_s if number <= 3 else max(until_s, race_s)
                 if run.remaining_s < least_s and measured.entries:
                     break
                 enter()
@@ -253,7 +256,13 @@ def _entries(
 ) -> Iterator[Callable[[], object]]:
     """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
     best, *varied = extraction.selections
-    yield partial(measured.enter, "best predicted", best)
+    first = [partial(measured.enter, "best predicted", best)]
+    if (held := measured.held(best)) is not None:
+        written = partial(measured.enter_held, "best predicted", held, best)
+        first.insert(0 if held.gain >= _SURE_GAIN else 1, written)
+    if (held := measured.held()) is not None:
+        first.append(partial(measured.enter_held, "original", held))
+    yield from first
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)
     kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]

@@ -12,7 +12,7 @@ from saturax.errors import SaturaxError
 from saturax.graph.build import prune, result_types
 from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.literal import Literal
-from saturax.graph.ops import Generic, identity_value
+from saturax.graph.ops import HELD, Generic, identity_value, is_held
 from saturax.graph.types import TensorType, TupleType, Type
 from saturax.jaxlib_compat import mlir_context
 from saturax.stablehlo.attributes import (
@@ -24,6 +24,7 @@ from saturax.stablehlo.attributes import (
     terminator,
 )
 from saturax.stablehlo.blocked_dot import blocked_dot_as_reduction
+from saturax.stablehlo.held import HELD_PREFIX, held_function
 from saturax.stablehlo.literals import write_literal
 from saturax.stablehlo.loops import permutation_loop
 from saturax.stablehlo.mlir_types import write_type
@@ -61,10 +62,13 @@ class _Emitter:
         self._literals: dict[Literal, ir.Attribute] = {}
         self._encoded: dict[Any, tuple[str, Attributes]] = {}
         self._location = ir.Location.unknown()
+        self._held: dict[Type, str] = {}  # names of functions, by the type of what they return
+        self._symbols = 0
 
     def module(self, program: Program) -> ir.Module:
         """A module with the program's function first and its symbols after it."""
         module = ir.Module.parse("\n".join(program.symbols))
+        self._symbols = sum(text.count(HELD_PREFIX) for text in program.symbols)
         attributes = module.operation.attributes
         if program.module_name:
             attributes["sym_name"] = ir.StringAttr.get(program.module_name)
@@ -79,6 +83,8 @@ class _Emitter:
         )
         block = function.regions[0].blocks.append(*map(self._type, graph.inputs))
         self._body(graph, block, list(block.arguments), "func.return")
+        for type, name in self._held.items():
+            module.body.append(ir.Operation.parse(held_function(name, str(self._type(type)))))
         return module
 
     def _function_attributes(self, program: Program) -> Attributes:
@@ -122,7 +128,9 @@ class _Emitter:
             else:
                 inputs = [values[i][0] for i in operands]
                 generic = attributes[0] if attributes else None
-                if isinstance(generic, Generic):
+                if is_held(node):
+                    values[index] = self._call_held(node, inputs, point)
+                elif isinstance(generic, Generic):
                     values[index] = self._generic(node, generic, inputs, point)
                 elif op in ("reduce", "reduce_window"):
                     values[index] = self._reduction(node, inputs, point)
@@ -225,6 +233,14 @@ class _Emitter:
             block = region.blocks.append(*map(self._type, own))
             self._body(prune(graph), block, [*block.arguments, *captured], terminator(node.op))
         return operation.results
+
+    def _call_held(self, node: Node, operands: Values, point: ir.InsertionPoint) -> Values:
+        """A call of a function that returns its operand, which the compiler must not inline."""
+        if node.type not in self._held:
+            self._held[node.type] = f"{HELD_PREFIX}{len(self._held) + self._symbols}"
+        callee = {"callee": ir.FlatSymbolRefAttr.get(self._held[node.type])}
+        attributes = callee | self._attributes(HELD.attributes)
+        return self._create("func.call", (node.type,), operands, attributes, point).results
 
     def _type(self, type: Type) -> ir.Type:
         found = self._types.get(type)

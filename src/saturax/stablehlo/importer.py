@@ -13,11 +13,12 @@ from saturax.collector import no_garbage_collection
 from saturax.errors import ImportFailure
 from saturax.graph.build import GraphBuilder, Value
 from saturax.graph.ir import Graph, Node, Program
-from saturax.graph.ops import PURE, Generic
+from saturax.graph.ops import BARRIER, HELD, PURE, Generic
 from saturax.graph.types import TensorType, TupleType, Type
 from saturax.stablehlo.attributes import Field, terminator
 from saturax.stablehlo.compensation import with_roundings_kept
 from saturax.stablehlo.files import read_module
+from saturax.stablehlo.held import is_held_call
 from saturax.stablehlo.literals import read_literal, read_resources
 from saturax.stablehlo.loops import LOOP, read_permutation
 from saturax.stablehlo.mlir_types import dynamic_shape, read_type
@@ -183,6 +184,9 @@ class _Importer:
                 scope.values[value] = called
             return
         types = [self._type(result.type, name) for result in results]
+        if is_held_call(operation):
+            scope.values[results[0]] = scope.append(Node(BARRIER, (HELD,), operands, types[0]))
+            return
         index: int | None = None
         if len(types) == 1 and isinstance(types[0], TensorType):
             if name == "stablehlo.constant":

@@ -33,10 +33,12 @@ from saturax.graph.ops.elementwise import (
 from saturax.graph.ops.fourier import fft
 from saturax.graph.ops.generic import (
     BARRIER,
+    HELD,
     PURE,
     USUALLY_FIRST,
     Generic,
     generic_of,
+    is_held,
     usual_region,
 )
 from saturax.graph.ops.indexing import GatherDimensions, gather
@@ -92,6 +94,7 @@ from saturax.graph.ops.scatter import SET, ScatterDimensions, scatter
 
 __all__ = [
     "BARRIER",
+    "HELD",
     "PURE",
     "REALS_ORDER",
     "SET",
@@ -142,6 +145,7 @@ __all__ = [
     "identity_value",
     "iota",
     "is_commutative",
+    "is_held",
     "log_abs_determinant",
     "lu",
     "lu_permutation",

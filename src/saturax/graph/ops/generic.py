@@ -44,3 +44,12 @@ USUALLY_FIRST = ("mhlo.frontend_attributes", '{saturax_usual = "0"}')
 def usual_region(generic: Generic) -> int | None:
     """The number of the region that a branch takes but for rare inputs, where somebody has said."""
     return 0 if USUALLY_FIRST in generic.attributes else None
+
+
+HELD = Generic((("mhlo.frontend_attributes", '{inlineable = "false"}'),))
+"""Attributes of a barrier that also stands after fusion: the compiler writes what it hands on."""
+
+
+def is_held(node: Node) -> bool:
+    """Whether a node is a value that the compiler shall write instead of computing it again."""
+    return node.op == BARRIER and node.attributes == (HELD,)
