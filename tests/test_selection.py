@@ -39,6 +39,7 @@ class _Entering:
     """Stands for the measured search: notes who is entered, which takes a second each."""
 
     champion = None
+    held = staticmethod(lambda *_: None)  # nothing is worth writing
 
     def __init__(self, state):
         self.state = state
@@ -120,7 +121,7 @@ def _entered(monkeypatch, remaining_s, assemble=None, other=None):
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
     found = SimpleNamespace(
-        formulation=None, rules=None, usual=None, first=None, rounds=[None], other=other
+        formulation=None, rules=None, usual=None, first=None, rounds=[(None, 0.0)], other=other
     )
     extraction = SimpleNamespace(selections=[{}, {}, {}])
     selection.select_by_measuring(state, None, None, found, extraction, assemble)

@@ -171,8 +171,8 @@ def select_by_measuring(
             until_s = (1 - share) * run.remaining_s
             for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
-                # Two predictions have a first choice each, and what is written is not predicted.
-                least_s = race_s if number <= 3 else max(until_s, race_s)
+                # Two predictions have a first choice each.
+                least_s = race_s if number <= 1 else max(until_s, race_s)
                 if run.remaining_s < least_s and measured.entries:
                     break
                 enter()
@@ -256,15 +256,18 @@ def _entries(
 ) -> Iterator[Callable[[], object]]:
     """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
     best, *varied = extraction.selections
-    first = [partial(measured.enter, "best predicted", best)]
-    if (held := measured.held(best)) is not None:
-        written = partial(measured.enter_held, "best predicted", held, best)
-        first.insert(0 if held.gain >= _SURE_GAIN else 1, written)
-    if (held := measured.held()) is not None:
-        first.append(partial(measured.enter_held, "original", held))
-    yield from first
+    written: list[Callable[[], object]] = []
+    held = measured.held(best)
+    if held is not None:
+        written.append(partial(measured.enter_held, "best predicted", held, best))
+        if held.gain >= _SURE_GAIN:
+            yield written.pop()
+    yield partial(measured.enter, "best predicted", best)
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)
+    if (held := measured.held()) is not None:
+        written.append(partial(measured.enter_held, "original", held))
+    yield from written
     kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
     yield from kin[:1]  # the best by the other prediction, if the two do not agree
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
