@@ -14,6 +14,7 @@ from saturax.proposals.batch import batch_contractions
 from saturax.proposals.bits import move_bits
 from saturax.proposals.cases import work_out_cases
 from saturax.proposals.common_terms import share_terms
+from saturax.proposals.counted_bits import count_bits
 from saturax.proposals.equality import Equalities
 from saturax.proposals.exponential_sums import multiply_exponentials
 from saturax.proposals.hot import read_hot_places
@@ -51,6 +52,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "ask_conditions": ask_conditions,
     "work_out_cases": work_out_cases,
     "move_bits": move_bits,
+    "count_bits": count_bits,
     "merge_solves": merge_solves,
     "use_bands": use_bands,
     "use_transforms": use_transforms,

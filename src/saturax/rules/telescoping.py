@@ -52,7 +52,7 @@ def _shift(a: Any, b: Any, s: Any, c: Any, e: Any, t: Any) -> Shift:
     return Shift(moved[0], a[moved[0]] - c[moved[0]])
 
 
-def _edge(x: Value, axis: int, at_end: bool) -> Any:
+def edge(x: Value, axis: int, at_end: bool) -> Any:
     """The first or the last of x along an axis, repeated to its shape."""
     start = x.shape[axis] - 1 if at_end else 0
     kept = [d for d in range(x.rank) if d != axis]
@@ -107,7 +107,7 @@ def _accumulated(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
     return drawn | {"w": ReduceWindow(size, ones, ones, ones, padding)}
 
 
-def _of_numbers(examples: Callable[..., dict[str, Any]]) -> Examples:
+def of_numbers(examples: Callable[..., dict[str, Any]]) -> Examples:
     """The same examples, of constants, which are finite."""
 
     def draw(rng: np.random.Generator) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def cumsum_of_differences(
     found = cumulation(first.shape, w)
     need(found.axis == axis and abs(distance) == s[axis])
     if found.is_reversed == (distance > 0):
-        return subtract(_edge(first, axis, found.is_reversed), second)
-    return subtract(first, _edge(second, axis, found.is_reversed))
+        return subtract(edge(first, axis, found.is_reversed), second)
+    return subtract(first, edge(second, axis, found.is_reversed))
 
 
 cumsum_of_differences_exactly = replace(
@@ -145,7 +145,7 @@ cumsum_of_differences_where_proved = where_proved(
     cumsum_of_differences,
     lambda x, **_: is_finite(x),
     __name__,
-    examples=_of_numbers(_accumulated),
+    examples=of_numbers(_accumulated),
 )
 
 
@@ -181,7 +181,7 @@ sum_of_differences_where_proved = where_proved(
     sum_of_differences,
     lambda x, **_: is_finite(x),
     __name__,
-    examples=_of_numbers(_reduced),
+    examples=of_numbers(_reduced),
 )
 
 
@@ -224,5 +224,5 @@ difference_of_cumsums_where_proved = where_proved(
     difference_of_cumsums,
     lambda x, **_: is_finite(x),
     __name__,
-    examples=_of_numbers(_of_cumsum),
+    examples=of_numbers(_of_cumsum),
 )

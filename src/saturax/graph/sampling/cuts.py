@@ -132,7 +132,9 @@ def pad(goal: Goal) -> Proposal | None:
     low, high, interior = goal.attributes
     rank = _common_rank(goal, goal.attributes)
     x, result, draw = goal.operand_shape(), goal.result_shape(), goal.draw
-    if (x is not None and len(x) != rank) or (result is not None and len(result) != rank):
+    known_lengths = {len(given) for given in (x, result) if given is not None}
+    known_lengths |= {len(amounts) for amounts in goal.attributes if amounts is not FREE}
+    if known_lengths - {rank}:
         return None
     # Whole pads without negative or interior amounts are the common case.
     is_plain = draw.chance(0.5)
