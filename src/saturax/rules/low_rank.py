@@ -41,7 +41,7 @@ LEMMA = "matrix determinant lemma"
 WOODBURY = "Woodbury's identity"
 
 
-class _Update(NamedTuple):
+class Update(NamedTuple):
     """The product u·v with labels: i and j of the large matrix, k of the small one, and a batch."""
 
     u: Value
@@ -70,28 +70,35 @@ class _Update(NamedTuple):
         return contract(self.u, x, labels, self.precision, x.dtype)
 
 
-def _update(i: Value, u: Value, v: Value, d: Any, p: Any, e: str) -> _Update:
-    """The update of identity i; the rule does not apply unless v·u is smaller than u·v."""
-    d, p, rank = DotDimensions(*d), Precision(*p), i.rank
+def update_of(n: int, u: Value, v: Value, d: Any, p: Any, e: str) -> Update:
+    """The product u·v of n×n; the rule does not apply unless v·u is smaller."""
+    d, p, rank = DotDimensions(*d), Precision(*p), u.rank
     batch = tuple(range(rank - 2))
-    need(is_identity(i) and is_plain(p) and is_uniform(e, u, v) and u.rank == v.rank == rank)
+    need(is_plain(p) and is_uniform(e, u, v) and v.rank == rank)
     need(d.lhs_batch == d.rhs_batch == batch and len(d.lhs_contract) == 1)
-    need(0 < u.shape[d.lhs_contract[0]] < i.shape[-1])
+    need(0 < u.shape[d.lhs_contract[0]] < n)
     u_labels = (*batch, *("ki" if d.lhs_contract[0] == rank - 2 else "ik"))
     v_labels = (*batch, *("kj" if d.rhs_contract[0] == rank - 2 else "jk"))
-    return _Update(u, v, u_labels, v_labels, batch, p)
+    return Update(u, v, u_labels, v_labels, batch, p)
+
+
+def _update(i: Value, u: Value, v: Value, d: Any, p: Any, e: str) -> Update:
+    """The update of identity i; the rule does not apply unless v·u is smaller than u·v."""
+    need(is_identity(i) and u.rank == i.rank)
+    return update_of(i.shape[-1], u, v, d, p, e)
 
 
 def _scaled_update(
     i: Value, c: Value, u: Value, v: Value, d: Any, p: Any, e: str
-) -> tuple[_Update, Any]:
+) -> tuple[Update, Any]:
     """c and the update by u·v/c of identity i, if all elements of c are one number, not 0."""
     value = splat_of(c)
     need(value is not None and np.isfinite(value) and value != 0 and not is_complex(e))
     return _update(i, divide(u, full_like(u, value)), v, d, p, e), value
 
 
-def _example(rng: np.random.Generator) -> dict[str, Any]:
+def update_example(rng: np.random.Generator) -> dict[str, Any]:
+    """An identity, a number, and factors of a product of rank 1; perhaps batches of them."""
     batch = tuple(int(n) for n in rng.integers(1, 3, rng.integers(0, 2)))
     n, k, m = int(rng.integers(2, 5)), 1, int(rng.integers(1, 4))
     dims = tuple(range(len(batch)))
@@ -110,7 +117,7 @@ def _example(rng: np.random.Generator) -> dict[str, Any]:
 
 def _of(names: str) -> Examples:
     """Examples of some of the letters."""
-    return lambda rng: {name: x for name, x in _example(rng).items() if name in names}
+    return lambda rng: {name: x for name, x in update_example(rng).items() if name in names}
 
 
 # Determinants.
@@ -174,7 +181,7 @@ def _rank_one(i: Value, u: Value, s: Any, v: Value, t: Any) -> Any:
 
 
 def _vectors(rng: np.random.Generator) -> dict[str, Any]:
-    drawn = _example(rng)
+    drawn = update_example(rng)
     i = drawn["i"]
     batch = tuple(range(i.data.ndim - 2))
     vector = TensorType(i.data.shape[:-1], "f64")
@@ -305,7 +312,7 @@ def _pushed_vector(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _pushed(rng: np.random.Generator) -> dict[str, Any]:
-    drawn = _example(rng)
+    drawn = update_example(rng)
     d = drawn["d"]
     (contracted,) = d.rhs_contract
     rank = len(d.rhs_batch) + 2
