@@ -25,6 +25,13 @@ def _without_gray_code(x: jax.Array) -> jax.Array:
     return x
 
 
+def _ones_by_halves(x: jax.Array) -> jax.Array:
+    x = x - ((x >> 1) & np.uint32(0x55555555))
+    x = (x & np.uint32(0x33333333)) + ((x >> 2) & np.uint32(0x33333333))
+    x = (x + (x >> 4)) & np.uint32(0x0F0F0F0F)
+    return (x * np.uint32(0x01010101)) >> 24
+
+
 ROWS = (
     Identity("sum_of_multiples", lambda x: 3 * x + 5 * x, lambda x: 8 * x, (X,)),
     Identity("multiplied_by_powers", lambda x: (x * 4) * 8, lambda x: x << 5, (X,)),
@@ -161,6 +168,13 @@ ROWS = (
         "ones_and_zeros",
         lambda x: lax.population_count(x) + lax.population_count(~x),
         lambda x: jnp.full_like(x, 32),
+        (X,),
+    ),
+    Identity("ones_by_halves", _ones_by_halves, lambda x: lax.population_count(x), (U,)),
+    Identity(
+        "ones_bit_by_bit",
+        lambda x: sum((x >> i) & 1 for i in range(32)),
+        lambda x: lax.population_count(x),
         (X,),
     ),
 )

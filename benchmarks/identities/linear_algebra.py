@@ -15,6 +15,15 @@ def _multiplied(u: jax.Array, s: jax.Array, v: jax.Array) -> jax.Array:
     return (u * s) @ v
 
 
+def _variances(d: jax.Array) -> jax.Array:
+    return jnp.exp(d) + 1e-3
+
+
+def _solved_in_factors(d: jax.Array, u: jax.Array, b: jax.Array) -> jax.Array:
+    w = u / d[:, None]
+    return b / d - w @ jnp.linalg.solve(jnp.eye(u.shape[1]) + u.T @ w, w.T @ b)
+
+
 ROWS = (
     Identity(
         "inverse_times_vector",
@@ -345,5 +354,20 @@ ROWS = (
         lambda a: jnp.linalg.qr(a, mode="r").T @ jnp.linalg.qr(a, mode="r"),
         lambda a: a.T @ a,
         (A,),
+    ),
+    Identity(
+        "solve_updated_diagonal",
+        lambda d, u, b: jnp.linalg.solve(jnp.diag(_variances(d)) + u @ u.T, b),
+        lambda d, u, b: _solved_in_factors(_variances(d), u, b),
+        (V, normal(N, 4), V),
+    ),
+    Identity(
+        "determinant_of_updated_diagonal",
+        lambda d, u: jnp.linalg.slogdet(jnp.diag(_variances(d)) + u @ u.T)[1],
+        lambda d, u: (
+            jnp.sum(jnp.log(_variances(d)))
+            + jnp.linalg.slogdet(jnp.eye(4) + u.T @ (u / _variances(d)[:, None]))[1]
+        ),
+        (V, normal(N, 4)),
     ),
 )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .row import BY_COMPARISON, BY_KEYS, BY_PRODUCT, Identity, N, normal
+from .row import BY_COMPARISON, BY_KEYS, BY_PRODUCT, Identity, N, integers, normal
 
 X, V = normal(N, N), normal(N)
 
@@ -164,5 +164,24 @@ ROWS = (
         lambda x, k: jnp.sum(x[jnp.argsort(k)]),
         lambda x, k: jnp.sum(x),
         (V, V),
+    ),
+    Identity(
+        "cumsum_of_differences_from_zero",
+        lambda x: jnp.cumsum(jnp.diff(x, axis=1, prepend=0), 1),
+        lambda x: x,
+        (integers(N, N),),
+    ),
+    Identity(
+        "cumsum_of_differences_from_first",
+        lambda x: jnp.cumsum(jnp.diff(x, axis=1, prepend=x[:, :1]), 1),
+        lambda x: x - x[:, :1],
+        (integers(N, N),),
+    ),
+    Identity(
+        "differences_of_cumsum_from_zero",
+        lambda x: jnp.diff(jnp.cumsum(x, 1), axis=1, prepend=0.0),
+        lambda x: x,
+        (X,),
+        numerics="finite",
     ),
 )

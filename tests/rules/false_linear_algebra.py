@@ -12,6 +12,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     cholesky,
     concatenate,
+    constant,
     convert,
     default_order,
     determinant_sign,
@@ -25,6 +26,7 @@ from saturax.graph.ops import (
     multiply,
     reduce_,
     reverse,
+    select,
     slice_,
     solve,
     sort,
@@ -36,6 +38,11 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules import eigenvalues, factors_multiplied, singular_values
+from saturax.rules.diagonal_updates import (
+    diagonal_numbers,
+    diagonal_update,
+    solution_in_factors,
+)
 from saturax.rules.factors import identity_matrices
 from saturax.rules.facts import is_lower_triangular, is_permutation_matrix, splat_of
 from saturax.rules.rule import ROUNDING, need
@@ -421,3 +428,24 @@ def solve_with_permutation_unturned(a, b, r):
     """a⁻¹b = a·b for a permutation matrix a"""
     need(is_permutation_matrix(a) and b.size > 0)
     return matrix_product(a, b)
+
+
+def _partly_diagonal(rng):
+    drawn = diagonal_update(rng)
+    mask = drawn["m"].array.copy()
+    mask[..., -1, -1] = False
+    return {name: x for name, x in drawn.items() if name in "mswhzuvdeb"} | {"m": Literal(mask)}
+
+
+@false_rule(
+    lambda m, s, w, h, z, u, v, d, p, e, b, r: solve(
+        add(select(m, broadcast_in_dim(s, w, h), constant(z)), dot_general(u, v, d, p, e)), b, r
+    ),
+    ROUNDING,
+    "values",
+    uses_facts=True,
+    examples=_partly_diagonal,
+)
+def solve_any_updated_diagonal(m, s, w, h, z, u, v, d, p, e, b, r):
+    """(D + u·v)⁻¹b = D⁻¹b - D⁻¹u·(1 + v·D⁻¹·u)⁻¹(v·D⁻¹b), also where the mask leaves out a place"""
+    return solution_in_factors(diagonal_numbers(s, w, h), u, v, d, p, e, b, r)

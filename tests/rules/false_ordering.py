@@ -24,6 +24,7 @@ from saturax.graph.ops import (
     iota,
     multiply,
     negate,
+    pad,
     reduce_,
     reduce_window,
     reshape,
@@ -40,7 +41,8 @@ from saturax.graph.ops import (
 from saturax.graph.types import TensorType
 from saturax.rules.cumulative import EXAMPLES, cumulation
 from saturax.rules.extrema import kept_reduction
-from saturax.rules.rule import BITWISE, ROUNDING, need
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
+from saturax.rules.shifted_differences import padded_examples
 
 from .declare import false_rule
 
@@ -332,3 +334,16 @@ def floored_remainder_is_truncated(x, y):
     """x rem y = x - y·⌊x / y⌋, with the sign of y"""
     need(x.dtype in ("f32", "f64"))
     return subtract(x, multiply(y, unary("floor", divide(x, y))))
+
+
+@false_rule(
+    lambda x, k, a, b, c, w: reduce_window("add", subtract(x, pad(x, constant(k), a, b, c)), w),
+    FINITE,
+    "values",
+    "integers",
+    examples=padded_examples,
+)
+def differences_add_up_from_either_end(x, k, a, b, c, w):
+    """cumsum(x - [x[1:], 0]) = x, as for what comes before"""
+    cumulation(x.shape, w)
+    return x

@@ -39,7 +39,7 @@ from saturax.rules.rule import ROUNDING, Examples, need, rule
 Dimensions = tuple[int, ...]
 
 
-def _numbers(s: Value, w: Dimensions, h: Dimensions) -> Any:
+def diagonal_numbers(s: Value, w: Dimensions, h: Dimensions) -> Any:
     """The diagonal, for the whole batch; the rule does not apply unless it is positive."""
     last = len(w) - 1
     need(last >= 1 and is_float(s.dtype) and is_positive(s))
@@ -50,13 +50,13 @@ def _numbers(s: Value, w: Dimensions, h: Dimensions) -> Any:
 def _of_mask(m: Value, s: Value, w: Dimensions, h: Dimensions, z: Literal) -> Any:
     """The diagonal of select(m, s, z), which has all of s on it and zeros beside it."""
     need(z.is_splat and z.value == 0 and is_identity(convert(m, s.dtype)))
-    return _numbers(s, w, h)
+    return diagonal_numbers(s, w, h)
 
 
 def _of_identity(i: Value, s: Value, w: Dimensions, h: Dimensions) -> Any:
     """The diagonal of i · s."""
     need(is_identity(i))
-    return _numbers(s, w, h)
+    return diagonal_numbers(s, w, h)
 
 
 def _rows_over(x: Value, t: Value, row: int) -> Any:
@@ -77,7 +77,10 @@ def _log_determinant(t: Value, u: Value, v: Value, d: Any, p: Any, e: str, r: An
     return add(reduce_("add", unary("log", t), (t.rank - 1,)), inner)
 
 
-def _solution(t: Value, u: Value, v: Value, d: Any, p: Any, e: str, b: Value, r: Any) -> Any:
+def solution_in_factors(
+    t: Value, u: Value, v: Value, d: Any, p: Any, e: str, b: Value, r: Any
+) -> Any:
+    """D⁻¹b - D⁻¹u·(1 + v·D⁻¹·u)⁻¹(v·D⁻¹b), where t are the numbers of D."""
     update, first = _scaled(t, u, v, d, p, e), _rows_over(b, t, b.rank - 2)
     return subtract(first, update.u_times(solve(update.inner(), update.v_times(first), r)))
 
@@ -91,7 +94,8 @@ def _positive(shape: tuple[int, ...]) -> Graph:
         return builder.finish([add(multiply(x, quarter), one)])
 
 
-def _example(rng: np.random.Generator) -> dict[str, Any]:
+def diagonal_update(rng: np.random.Generator) -> dict[str, Any]:
+    """A positive diagonal, written in both ways, and what `update_example` draws."""
     drawn = update_example(rng)
     eye = drawn["i"]
     w = eye.type.shape
@@ -109,7 +113,7 @@ def _example(rng: np.random.Generator) -> dict[str, Any]:
 
 def _of(names: str) -> Examples:
     """Examples of some of the letters."""
-    return lambda rng: {name: x for name, x in _example(rng).items() if name in names}
+    return lambda rng: {name: x for name, x in diagonal_update(rng).items() if name in names}
 
 
 def _masked(m: Any, s: Any, w: Any, h: Any, z: Any) -> Any:
@@ -197,7 +201,7 @@ def solve_updated_diagonal(
     b: Value, r: Any,
 ) -> Any:  # fmt: skip
     """(D + u·v)⁻¹b = D⁻¹b - D⁻¹u·(1 + v·D⁻¹·u)⁻¹(v·D⁻¹b) for D > 0, if v·u is smaller"""
-    return _solution(_of_mask(m, s, w, h, z), u, v, d, p, e, b, r)
+    return solution_in_factors(_of_mask(m, s, w, h, z), u, v, d, p, e, b, r)
 
 
 @rule(
@@ -213,4 +217,4 @@ def solve_updated_multiple(
     i: Value, s: Value, w: Any, h: Any, u: Value, v: Value, d: Any, p: Any, e: str, b: Value, r: Any
 ) -> Any:
     """(s·1 + u·v)⁻¹b = (b - u·(1 + v·u/s)⁻¹(v·b)/s)/s for s > 0, if v·u is smaller"""
-    return _solution(_of_identity(i, s, w, h), u, v, d, p, e, b, r)
+    return solution_in_factors(_of_identity(i, s, w, h), u, v, d, p, e, b, r)

@@ -41,7 +41,7 @@ def _moves_later(k: Literal, a: Any, b: Any, c: Any, axis: int) -> bool:
     return amounts[axis] > 0
 
 
-def _padded(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
+def padded_examples(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
     """A window that accumulates along an axis of x, and a padding that moves x along it."""
     drawn = cumulative_examples(*(dtypes or ("f32", "f64")), least=1)(rng)
     axis = max(range(drawn["x"].rank), key=lambda d: drawn["w"].size[d])
@@ -56,7 +56,7 @@ def _padded(rng: np.random.Generator, *dtypes: str) -> dict[str, Any]:
     lambda x, k, a, b, c, w: reduce_window("add", subtract(x, pad(x, constant(k), a, b, c)), w),
     numerics=FINITE,
     source=TELESCOPE,
-    examples=_padded,
+    examples=padded_examples,
 )
 def cumsum_of_padded_differences(
     x: Value, k: Literal, a: Any, b: Any, c: Any, w: Any
@@ -70,13 +70,13 @@ def cumsum_of_padded_differences(
 
 
 cumsum_of_padded_differences_exactly = replace(
-    for_integers(cumsum_of_padded_differences), examples=of_integers(_padded)
+    for_integers(cumsum_of_padded_differences), examples=of_integers(padded_examples)
 )
 cumsum_of_padded_differences_where_proved = where_proved(
     cumsum_of_padded_differences,
     lambda x, **_: is_finite(x),
     __name__,
-    examples=of_numbers(_padded),
+    examples=of_numbers(padded_examples),
 )
 
 
@@ -86,7 +86,7 @@ cumsum_of_padded_differences_where_proved = where_proved(
     ),
     numerics=FINITE,
     source=TELESCOPE,
-    examples=_padded,
+    examples=padded_examples,
 )
 def padded_differences_of_cumsum(
     x: Value, k: Literal, a: Any, b: Any, c: Any, w: Any
@@ -98,13 +98,13 @@ def padded_differences_of_cumsum(
 
 
 padded_differences_of_cumsum_exactly = replace(
-    for_integers(padded_differences_of_cumsum), examples=of_integers(_padded)
+    for_integers(padded_differences_of_cumsum), examples=of_integers(padded_examples)
 )
 padded_differences_of_cumsum_where_proved = where_proved(
     padded_differences_of_cumsum,
     lambda x, **_: is_finite(x),
     __name__,
-    examples=of_numbers(_padded),
+    examples=of_numbers(padded_examples),
 )
 
 
