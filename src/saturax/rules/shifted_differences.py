@@ -162,7 +162,7 @@ def cumsum_of_differences_from(
     x: Value, z: Value, a: Any, b: Any, s: Any, i: int, w: Any
 ) -> Value | None:
     """cumsum(diff(x, prepend=z)) = x - z"""
-    return _less_edge(x, z, a, b, s, i, w, False)  # type: ignore[no-any-return]
+    return _less_edge(x, z, a, b, s, i, w, False)
 
 
 cumsum_of_differences_from_exactly = replace(
@@ -182,7 +182,7 @@ def cumsum_of_differences_to(
     x: Value, z: Value, a: Any, b: Any, s: Any, i: int, w: Any
 ) -> Value | None:
     """reversed cumsum(x - [x[1:], z]) = x - z"""
-    return _less_edge(x, z, a, b, s, i, w, True)  # type: ignore[no-any-return]
+    return _less_edge(x, z, a, b, s, i, w, True)
 
 
 cumsum_of_differences_to_exactly = replace(
