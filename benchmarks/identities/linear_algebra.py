@@ -21,7 +21,8 @@ def _variances(d: jax.Array) -> jax.Array:
 
 def _solved_in_factors(d: jax.Array, u: jax.Array, b: jax.Array) -> jax.Array:
     w = u / d[:, None]
-    return b / d - w @ jnp.linalg.solve(jnp.eye(u.shape[1]) + u.T @ w, w.T @ b)
+    inner: jax.Array = jnp.eye(u.shape[1]) + u.T @ w
+    return b / d - w @ jnp.linalg.solve(inner, w.T @ b)
 
 
 ROWS = (

@@ -177,11 +177,4 @@ ROWS = (
         lambda x: x - x[:, :1],
         (integers(N, N),),
     ),
-    Identity(
-        "differences_of_cumsum_from_zero",
-        lambda x: jnp.diff(jnp.cumsum(x, 1), axis=1, prepend=0.0),
-        lambda x: x,
-        (X,),
-        numerics="finite",
-    ),
 )
