@@ -32,7 +32,7 @@ from saturax.jaxlib_compat import ModuleError
 from saturax.racing import contest
 from saturax.rules import rules_within
 from saturax.rules.rule import BITWISE, rule
-from saturax.search import pricing, rounds, varied
+from saturax.search import growth, pricing, rounds, varied
 
 _FUNCTION, _ARGUMENTS = matrix_chain(384)
 
@@ -225,7 +225,7 @@ def test_interruption_after_the_first_race_keeps_the_best():
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(rounds, "saturate"), (varied, "extract"), (contest, "race")]
+    ("module", "name"), [(growth, "saturate"), (varied, "extract"), (contest, "race")]
 )
 def test_ctrl_c_within_a_stage_ends_the_search(monkeypatch, module, name):
     """Stages end well when interrupted; nobody goes on with what they have, or races anew."""
@@ -244,7 +244,7 @@ def test_ctrl_c_within_a_stage_ends_the_search(monkeypatch, module, name):
 @pytest.mark.parametrize(
     ("module", "name", "error", "told"),
     [
-        (rounds, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
+        (growth, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
         (rounds, "formulate", RuntimeError("a defect"), "internal error, please report it"),
         (rounds, "propose", TypeError("a defect"), "internal error, please report it"),
         (varied, "extract", MemoryError("too much"), "internal error, please report it"),

@@ -13,7 +13,7 @@ from saturax.cost.formulate import Extracted, Formulation, formulate, read_progr
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
-from saturax.egraph import Limits, rules_between, saturate
+from saturax.egraph import rules_between, saturate
 from saturax.egraph.errors import RuleApplicationError
 from saturax.extract import (
     Selection,
@@ -25,21 +25,17 @@ from saturax.extract import (
 )
 from saturax.graph.ir import Graph
 from saturax.graph.ops import Generic, generic_of, usual_region
-from saturax.options import NUMERICS, Options
 from saturax.proposals import propose
 from saturax.proposals.equality import Equalities
 from saturax.report.model import IN_BODY
-from saturax.rules.rule import Numerics, Rule
+from saturax.rules.rule import Rule
 from saturax.run import Run, unless_interrupted
+from saturax.search.growth import Kept, grow, limits_of, numerics_of
 from saturax.search.pricing import Pricing
 from saturax.search.represent import Represented, represent
 
 logger = logging.getLogger("saturax")
 
-_SATURATION_SHARE = 0.1
-# Short runs give saturation more of their time, up to so many seconds: it begins with compiling
-# the patterns of all rules, which takes the better part of a second, once a process.
-_SATURATION_LEAST_S, _SHARE_OF_SHORT_RUNS = 2.0, 0.3
 _PRICING_ROUNDS = 20
 # Predictions are optimistic so that what could win is measured. Once the time for that is over, or
 # the rounds are, what was never measured has to win by so much.
@@ -50,18 +46,11 @@ LEAST_PROGRESS = 0.01
 CLOSE_ENOUGH = 0.005
 # Long runs give an extraction of a round as much as this, so that a busy machine changes nothing.
 _EXTRACTION_SHARE = 0.01
-# E-nodes that every program is entitled to.
-_NODES = 3_000
-# And those that each convolution is: by minimal filtering in two dimensions it is so many.
-_NODES_PER_CONVOLUTION = 150
 # Programs of so many operations are searched twice.
 _SEARCHED_TWICE = 400
 # Also where measuring took all the time for searching: the second search finds most prices known,
 # and without it a first run of image filters took 1.3 times as long as greedy extraction's program.
 _LEAST_SHARE_FOR_SECOND = 0.45
-# Many steps, of folding and cancelling, are what small e-graphs may take: those of programs of so
-# many operations, whose limit on nodes is what bounds them, and others while they have not grown.
-_SMALL_PROGRAM, _SMALL_NODES, _ITERATIONS_IF_SMALL = 64, 1_500, 30
 # Rules of many small steps go first, as far as they get: those of constants, which many rules look
 # at, in every round, and those of slices on their way to the inputs in a round of their own. What a
 # classifier makes of one token it asks of the last block alone, some forty operations away; where
@@ -148,11 +137,12 @@ def _search_well(
     prediction may be the faster program: a race decides.
     """
     is_greedy = run.options.extraction == "greedy"
-    found = _search(run, equalities, rules, pricing, frozen, is_greedy)
-    is_out_of_time = run.remaining_s < _LEAST_SHARE_FOR_SECOND * run.budget_s
-    if is_greedy or is_out_of_time or len(equalities.graph.nodes) > _SEARCHED_TWICE:
+    is_once = is_greedy or len(equalities.graph.nodes) > _SEARCHED_TWICE
+    kept: Kept | None = None if is_once else {}
+    found = _search(run, equalities, rules, pricing, frozen, is_greedy, kept)
+    if is_once or run.remaining_s < _LEAST_SHARE_FOR_SECOND * run.budget_s:
         return found
-    other = _search(run, equalities, rules, pricing, frozen, is_greedy=True)
+    other = _search(run, equalities, rules, pricing, frozen, True, kept)
     best, second = sorted((found, other), key=lambda each: each.best_us)
     return replace(best, other=second)
 
@@ -164,6 +154,7 @@ def _search(
     pricing: Pricing,
     frozen: frozenset[int],
     is_greedy: bool,
+    kept: Kept | None = None,
 ) -> Found:
     """Saturate, price and extract in rounds, each beginning with the best program so far.
 
@@ -172,6 +163,7 @@ def _search(
     loop beside them was unrolled), and is never the last one. A few iterations from a good program
     reach further than many from the original one, whose e-graph would grow beyond any limit on the
     way. `frozen` are the numbers of the parameters whose values are fixed before the program runs.
+    In `kept` are the e-graphs that another search began rounds with; those of this one come to it.
     """
     graph = equalities.graph
     rounds: list[tuple[Extracted, float]] = []
@@ -185,17 +177,15 @@ def _search(
     while True:
         pricing.price_regions(equalities.nodes)
         with run.stage("saturate") as notes:
-            represented = represent(graph, equalities, frozen, numerics_of(run.options))
-            limits = _limits(run, graph)
-            chain = replace(limits, iteration_limit=len(graph.nodes))
-            unless_interrupted(saturate(represented.egraph, folding, chain))
-            chosen = passes.pop(0)
-            growth = chain if chosen is narrowing else limits
-            saturation = unless_interrupted(saturate(represented.egraph, chosen, growth))
-            is_narrowed = any(each.unions for each in saturation.rules.values())
-            if chosen is narrowing and not is_narrowed:
+            key = graph, passes[0] is narrowing
+            grown = None if kept is None else kept.get(key)
+            if grown is None:
+                grown = grow(run, graph, equalities, frozen, folding, passes, narrowing)
+                if kept is not None and not grown.is_cut_short:
+                    kept[key] = grown
+            represented, saturation = grown.represented, grown.saturation
+            for _ in range(grown.passes):
                 chosen = passes.pop(0)
-                saturation = unless_interrupted(saturate(represented.egraph, chosen, limits))
             notes |= {
                 "nodes": saturation.nodes,
                 "classes": saturation.classes,
@@ -239,27 +229,10 @@ def _proposed_us(
 ) -> float:
     """Predicted time of the best program by proposals and constants alone."""
     represented = represent(graph, equalities, frozen, numerics_of(run.options))
-    limits = replace(_limits(run, graph), iteration_limit=len(graph.nodes))
+    limits = replace(limits_of(run, graph), iteration_limit=len(graph.nodes))
     unless_interrupted(saturate(represented.egraph, folding, limits))
     formulation, _, best = price(run, represented, pricing, is_greedy)
     return selected_us(formulation.problem, best)
-
-
-def _limits(run: Run, graph: Graph) -> Limits:
-    """Limits of one saturation: a few iterations, a size in proportion to the program's."""
-    is_small = len(graph.nodes) <= _SMALL_PROGRAM
-    effort = run.options.limits
-    convolutions = sum(node.op == "convolution" for node in graph.nodes)
-    nodes = _NODES + effort.nodes_per_operation * len(graph.nodes)
-    nodes += _NODES_PER_CONVOLUTION * convolutions
-    least_s = min(_SATURATION_LEAST_S, run.share_s(_SHARE_OF_SHORT_RUNS))
-    return Limits(
-        time_limit_s=min(effort.saturation_s, max(least_s, run.share_s(_SATURATION_SHARE))),
-        node_limit=min(run.options.node_limit, nodes),
-        iteration_limit=effort.iterations,
-        small_nodes=nodes if is_small else _SMALL_NODES,
-        iteration_limit_if_small=_ITERATIONS_IF_SMALL,
-    )
 
 
 def price(
@@ -421,11 +394,6 @@ class _OptimizedBodies(str):
         reason = super().__new__(cls, f"optimize_region {node}")
         reason.rules = rules
         return reason
-
-
-def numerics_of(options: Options) -> Numerics:
-    """The least strict class of equalities that the options admit."""
-    return Numerics(NUMERICS.index(options.numerics))
 
 
 def rules_of(formulation: Formulation, extracted: Extracted) -> Counter[str]:
