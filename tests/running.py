@@ -11,7 +11,8 @@ import numpy as np
 
 from saturax import Options
 from saturax.graph.ir import Program
-from saturax.jaxlib_compat import compile_module, without_donation
+from saturax.jaxlib_compat import compile_module
+from saturax.mlir_modules import without_donation
 from saturax.stablehlo import emit_module, import_module
 
 QUICK = Options(time_limit_s=2.0)

@@ -21,7 +21,7 @@ import saturax
 from saturax import FrozenError, Options, SaturaxWarning, pipeline, stablehlo
 from saturax.freezing.preparation import compiled_by_jax
 from saturax.freezing.program import FrozenProgram
-from saturax.jaxlib_compat import parse_module
+from saturax.mlir_modules import parse_module
 
 _ORIGINAL = Options(time_limit_s=0)
 _QUICK = Options(time_limit_s=8.0)

@@ -17,7 +17,7 @@ import saturax
 from saturax import installation, stablehlo
 from saturax.errors import OptionsError
 from saturax.installation import install, uninstall
-from saturax.jaxlib_compat import module_name, parse_module
+from saturax.mlir_modules import module_name, parse_module
 from saturax.options import Options
 from saturax.racing import contest
 

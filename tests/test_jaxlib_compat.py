@@ -10,15 +10,17 @@ import pytest
 
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import (
-    ModuleError,
-    ModuleSource,
     compile_module,
     cost_analysis,
     default_device,
     memory_analysis,
+    optimized_hlo,
+)
+from saturax.mlir_modules import (
+    ModuleError,
+    ModuleSource,
     module_bytecode,
     module_signature,
-    optimized_hlo,
     parse_module,
     without_donation,
 )

@@ -28,7 +28,7 @@ from saturax.cost.database import PriceDatabaseWarning
 from saturax.errors import RuleError
 from saturax.extract import solver
 from saturax.graph.ops import dot_general
-from saturax.jaxlib_compat import ModuleError
+from saturax.mlir_modules import ModuleError
 from saturax.racing import contest
 from saturax.rules import rules_within
 from saturax.rules.rule import BITWISE, rule

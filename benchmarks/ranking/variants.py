@@ -29,13 +29,8 @@ from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType, is_float
-from saturax.jaxlib_compat import (
-    Executable,
-    ModuleError,
-    compile_module,
-    default_device,
-    put_on_device,
-)
+from saturax.jaxlib_compat import Executable, compile_module, default_device, put_on_device
+from saturax.mlir_modules import ModuleError
 from saturax.proposals import propose
 from saturax.rules import rules_within
 from saturax.rules.rule import Numerics

@@ -127,7 +127,7 @@ def _clock(threads: str) -> Callable[[], float]:
 
 
 def _inputs(path: Path) -> list[Any]:
-    from saturax.jaxlib_compat import module_signature, parse_module
+    from saturax.mlir_modules import module_signature, parse_module
 
     from .variants import random_inputs
 

@@ -28,7 +28,7 @@ from saturax.cache.executables import beside
 from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import OptionsError
 from saturax.jax_internals import Provider, hook_compilation, is_provided
-from saturax.jaxlib_compat import (
+from saturax.mlir_modules import (
     ModuleError,
     located_nowhere,
     module_bytecode,

@@ -29,12 +29,7 @@ from saturax.cache.executables import Ahead, compile_once
 from saturax.cache.module_memory import ModuleMemory
 from saturax.errors import SaturaxError
 from saturax.jax_internals import clear_calls, devices_of, examples_of, fast_calls, is_tracing
-from saturax.jaxlib_compat import (
-    ModuleError,
-    located_nowhere,
-    module_bytecode,
-    replace_contents,
-)
+from saturax.mlir_modules import ModuleError, located_nowhere, module_bytecode, replace_contents
 from saturax.options import Options, is_disabled, with_rules
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary

@@ -24,7 +24,7 @@ from saturax.checking.isolate import outside_calls
 from saturax.cost.database import PriceDatabase
 from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
-from saturax.jaxlib_compat import ModuleSource
+from saturax.mlir_modules import ModuleSource
 from saturax.options import NUMERICS, Options
 from saturax.racing.contest import Contest
 from saturax.racing.correction import correct_prices

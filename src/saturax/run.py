@@ -14,7 +14,7 @@ import jax
 from saturax.assembly.split import Split
 from saturax.cache.entries import Remembered
 from saturax.graph.ir import Program
-from saturax.jaxlib_compat import ModuleSource
+from saturax.mlir_modules import ModuleSource
 from saturax.options import Options
 from saturax.report.model import Report, StageReport
 

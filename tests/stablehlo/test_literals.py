@@ -76,7 +76,7 @@ def test_large_weights_are_not_copied():
 
 def test_attribute_that_is_no_dense_constant():
     from saturax.errors import ImportFailure
-    from saturax.jaxlib_compat import mlir_context
+    from saturax.mlir_modules import mlir_context
 
     with mlir_context(), ir.Location.unknown():
         element = ir.Type.parse("complex<f32>")

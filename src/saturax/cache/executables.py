@@ -24,11 +24,11 @@ from saturax.cache.circumstances import circumstances, is_kept, key_digest, know
 from saturax.cache.module_memory import ModuleMemory
 from saturax.cache.store import Entry, ProgramCache, folder_of
 from saturax.jax_internals import Compilation, Provider, provided
-from saturax.jaxlib_compat import (
+from saturax.jaxlib_compat import load_executable
+from saturax.mlir_modules import (
     ModuleError,
     bind_kernels,
     calls_kernels,
-    load_executable,
     located_nowhere,
     module_bytecode,
 )

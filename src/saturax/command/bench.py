@@ -26,7 +26,8 @@ from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Program
 from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jax_internals import examples_of
-from saturax.jaxlib_compat import compile_module, without_donation
+from saturax.jaxlib_compat import compile_module
+from saturax.mlir_modules import without_donation
 from saturax.options import Options
 from saturax.pipeline import optimize_program
 from saturax.racing.interleave import Call, interleave, ratio_of_medians

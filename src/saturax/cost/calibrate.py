@@ -25,7 +25,8 @@ from saturax.cost.device import (
 )
 from saturax.cost.plausible import without_impossible
 from saturax.cost.timing import time_empty_call
-from saturax.jaxlib_compat import ModuleError, default_device
+from saturax.jaxlib_compat import default_device
+from saturax.mlir_modules import ModuleError
 
 _WORKING_SETS = tuple(1 << power for power in (14, 16, 18, 19, 20, 22, 24, 26, 27))
 _OTHER_FUNCTIONS = ("arithmetic", "add", "divide", "sqrt", "exponential", "log", "tanh")

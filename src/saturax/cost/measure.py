@@ -24,15 +24,12 @@ from saturax.cost.timing import (
     pinned_to_one_core,
 )
 from saturax.graph.types import TensorType, is_complex, is_float, numpy_dtype
-from saturax.jaxlib_compat import (
-    Executable,
+from saturax.jaxlib_compat import Executable, compile_module, default_device, put_on_device
+from saturax.mlir_modules import (
     ModuleError,
     ModuleSource,
-    compile_module,
-    default_device,
     module_signature,
     parse_module,
-    put_on_device,
     without_donation,
 )
 

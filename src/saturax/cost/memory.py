@@ -15,7 +15,8 @@ from saturax.cost.kernel import BRANCHES, byte_size
 from saturax.cost.loops import WHILE
 from saturax.cost.schedule import Schedule, Step, Value
 from saturax.graph.ir import Graph, Node, Program, node_regions
-from saturax.jaxlib_compat import DONATION_ATTRIBUTES, MemoryUse
+from saturax.jaxlib_compat import MemoryUse
+from saturax.mlir_modules import DONATION_ATTRIBUTES
 
 # Buffers begin at multiples of so many bytes.
 _ALIGNMENT = 64

@@ -20,7 +20,7 @@ import numpy as np
 from saturax.cache.executables import Known
 from saturax.freezing.interface import with_first_argument
 from saturax.graph.types import TensorType
-from saturax.jaxlib_compat import module_bytecode, module_signature, parse_module
+from saturax.mlir_modules import module_bytecode, module_signature, parse_module
 from saturax.options import Options
 
 logger = logging.getLogger("saturax")

@@ -25,8 +25,9 @@ from saturax.freezing.arguments import FrozenArguments, FrozenError, check_names
 from saturax.freezing.preparation import Array, Preparation
 from saturax.freezing.program import FrozenProgram, signature_of_exported, strong_signature_of
 from saturax.graph.types import mlir_dtype, numpy_dtype
-from saturax.jaxlib_compat import bind_kernels, default_device, parse_module, put_on_device
+from saturax.jaxlib_compat import default_device, put_on_device
 from saturax.jitted import SaturaxWarning
+from saturax.mlir_modules import bind_kernels, parse_module
 from saturax.report.model import Report
 from saturax.versions import versions
 

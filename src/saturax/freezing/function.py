@@ -30,8 +30,9 @@ from saturax.freezing.preparation import Preparation
 from saturax.freezing.program import FrozenProgram, signature_of
 from saturax.graph.types import TensorType, numpy_dtype
 from saturax.jax_internals import fast_calls_after, is_tracing
-from saturax.jaxlib_compat import ModuleError, default_device, located_nowhere, mlir_context
+from saturax.jaxlib_compat import default_device
 from saturax.jitted import SaturaxWarning, depth_of_caller
+from saturax.mlir_modules import ModuleError, located_nowhere, mlir_context
 from saturax.options import Options, checked, is_disabled
 from saturax.report.model import Report, StageReport
 from saturax.report.text import summary

@@ -15,13 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from saturax.graph.types import TensorType, mlir_dtype, numpy_dtype
-from saturax.jaxlib_compat import (
-    default_device,
-    module_signature,
-    parse_module,
-    put_on_device,
-    replace_contents,
-)
+from saturax.jaxlib_compat import default_device, put_on_device
+from saturax.mlir_modules import module_signature, parse_module, replace_contents
 
 if TYPE_CHECKING:
     from saturax.assembly.split import Split

@@ -12,7 +12,7 @@ import numpy as np
 from saturax.freezing.constants import WithConstants
 from saturax.freezing.interface import abstract_arguments, with_first_argument
 from saturax.freezing.preparation import Preparation
-from saturax.jaxlib_compat import module_signature, parse_module
+from saturax.mlir_modules import module_signature, parse_module
 from saturax.options import Options
 
 _SCALARS = (bool, int, float, complex)

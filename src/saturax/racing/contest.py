@@ -26,13 +26,8 @@ from saturax.checking.verify import Verdict, verify
 from saturax.errors import SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
-from saturax.jaxlib_compat import (
-    Executable,
-    ModuleSource,
-    compile_module,
-    parse_module,
-    without_donation,
-)
+from saturax.jaxlib_compat import Executable, compile_module
+from saturax.mlir_modules import ModuleSource, parse_module, without_donation
 from saturax.racing.footprint import Footprint, measure
 from saturax.racing.select import RaceEntry, RaceResult, race
 from saturax.racing.work import Work, is_less, work_of

@@ -14,7 +14,7 @@ from saturax.graph.ir import Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.ops import HELD, Generic, identity_value, is_held
 from saturax.graph.types import TensorType, TupleType, Type
-from saturax.jaxlib_compat import mlir_context
+from saturax.mlir_modules import mlir_context
 from saturax.stablehlo.attributes import (
     CODECS,
     COMPARE,

@@ -18,7 +18,7 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
 from saturax.errors import ImportFailure, SaturaxError
-from saturax.jaxlib_compat import mlir_context
+from saturax.mlir_modules import mlir_context
 
 _BYTECODE = b"ML\xefR"
 _VERSION = re.compile(rb"StableHLO_v(\d+\.\d+\.\d+)")

@@ -18,7 +18,7 @@ from saturax.graph.ir import Attributes, Graph, Node, Program
 from saturax.graph.literal import Literal
 from saturax.graph.ops import Generic, Precision, generic_of
 from saturax.graph.types import TensorType, TupleType, Type, is_complex, is_float, numpy_dtype
-from saturax.jaxlib_compat import DONATION_ATTRIBUTES
+from saturax.mlir_modules import DONATION_ATTRIBUTES
 
 # Functions whose results are about the representation of a value, not about its value.
 _OF_BITS = frozenset({"bitcast_convert", "reduce_precision", "chlo.next_after"})
