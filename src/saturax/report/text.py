@@ -115,7 +115,7 @@ def bytes_text(count: float) -> str:
 
 
 def _candidate(candidate: CandidateReport) -> str:
-    race = "the last race" if candidate.outcome == "chosen" else "an earlier race"
+    race = "the last race" if candidate.outcome == "chosen" else "its last race"
     ratio = "" if candidate.ratio is None else f", {candidate.ratio:.2f}× in {race},"
     why = f": {candidate.reason}" if candidate.reason else ""
     time_us = candidate.predicted_us
