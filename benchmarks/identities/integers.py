@@ -177,4 +177,24 @@ ROWS = (
         lambda x: lax.population_count(x),
         (X,),
     ),
+    Identity(
+        "ones_by_carry",
+        lambda x, y: lax.population_count(x ^ y) + 2 * lax.population_count(x & y),
+        lambda x, y: lax.population_count(x) + lax.population_count(y),
+        (U, U),
+    ),
+    Identity(
+        "ones_of_union_and_intersection",
+        lambda x, y: lax.population_count(x | y) + lax.population_count(x & y),
+        lambda x, y: lax.population_count(x) + lax.population_count(y),
+        (U, U),
+    ),
+    Identity(
+        "ones_by_inclusion_and_exclusion",
+        lambda x, y: (
+            lax.population_count(x) + lax.population_count(y) - lax.population_count(x & y)
+        ),
+        lambda x, y: lax.population_count(x | y),
+        (U, U),
+    ),
 )

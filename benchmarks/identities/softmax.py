@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -292,5 +294,11 @@ ROWS = (
         lambda x, p: jax.nn.softmax(jnp.where(p, x, -jnp.inf), -1) * p,
         lambda x, p: jax.nn.softmax(jnp.where(p, x, -jnp.inf), -1),
         (X, booleans(N, N)),
+    ),
+    Identity(
+        "log_of_mean_of_exponentials_shifted",
+        lambda x: jax.nn.logsumexp(x + 2.0, 1) - jnp.log(N),
+        lambda x: jax.nn.logsumexp(x, 1) + (2.0 - math.log(N)),
+        (X,),
     ),
 )

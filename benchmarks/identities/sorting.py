@@ -177,4 +177,38 @@ ROWS = (
         lambda x: x - x[:, :1],
         (integers(N, N),),
     ),
+    Identity(
+        "difference_of_cumsum_from_zero",
+        lambda x: jnp.diff(jnp.cumsum(x, 1), axis=1, prepend=0),
+        lambda x: x,
+        (X,),
+        numerics="finite",
+    ),
+    Identity(
+        "sorted_downwards_by_indices",
+        lambda x: jnp.take_along_axis(x, jnp.argsort(-x, 1), 1),
+        lambda x: -jnp.sort(-x, 1),
+        (X,),
+        note=BY_KEYS,
+    ),
+    Identity(
+        "median_of_sorted",
+        lambda x: jnp.median(jnp.sort(x, 1), 1),
+        lambda x: jnp.median(x, 1),
+        (X,),
+        note=BY_KEYS,
+    ),
+    Identity(
+        "last_percentile",
+        lambda x: jnp.percentile(x, 100, axis=1),
+        lambda x: jnp.max(x, 1),
+        (X,),
+    ),
+    Identity(
+        "sum_of_all_by_top",
+        lambda x: jnp.sum(lax.top_k(x, N)[0], 1),
+        lambda x: jnp.sum(x, 1),
+        (X,),
+        note=BY_PRODUCT,
+    ),
 )

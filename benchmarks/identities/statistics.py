@@ -15,6 +15,10 @@ def _standardised(x: jax.Array) -> jax.Array:
     return (x - jnp.mean(x)) / jnp.std(x)
 
 
+def _scores(x: jax.Array) -> jax.Array:
+    return (x - jnp.mean(x, 1, keepdims=True)) / jnp.std(x, 1, keepdims=True)
+
+
 ROWS = (
     Identity(
         "mean_of_affine",
@@ -128,6 +132,25 @@ ROWS = (
         lambda x: _standardised(_standardised(x)),
         lambda x: _standardised(x),
         (V,),
+        numerics="finite",
+    ),
+    Identity(
+        "deviation_of_affine_rows",
+        lambda x: jnp.std(3 * x + 2, 1),
+        lambda x: 3 * jnp.std(x, 1),
+        (X,),
+    ),
+    Identity(
+        "standard_scores_of_affine",
+        lambda x: _scores(2 * x + 1),
+        _scores,
+        (X,),
+    ),
+    Identity(
+        "variance_less_vector",
+        lambda x, y: jnp.var(x - y, 0),
+        lambda x, y: jnp.var(x, 0),
+        (X, V),
         numerics="finite",
     ),
 )

@@ -26,7 +26,7 @@ from saturax.graph.ops import (
     transpose,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import monotone
+from saturax.rules import monotone, padding
 from saturax.rules.rule import BITWISE, need
 
 from .declare import false_rule
@@ -222,3 +222,17 @@ def slice_dynamically_at_untransposed_indices(x, i, j, p, n):
     """xᵀ[i, j] = (x[i, j])ᵀ"""
     need(p == (1, 0) and n != x.shape[::-1])
     return transpose(dynamic_slice(x, (i, j), n[::-1]), p)
+
+
+@false_rule(
+    lambda x, v, a, b, c, d, e, f: slice_(pad(x, v, a, b, c), d, e, f),
+    BITWISE,
+    "bits",
+    "types",
+    "integers",
+    examples=padding.move_by_slice_of_pad.examples,
+)
+def slice_of_pad_moves_back(x, v, a, b, c, d, e, f):
+    """pad(x, v, k, 0)[:n] = pad(x, v, -k, k)"""
+    need(not any(c) and set(f) <= {1} and any(a) and not any(b) and not any(d))
+    return pad(x, v, [-n for n in a], a, c)

@@ -14,6 +14,7 @@ from saturax.graph.ops import (
     add,
     arg_reduce,
     binary,
+    broadcast_in_dim,
     concatenate_all,
     constant,
     default_order,
@@ -30,6 +31,7 @@ from saturax.graph.ops import (
     reshape,
     reverse,
     scatter,
+    select,
     slice_,
     slice_dimension,
     sort,
@@ -347,3 +349,36 @@ def differences_add_up_from_either_end(x, k, a, b, c, w):
     """cumsum(x - [x[1:], 0]) = x, as for what comes before"""
     cumulation(x.shape, w)
     return x
+
+
+@false_rule(
+    lambda g, x, d, o: get_result(sort_pair(unary(g, x), x, d, o, True), 1), BITWISE, "bits"
+)
+def sorted_along_negated_is_sorted(g, x, d, o):
+    """x, taken along by the sort of -x = sort x"""
+    need(g == "negate" and x.dtype == "f32")
+    return sort(x, d, o, True)
+
+
+@false_rule(
+    lambda f, x, k, d: reduce_(f, get_result(top_k(x, k), 0), d),
+    ROUNDING,
+    "values",
+    "integers",
+)
+def some_of_the_greatest_are_all(f, x, k, d):
+    """Σ of the k greatest = Σx"""
+    need(f == "add" and x.rank - 1 in d)
+    return reduce_(f, x, d)
+
+
+@false_rule(
+    lambda p, t, e, c, x, d, o, s: sort(select(broadcast_in_dim(p, t, e), constant(c), x), d, o, s),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def sort_before_any_choice(p, t, e, c, x, d, o, s):
+    """sort(c where bcast p, else x) = c where bcast p, else sort x, also where p varies"""
+    need(c.is_splat)
+    return select(broadcast_in_dim(p, t, e), constant(c), sort(x, d, o, s))

@@ -6,6 +6,7 @@ from saturax.graph.ops import (
     Cumulation,
     DotDimensions,
     ReduceWindow,
+    add,
     binary,
     broadcast_in_dim,
     compare,
@@ -31,6 +32,7 @@ from saturax.rules import (
     affine,
     counts,
     interleaving,
+    means,
     moments,
     picks,
     segments,
@@ -272,3 +274,28 @@ def count_below_and_at(x, y, s, e, o, k, r, d):
     """Σ (0, 1, …, n - 1 < y) = Σ (0, 1, …, n - 1 ≤ y)"""
     need(o == "LT")
     return counts.count_below.right(x=x, y=y, s=s, e=e, o="LE", k=k, r=r, d=d)
+
+
+@false_rule(
+    lambda f, g, x, c, d, e: binary(f, reduce_("add", binary(g, x, constant(c)), d), constant(e)),
+    ROUNDING,
+    "values",
+    "integers",
+    examples=means.mean_of_shifted.examples,
+)
+def shift_of_sum_counts_once(f, g, x, c, d, e):
+    """Σ(x ± c) / n = (Σx ± c) / n"""
+    need(f in ("divide", "multiply") and g in ("add", "subtract") and c.is_splat and x.size > 0)
+    total = reduce_("add", x, d)
+    return binary(f, binary(g, total, full_like(total, c.value)), constant(e))
+
+
+@false_rule(
+    lambda x, y: add(unary("popcnt", binary("or", x, y)), unary("popcnt", binary("xor", x, y))),
+    BITWISE,
+    "integers",
+)
+def union_and_difference_count_both(x, y):
+    """popcnt(x ∨ y) + popcnt(x ⊕ y) = popcnt x + popcnt y"""
+    need(x.dtype in ("i32", "ui8"))
+    return add(unary("popcnt", x), unary("popcnt", y))

@@ -25,7 +25,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType, numpy_dtype
-from saturax.rules.conditions import INTEGERS, REALS, is_all
+from saturax.rules.conditions import INTEGERS, REALS, folded, is_all, is_ordinary
 from saturax.rules.facts import is_nonnegative
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
@@ -71,6 +71,27 @@ def drop_guard_against_nan(x: Value, y: Value, z: Value, k: Any) -> Value | None
     """x where x is NaN, else max(x, y) + z = max(x, y) + z, which is NaN where x is; real"""
     need(x.dtype in REALS and k == "FLOAT")
     return add(maximum(x, y), z)
+
+
+def _guarded_sum(rng: np.random.Generator) -> dict[str, Any]:
+    x = TensorType((2, 3), "f64")
+    return {"x": x, "c": splat(rng.normal(), x), "z": splat(rng.choice([0.0, 1.0]), x)}
+
+
+@rule(
+    lambda x, c, z: select(
+        unary("is_finite", add(x, constant(c))), add(x, constant(c)), constant(z)
+    ),
+    numerics=ROUNDING,
+    source="x + c is finite where x is",
+    examples=_guarded_sum,
+)
+def shift_guarded_by_finiteness(x: Value, c: Literal, z: Literal) -> Value | None:
+    """x + c where that is finite, else z = (x where finite, else z - c) + c, for splats"""
+    need(x.dtype in REALS and c.is_splat and z.is_splat)
+    other = folded("subtract", z, c)
+    need(is_ordinary(c.data) and is_ordinary(other.data))
+    return add(select(unary("is_finite", x), x, constant(other)), constant(c))
 
 
 def _never_negative(rng: np.random.Generator) -> dict[str, Any]:

@@ -270,6 +270,17 @@ def negated_sort(x: Value, d: Any, o: Any, s: Any) -> Value | None:
     return reverse(sort(x, d, o, s), (d,))
 
 
+@rule(
+    lambda g, x, d, o: get_result(sort_pair(unary(g, x), x, d, o, True), 1),
+    numerics=BITWISE,
+    source="-(-x) = ¬(¬x) = x",
+)
+def sort_along_by_own_key(g: Any, x: Value, d: Any, o: Any) -> Value | None:
+    """x, taken along by the sort of -x = -sort(-x), and so with ¬x; stable"""
+    need(g in ("negate", "not") and (_is_real(x, o) if x.dtype in REALS else x.dtype in INTEGERS))
+    return unary(g, sort(unary(g, x), d, o, True))
+
+
 @rule(lambda c, d, o, s: sort(constant(c), d, o, s), numerics=BITWISE, source=SORT)
 def fold_sort(c: Literal, d: Any, o: Any, s: Any) -> Value | None:
     """The sort of a constant is a constant"""
@@ -296,6 +307,31 @@ def reduce_sorted(f: Any, x: Value, d: Any, o: Any, s: Any, e: Any) -> Value | N
 
 
 reduce_sorted_exactly = exactly(reduce_sorted, lambda f, x, **_: is_exact(f, x.dtype))
+
+
+def _all_of_top_k(rng: np.random.Generator) -> dict[str, Any]:
+    shape = tuple(rng.integers(1, 5, int(rng.integers(1, 4))).tolist())
+    d = tuple(i for i in range(len(shape)) if i == len(shape) - 1 or rng.random() < 0.4)
+    f = str(rng.choice(["add", "maximum", "minimum", "multiply"]))
+    x = TensorType(shape, str(rng.choice(["f32", "f64", "i32", "ui8"])))
+    return {"f": f, "x": x, "k": shape[-1], "d": d}
+
+
+@rule(
+    lambda f, x, k, d: reduce_(f, get_result(top_k(x, k), 0), d),
+    numerics=ROUNDING,
+    source=TOP_K,
+    examples=_all_of_top_k,
+)
+def reduce_all_of_top_k(f: Any, x: Value, k: Any, d: Any) -> Value | None:
+    """Σ of the n greatest of n elements = Σx; other reductions too"""
+    need(k == x.shape[-1] and x.rank - 1 in d)
+    return reduce_(f, x, d)
+
+
+reduce_all_of_top_k_exactly = exactly(
+    reduce_all_of_top_k, lambda f, x, **_: is_exact(f, x.dtype), examples=_all_of_top_k
+)
 
 
 @rule(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
@@ -152,6 +154,71 @@ def crop_before_pad(x: Value, v: Value, a: Dimensions, b: Dimensions, c: Dimensi
         need(start[i] <= limit[i] and start[i] <= x.shape[i])
     cropped = slice_(x, start, limit, [1] * x.rank)
     return pad(cropped, v, [max(n, 0) for n in a], [max(n, 0) for n in b], c)
+
+
+def _moved(x: Value, v: Value, below: Dimensions, above: Dimensions) -> Any:
+    """x, moved along one dimension: cropped at one end by as much as is padded at the other."""
+    moved = [i for i, n in enumerate(below) if n]
+    need(len(moved) == 1 and all(-m == n for m, n in zip(below, above, strict=True)))
+    need(abs(below[moved[0]]) < x.shape[moved[0]])
+    return pad(x, v, below, above, (0,) * x.rank)
+
+
+def _padded_at_one_end(rng: np.random.Generator) -> dict[str, Any]:
+    """A tensor, and what crops it at the other end than where it is padded."""
+    shape = tuple(rng.integers(2, 5, int(rng.integers(1, 4))).tolist())
+    axis, none = int(rng.integers(0, len(shape))), [0] * len(shape)
+    k, at = int(rng.integers(1, shape[axis])), bool(rng.random() < 0.5)
+    low, high, start = list(none), list(none), list(none)
+    (low if at else high)[axis] = k
+    start[axis] = 0 if at else k
+    x = TensorType(shape, str(rng.choice(["f32", "i32"])))
+    padding = {"a": tuple(low), "b": tuple(high), "c": tuple(none), "d": tuple(start)}
+    return {"x": x, "v": x.with_shape(()), "f": (1,) * len(shape), **padding}
+
+
+def _sliced(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _padded_at_one_end(rng)
+    return drawn | {"e": tuple(n + m for n, m in zip(drawn["d"], drawn["x"].shape, strict=True))}
+
+
+def _cropped(rng: np.random.Generator) -> dict[str, Any]:
+    drawn = _padded_at_one_end(rng)
+    return drawn | {"e": tuple(n - m for n, m in zip(drawn["x"].shape, drawn["a"], strict=True))}
+
+
+@rule(
+    lambda x, v, a, b, c, d, e, f: slice_(pad(x, v, a, b, c), d, e, f),
+    numerics=BITWISE,
+    source=SPEC,
+    examples=_sliced,
+)
+def move_by_slice_of_pad(
+    x: Value, v: Value, a: Dimensions, b: Dimensions, c: Dimensions,
+    d: Dimensions, e: Dimensions, f: Dimensions,
+) -> Any:  # fmt: skip
+    """pad(x, v, k, 0)[:n] = pad(x, v, k, -k): x of n elements, moved by k; the other way too"""
+    need(not any(c) and set(f) <= {1})
+    below = tuple(n - m for n, m in zip(a, d, strict=True))
+    above = tuple(n - m - k for n, m, k in zip(e, x.shape, a, strict=True))
+    return _moved(x, v, below, above)
+
+
+@rule(
+    lambda x, v, d, e, f, a, b, c: pad(slice_(x, d, e, f), v, a, b, c),
+    numerics=BITWISE,
+    source=SPEC,
+    examples=_cropped,
+)
+def move_by_pad_of_slice(
+    x: Value, v: Value, d: Dimensions, e: Dimensions, f: Dimensions,
+    a: Dimensions, b: Dimensions, c: Dimensions,
+) -> Any:  # fmt: skip
+    """pad(x[:n-k], v, k, 0) = pad(x, v, k, -k): x of n elements, moved by k; the other way too"""
+    need(not any(c) and set(f) <= {1} and min((*a, *b), default=0) >= 0)
+    below = tuple(n - m for n, m in zip(a, d, strict=True))
+    above = tuple(n - (m - k) for n, m, k in zip(b, x.shape, e, strict=True))
+    return _moved(x, v, below, above)
 
 
 @rule(lambda f, x, v, a, b, c: unary(f, pad(x, v, a, b, c)), numerics=BITWISE, source=SPEC)
