@@ -20,6 +20,7 @@ from saturax.proposals.exponential_sums import multiply_exponentials
 from saturax.proposals.hot import read_hot_places
 from saturax.proposals.linear_maps import see_through_linear_maps
 from saturax.proposals.loops import (
+    carry_values,
     distribute_loops,
     expose_exponentials,
     fuse_loops,
@@ -69,6 +70,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "share_terms": share_terms,
     "sum_along_dimensions": sum_along_dimensions,
     "apply_to_whole": apply_to_whole,
+    "carry_values": carry_values,
     "distribute_loops": distribute_loops,
     "fuse_loops": fuse_loops,
     "expose_exponentials": expose_exponentials,

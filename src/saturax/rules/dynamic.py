@@ -30,7 +30,7 @@ from saturax.graph.ops import (
     transpose,
     unary,
 )
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, is_complex
 from saturax.rules.facts import constant_of
 from saturax.rules.rule import BITWISE, ROUNDING, Numerics, Rule, need, rule
 
@@ -157,6 +157,29 @@ def _update_of_splat(i: list[Literal], u: Value, c: Literal) -> Value | None:
     return pad(u, full(c.value, TensorType((), u.dtype)), low, high, [0] * u.rank)
 
 
+@_of_ranks(
+    lambda i, f, x, u, a, b, c: dynamic_update_slice(
+        x, binary(f, slice_(x, a, b, c), u), _constants(i)
+    ),
+    "f x u a b c",
+    "XLA:CPU copies x, and computes u in kernels of its own",
+    ROUNDING,
+)
+def _update_of_own_window(
+    i: list[Literal], f: Any, x: Value, u: Value, a: Any, b: Any, c: Any
+) -> Value | None:
+    """x, updated with x[a:b] ∘ u at a = x ∘ pad(u, e) for x ∘ e = x: sums, differences, factors"""
+    need(f in _RIGHT_IDENTITIES and set(c) <= {1} and u.size > 0)
+    need(f in ("add", "subtract") or not is_complex(x.dtype))  # ∞ · 1 has a NaN in it
+    need(_clamped(i, u.shape, x.tensor) == list(a))
+    identity = full(_RIGHT_IDENTITIES[f], TensorType((), x.dtype))
+    high = [n - last for n, last in zip(x.shape, b, strict=True)]
+    return binary(f, x, pad(u, identity, a, high, [0] * x.rank))
+
+
+_RIGHT_IDENTITIES = {"add": 0, "subtract": 0, "multiply": 1, "divide": 1}
+
+
 # ------------------------------------------------------------------ at any indices
 
 
@@ -275,6 +298,12 @@ def _window(x: Value, i: Sequence[Value], sizes: Sequence[int]) -> Value:
     update_at_constants_4d,
 ) = _update_at_constants
 update_of_splat_1d, update_of_splat_2d, update_of_splat_3d, update_of_splat_4d = _update_of_splat
+(
+    update_of_own_window_1d,
+    update_of_own_window_2d,
+    update_of_own_window_3d,
+    update_of_own_window_4d,
+) = _update_of_own_window
 (
     drop_clamped_indices_1d,
     drop_clamped_indices_2d,
