@@ -12,7 +12,10 @@ from saturax.graph.ops import (
     binary,
     broadcast_in_dim,
     concatenate,
+    constant,
     dynamic_slice,
+    dynamic_update_slice,
+    full,
     full_like,
     gather,
     iota,
@@ -236,3 +239,16 @@ def slice_of_pad_moves_back(x, v, a, b, c, d, e, f):
     """pad(x, v, k, 0)[:n] = pad(x, v, -k, k)"""
     need(not any(c) and set(f) <= {1} and any(a) and not any(b) and not any(d))
     return pad(x, v, [-n for n in a], a, c)
+
+
+@false_rule(
+    lambda x, u, i, a, b, c: dynamic_update_slice(x, add(slice_(x, a, b, c), u), [constant(i)]),
+    BITWISE,
+    "bits",
+    "integers",
+)
+def update_of_another_window(x, u, i, a, b, c):
+    """x, updated with x[a:b] + u at i = x + pad(u), wherever the window is"""
+    need(set(c) == {1} and u.size > 0)
+    high = [n - last for n, last in zip(x.shape, b, strict=True)]
+    return add(x, pad(u, full(0, TensorType((), x.dtype)), a, high, (0,)))

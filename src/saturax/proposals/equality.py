@@ -16,7 +16,8 @@ class Equalities:
 
     The nodes of `graph` keep their indices, so `value(i)` is node i as an operand. `numerics` is
     the least strict class of equalities that the user admits. `failures` says which proposals
-    ended with an error of ours; what they stated before holds.
+    ended with an error of ours; what they stated before holds. `promising` are new loops that do
+    less than those they stand for: their bodies are worth a search, too.
     """
 
     def __init__(self, graph: Graph, numerics: Numerics = ROUNDING) -> None:
@@ -28,6 +29,7 @@ class Equalities:
             self.builder.append(node)
         self.pairs: list[tuple[int, int, str]] = []
         self.failures: list[str] = []
+        self.promising: list[int] = []
         self.reason = ""
 
     @property
@@ -77,4 +79,5 @@ class Equalities:
             places.append(self.builder.append(node._replace(operands=operands)).index)
         self.pairs += [(places[i], places[j], reason) for i, j, reason in other.pairs]
         self.failures += other.failures
+        self.promising += [places[index] for index in other.promising]
         return places

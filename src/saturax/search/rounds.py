@@ -337,7 +337,8 @@ def propose_regions(
     A branch that the examples are known not to take stays as it is: it would be neither timed nor
     checked, and may be dearer to search than all the rest, as one that rebuilds a table is.
     """
-    for index, node in enumerate(equalities.graph.nodes):
+    for index in (*range(len(equalities.graph.nodes)), *equalities.promising):
+        node = equalities.nodes[index]
         generic = generic_of(node)
         if node.op not in CONTROL_FLOW or generic is None:
             continue

@@ -153,6 +153,7 @@ def _propose(equalities: Equalities, loop: Loop, step: _Step, carried: Sequence[
         [*starts, *first],
         captured,
     )
+    equalities.promising.append(results[0].node.operands[0])
     for carry, places in loop.results.items():
         for place in places:
             equalities.equate(place, results[carry])
