@@ -51,14 +51,14 @@ def _count(graph):
     return own + sum(_count(region) for node in graph.nodes for region in node_regions(node))
 
 
-@pytest.mark.parametrize("function", [_passes, _steps])
-def test_stencils_after_stencils_are_written(function):
-    program = program_of(function, X)
+@pytest.mark.parametrize(("function", "x"), [(_passes, X), (_steps, X[:, :100])])
+def test_stencils_after_stencils_are_written(function, x):
+    program = program_of(function, x)
     held = hold_repeated(program.graph)
     written = program.with_graph(held.graph)
     assert held.count == _count(held.graph) > 2
     assert held.gain > 1.5
-    (expected,), (found,) = run(program, (X,)), run(written, (X,))
+    (expected,), (found,) = run(program, (x,)), run(written, (x,))
     assert (found == expected).all()
     text = compile_module(emit_module(written)).loaded.hlo_modules()[0].to_string()
     assert text.count(" call(") == held.count
@@ -72,6 +72,7 @@ def test_stencils_after_stencils_are_written(function):
         lambda x: jnp.tanh(x) @ jnp.tanh(x).T,  # written for the product
         lambda x: lax.fori_loop(0, 9, lambda _, x: _smooth(x), x),
         lambda x: _runge_kutta(x[:2, :9]),  # small
+        _steps,  # rows of 128 are joined by copies, which read what is written
     ],
 )
 def test_what_is_cheap_to_compute_again_is_left_alone(function):
@@ -91,7 +92,7 @@ def test_places_say_where_values_have_gone():
 
 def test_what_is_written_is_so_after_it_has_been_read_again():
     """As from the cache of optimised programs, and once more beside others of its name."""
-    program = program_of(_steps, X)
+    program = program_of(_steps, X[:, :100])
     written = program.with_graph(hold_repeated(program.graph).graph)
     again = import_module(to_portable_artifact(emit_module(written)))
     assert _count(again.graph) == _count(written.graph)

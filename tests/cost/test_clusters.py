@@ -62,6 +62,18 @@ def _attention(q: Any, k: Any, v: Any, mask: Any = None, left: bool = False) -> 
     return jax.lax.dot_general(weights, v, (((3,), (2,)), batch))
 
 
+def _step(x: Any, rank: int = 2) -> Any:
+    """Diffusion on a torus."""
+    around = sum(jnp.roll(x, shift, axis) for axis in range(rank) for shift in (1, -1))
+    return x + 0.1 * (around - 2 * rank * x)
+
+
+def _padded_step(x: Any) -> Any:
+    z = jnp.pad(x, 1)
+    around = z[2:, 1:-1] + z[:-2, 1:-1] + z[1:-1, 2:] + z[1:-1, :-2]
+    return x + 0.1 * (around - 4 * x)
+
+
 _HEADS, _TURNED = (8, 32, 79, 32), (8, 32, 32, 79)
 
 CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
@@ -205,6 +217,17 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
         (D, (32, 32)),
     ),
     "a row of numbers, repeated": (lambda x: jnp.exp(x * _ROW), (D,)),
+    "steps of a stencil, rows joined by copies": (lambda x: _step(_step(_step(x))), ((64, 128),)),
+    "steps of a stencil, rows joined in place": (lambda x: _step(_step(_step(x))), ((64, 96),)),
+    "steps of a stencil along one dimension": (
+        lambda x: _step(_step(x, 1), 1),
+        ((4096,),),
+    ),
+    "steps with padding": (lambda x: _padded_step(_padded_step(_padded_step(x))), ((64, 64),)),
+    "a product between a value and its reader": (
+        lambda x, y, w: (z := x * y + x) - (z @ w),
+        (D, D, (256, 256)),
+    ),
     "two outputs of one value": (lambda x, y: (x * y, jnp.exp(x * y)), (D, D)),
 }
 

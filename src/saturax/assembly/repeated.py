@@ -20,6 +20,7 @@ from typing import Any
 from saturax.cost.clusters import Fusion, times_computed
 from saturax.cost.fusible import is_expensive
 from saturax.cost.kernel import CONTROL_FLOW, kernel_at
+from saturax.cost.merged import merged
 from saturax.graph.ir import Graph, Node
 from saturax.graph.ops import BARRIER, HELD, generic_of
 from saturax.graph.types import TensorType
@@ -68,7 +69,7 @@ def hold_repeated(graph: Graph, given: Graph | None = None) -> Held:
     """
     if len(graph.nodes) > _MOST_OPERATIONS:
         return Held(graph, tuple(range(len(graph.nodes))), 0, 0.0, 0.0)
-    fused = graph if given is None else given
+    fused = merged(graph if given is None else given)
     holding = _Holding(fused)
     held = frozenset(holding.held)
     nodes: list[Node] = []

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from saturax.cost.duplication import never_duplicated
 from saturax.cost.emission import Emissions
 from saturax.cost.fusible import (
     MOST_JOINED,
@@ -131,6 +132,9 @@ class Fusion:
         self.library = library_kernels(
             graph.nodes, self.users, self.outputs, self.is_constant, self.is_view
         )
+        self.is_single = never_duplicated(
+            graph.nodes, self.users, self.is_constant, self._could_fuse
+        )
         self.emissions = Emissions(graph.nodes, self.users, self.is_constant)
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
@@ -189,7 +193,7 @@ class Fusion:
         is_repeated = is_expensive(node) and (
             self.is_reused[index] or self.emissions.are_several(index)
         )
-        is_kept = is_repeated or self.emissions.are_too_many(index)
+        is_kept = is_repeated or self.is_single[index] or self.emissions.are_too_many(index)
         self.is_root[index] = is_output or not fuses or is_kept
         self.is_copied[index] = (
             self.is_root[index] and self.is_loop[index] and not is_kept and self._is_unary(index)
@@ -281,6 +285,21 @@ class Fusion:
             and other.size > own.size
         )
 
+    def _could_fuse(self, index: int, user: int) -> bool:
+        """Whether what computes a user could take a value in, as far as the two alone decide."""
+        if index in self.library or not (self.is_loop[index] or self.nodes[index].op == "reduce"):
+            return False
+        is_repeated = len(self.users[index]) > 1 or self._enlarges(index, user)
+        if is_expensive(self.nodes[index]) and is_repeated:
+            return False
+        return user not in self.library and self._takes_in_loops(user)
+
+    def _takes_in_loops(self, user: int) -> bool:
+        node = self.nodes[user]
+        takes = node.op in ("blocked_dot", _REDUCE_SEVERAL)
+        takes |= node.op == "reduce" and not self._goes_in_steps(node)
+        return takes or self.is_loop[user]
+
     def _loop_takes(self, index: int, user: int) -> bool:
         node, is_transpose = self.nodes[user], self.nodes[index].op == "transpose"
         is_product = node.op == "dot_general" and not self.is_loop[user]
@@ -289,9 +308,7 @@ class Fusion:
             return is_transpose
         if user in self.library or self.is_padding[user]:
             return self._is_scaled_by(index, user)
-        takes = node.op in ("blocked_dot", _REDUCE_SEVERAL)
-        takes |= node.op == "reduce" and not self._goes_in_steps(node)
-        return takes or self.is_loop[user]
+        return self._takes_in_loops(user)
 
     def _is_padding(self, index: int, users: Sequence[int]) -> bool:
         """Whether zeros around a value are read by convolutions alone, which need not see them."""

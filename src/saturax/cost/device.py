@@ -102,12 +102,16 @@ class Calibration:
     seconds: float = 0.0
 
     def bandwidth_at(self, working_set_bytes: float) -> float:
-        """GB/s for a working set, interpolated between the measured sizes on a log scale."""
+        """GB/s for a working set, interpolated between the measured sizes on a log scale.
+
+        No more than was measured of a larger one is slow memory: that was a disturbed moment.
+        """
         known = self._bandwidth_at
         if working_set_bytes not in known:  # every value of every e-graph asks: few sizes, often
             sizes, rates = zip(*self.bandwidth_gb_s, strict=True)
+            least = np.maximum.accumulate(rates[::-1])[::-1]
             place = np.log2(max(working_set_bytes, 1.0))
-            known[working_set_bytes] = float(np.interp(place, np.log2(sizes), rates))
+            known[working_set_bytes] = float(np.interp(place, np.log2(sizes), least))
         return known[working_set_bytes]
 
     @cached_property

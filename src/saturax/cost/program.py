@@ -18,6 +18,9 @@ from saturax.cost.concurrency import Load, makespan_us
 from saturax.cost.distance import Touched, bytes_read, level_of
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.loop_bodies import trip_us
+from saturax.cost.loop_kernels import is_loop_kernel, loop_us
+from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.merged import merged
 from saturax.cost.model import PriceModel
 from saturax.cost.schedule import Step, breadth_first
@@ -25,6 +28,7 @@ from saturax.extract import selected_us
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
+from saturax.graph.ops import generic_of
 from saturax.graph.types import TensorType
 from saturax.search.represent import represent
 
@@ -92,6 +96,13 @@ def unmeasured(
 
 def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
     """A kernel that was not measured: the sum of its operations, as far as they do not fuse."""
+    if is_loop_kernel(kernel.graph):
+        return loop_us(kernel.graph, kernel.levels, model)
+    loops = [node for node in kernel.graph.nodes if node.op == WHILE]
+    if len(loops) == 1 and (loop := generic_of(loops[0])) is not None:
+        launch_us = model.calibration.kernel_overhead_us
+        regions_us = sum(program_us(region, model, {}) for region in loop.regions)
+        return launch_us + trip_count(loop) * trip_us(loop.regions, regions_us, launch_us)
     formulation = formulate(represent(kernel.graph), model)
     return selected_us(formulation.problem, formulation.original())
 

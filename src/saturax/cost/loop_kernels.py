@@ -1,0 +1,57 @@
+"""The price of one kernel that XLA makes a loop of, if nobody has measured it.
+
+What the kernel computes at several indices counts as often, and more where the compiler has to do
+one element at a time (`emission`). What it reads again is near.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from saturax.cost.clusters import Fusion
+from saturax.cost.distance import REUSE_BYTES
+from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.model import PriceModel
+from saturax.graph.ir import Graph
+from saturax.graph.types import TensorType
+
+_FOUND: WeakKeyDictionary[Graph, Fusion] = WeakKeyDictionary()
+
+
+def is_loop_kernel(graph: Graph) -> bool:
+    """Whether a kernel's graph is a loop over the elements of its one result."""
+    if len(graph.outputs) != 1 or graph.effects:
+        return False
+    fusion, (root,) = _fusion_of(graph), graph.outputs
+    is_whole = [i for i, is_root in enumerate(fusion.is_root) if is_root] == [root]
+    tensors = all(isinstance(node.type, TensorType) for node in graph.nodes)
+    return is_whole and tensors and fusion.is_loop[root] and root not in fusion.library
+
+
+def loop_us(graph: Graph, levels: tuple[int, ...], model: PriceModel) -> float:
+    """Microseconds of such a kernel; `levels[i]` says how far input i is (`distance`)."""
+    fusion, (root,) = _fusion_of(graph), graph.outputs
+    time_us = model.write_us(graph.nodes[root].type)
+    for index, node in enumerate(graph.nodes):
+        type = node.type
+        assert isinstance(type, TensorType)
+        if node.op == "parameter":
+            often, again = fusion.emissions.reads(index)
+            number: Any = node.attributes[0]
+            far = REUSE_BYTES[levels[number]] or 0
+            once = model.move_us(byte_size(type), far) if far else model.read_us(type)
+            time_us += min(1.0, often) * once
+            time_us += max(0.0, again) * model.elementwise_us("add", type.dtype, prod(type.shape))
+        elif node.operands and not fusion.is_constant[index]:
+            times = fusion.emissions.times_computed(index)
+            time_us += times * model.inline_us(kernel_at(graph, node))
+    return time_us
+
+
+def _fusion_of(graph: Graph) -> Fusion:
+    found = _FOUND.get(graph)
+    if found is None:
+        found = _FOUND[graph] = Fusion(graph)
+    return found
