@@ -211,4 +211,12 @@ ROWS = (
         (X,),
         note=BY_PRODUCT,
     ),
+    Identity(
+        "class_sampled_by_gumbel_noise",
+        lambda x, g: jnp.argmax(jax.nn.log_softmax(x, 1) + g, 1),
+        lambda x, g: jnp.argmax(x + g, 1),
+        (X, X),
+        numerics="finite",
+        note=BY_COMPARISON,
+    ),
 )

@@ -382,4 +382,19 @@ ROWS = (
         lambda p, i: jnp.zeros(64, bool).at[i].max(p),
         (booleans(4096), integers(4096, low=0, below=64)),
     ),
+    Identity(
+        "agreement_of_one_hot_classes",
+        lambda i, j: jnp.sum(
+            jax.nn.one_hot(jnp.clip(i, 0, 63), 64) * jax.nn.one_hot(jnp.clip(j, 0, 63), 64), -1
+        ),
+        lambda i, j: (jnp.clip(i, 0, 63) == jnp.clip(j, 0, 63)).astype(jnp.float32),
+        (integers(16 * N, low=-5, below=70), integers(16 * N, low=-5, below=70)),
+    ),
+    Identity(
+        "matrix_without_its_diagonal",
+        lambda x: x - jnp.diag(jnp.diag(x)),
+        lambda x: jnp.where(jnp.eye(N, dtype=bool), 0, x),
+        (normal(N, N),),
+        numerics="finite",
+    ),
 )

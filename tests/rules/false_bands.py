@@ -10,6 +10,7 @@ from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     add,
+    broadcast_in_dim,
     dot_general,
     full,
     multiply,
@@ -21,7 +22,7 @@ from saturax.graph.ops import (
     subtract,
 )
 from saturax.graph.types import TensorType
-from saturax.rules import contraction_diagonals
+from saturax.rules import contraction_diagonals, known_masks
 from saturax.rules.einsum import einsum_of
 from saturax.rules.facts import (
     facts_of,
@@ -31,7 +32,7 @@ from saturax.rules.facts import (
     is_zero,
     zero_blocks_of,
 )
-from saturax.rules.rule import ROUNDING, need
+from saturax.rules.rule import BITWISE, ROUNDING, need
 
 from .declare import false_rule
 
@@ -249,3 +250,18 @@ def add_diagonals_instead(x, y, d, p, t):
     need(all(contains_band(Band(0, 0), band_of(facts_of(value))) for value in (x, y)))
     need(len(d.lhs_contract) == 1 and not is_zero(x))
     return add(x, y)
+
+
+@false_rule(
+    lambda p, x, s, a, b, c, t, e, y: select(
+        p, broadcast_in_dim(slice_(reshape(x, s), a, b, c), t, e), y
+    ),
+    BITWISE,
+    "bits",
+    "integers",
+    examples=known_masks.spread_own_diagonal.examples,
+)
+def diagonal_is_every_nth_element(p, x, s, a, b, c, t, e, y):
+    """xᵢᵢ where p, else y = xᵢᵢ everywhere"""
+    need(x.rank == 2 and c[-1] == x.shape[-1] + 1 and tuple(t) == x.shape)
+    return broadcast_in_dim(slice_(reshape(x, s), a, b, c), t, e)

@@ -17,6 +17,7 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     concatenate_all,
     constant,
+    convert,
     default_order,
     divide,
     full_like,
@@ -41,6 +42,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
+from saturax.rules import extrema, gather_along
 from saturax.rules.cumulative import EXAMPLES, cumulation
 from saturax.rules.extrema import kept_reduction
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need
@@ -382,3 +384,32 @@ def sort_before_any_choice(p, t, e, c, x, d, o, s):
     """sort(c where bcast p, else x) = c where bcast p, else sort x, also where p varies"""
     need(c.is_splat)
     return select(broadcast_in_dim(p, t, e), constant(c), sort(x, d, o, s))
+
+
+@false_rule(
+    lambda e, t, i, d, n, b: gather(iota(e, t), i, d, n, b),
+    BITWISE,
+    "bits",
+    "integers",
+    "raised",
+    examples=gather_along.gather_along_iota.examples,
+)
+def taken_from_iota_without_bounds(e, t, i, d, n, b):
+    """take_along_axis(iota, i) = i, also out of bounds"""
+    need(t.rank == 2 and e == 1 and d[4] == (1,) and t.shape[0] == i.shape[0])
+    return convert(reshape(i, i.shape[:2]), t.dtype)
+
+
+@false_rule(
+    lambda f, g, h, x, y, z, r, e, d, t: get_result(
+        arg_reduce(f, binary(h, binary(g, x, broadcast_in_dim(y, r, e)), z), d, t), 1
+    ),
+    FINITE,
+    "values",
+    "integers",
+    examples=extrema.argmax_of_sum_beside_repeated.examples,
+)
+def argmax_of_first_addend(f, g, h, x, y, z, r, e, d, t):
+    """argmax((x ± bcast y) ± z) = argmax x"""
+    need(h in ("add", "subtract"))
+    return get_result(arg_reduce(f, x, d, t), 1)

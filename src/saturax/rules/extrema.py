@@ -232,6 +232,17 @@ def argmax_before_affine(f: Any, g: Any, x: Value, c: Literal, d: Any, t: Any) -
     return get_result(arg_reduce(f, x, d, t), 1)
 
 
+def _repeated_inside(rng: np.random.Generator) -> dict[str, Any]:
+    shape = tuple(rng.integers(1, 5, int(rng.integers(1, 4))).tolist())
+    d = int(rng.integers(0, len(shape)))
+    e = tuple(k for k in range(len(shape)) if k != d)
+    x = TensorType(shape, "f64")
+    y = x.with_shape(tuple(shape[k] for k in e))
+    g, h = (str(rng.choice(["add", "subtract"])) for _ in range(2))
+    f = str(rng.choice(["maximum", "minimum"]))
+    return {"f": f, "g": g, "h": h, "x": x, "y": y, "z": x, "r": shape, "e": e, "d": d, "t": "i32"}
+
+
 @rule(
     lambda f, g, x, y, r, e, d, t: get_result(
         arg_reduce(f, binary(g, x, broadcast_in_dim(y, r, e)), d, t), 1
@@ -246,6 +257,23 @@ def argmax_beside_repeated(
     need(g in ("add", "subtract") and x.dtype in REALS)
     need(d not in e or y.shape[e.index(d)] == 1)
     return get_result(arg_reduce(f, x, d, t), 1)
+
+
+@rule(
+    lambda f, g, h, x, y, z, r, e, d, t: get_result(
+        arg_reduce(f, binary(h, binary(g, x, broadcast_in_dim(y, r, e)), z), d, t), 1
+    ),
+    numerics=FINITE,
+    source=MONOTONE,
+    examples=_repeated_inside,
+)
+def argmax_of_sum_beside_repeated(
+    f: Any, g: Any, h: Any, x: Value, y: Value, z: Value, r: Any, e: Any, d: Any, t: Any
+) -> Value | None:
+    """argmax((x ± bcast y) ± z) = argmax(x ± z), y repeated along it; finite: Gumbel's maximum"""
+    need(g in ("add", "subtract") and h in ("add", "subtract") and x.dtype in REALS)
+    need(d not in e or y.shape[e.index(d)] == 1)
+    return get_result(arg_reduce(f, binary(h, x, z), d, t), 1)
 
 
 @rule(

@@ -23,6 +23,7 @@ from saturax.graph.ops import (
     reduce_,
     reshape,
     select,
+    slice_,
     subtract,
     transpose,
     unary,
@@ -31,6 +32,7 @@ from saturax.graph.types import TensorType
 from saturax.rules.conditions import REALS, exactly, is_all, is_exact
 from saturax.rules.facts import (
     facts_of,
+    is_diagonal,
     is_identity,
     is_splat,
     is_symmetric,
@@ -179,6 +181,46 @@ def sum_of_diagonal(p: Value, x: Value, z: Value, e: Any) -> Value | None:
 
 
 # ------------------------------------------------------------------ reductions under a mask
+
+
+def _own_diagonal(rng: np.random.Generator) -> dict[str, Any]:
+    """A mask of the diagonal, and matrices whose own diagonal is spread along rows or columns."""
+    n, batch = int(rng.integers(1, 5)), tuple(rng.integers(1, 3, int(rng.integers(0, 3))).tolist())
+    shape, flat = (*batch, n, n), (*batch, n * n)
+    type = TensorType(shape, str(rng.choice(["f32", "i32"])))
+    builder = GraphBuilder(())
+    with building(builder):
+        counted = type.with_dtype("i32")
+        rows, columns = iota(len(batch), counted), iota(len(batch) + 1, counted)
+        mask = builder.finish([compare(rows, columns, "EQ")])
+    place = len(batch) + int(rng.integers(0, 2))
+    ones, none = (1,) * len(batch), (0,) * (len(batch) + 1)
+    cut = {"s": flat, "a": none, "b": flat, "c": (*ones, n + 1)}
+    spread = {"t": shape, "e": (*range(len(batch)), place)}
+    return {"p": mask, "x": type, "y": type, **cut, **spread}
+
+
+@rule(
+    lambda p, x, s, a, b, c, t, e, y: select(
+        p, broadcast_in_dim(slice_(reshape(x, s), a, b, c), t, e), y
+    ),
+    numerics=BITWISE,
+    source="definition of the diagonal",
+    uses_facts=True,
+    examples=_own_diagonal,
+)
+def spread_own_diagonal(
+    p: Value, x: Value, s: Any, a: Any, b: Any, c: Any, t: Any, e: Any, y: Value
+) -> Value | None:
+    """xᵢᵢ where p, else y = x where p, else y, for masks p of the diagonal; also in batches"""
+    rank = x.rank
+    need(rank >= 2 and p.rank == rank and x.shape[-1] == x.shape[-2] and x.size > 0)
+    n, flat = x.shape[-1], (*x.shape[:-2], x.shape[-1] ** 2)
+    need(tuple(s) == flat and not any(a) and tuple(b[:-1]) == flat[:-1] and b[-1] > n * n - n - 1)
+    need(set(c[:-1]) <= {1} and c[-1] == n + 1)
+    need(tuple(t) == x.shape and tuple(e[:-1]) == tuple(range(rank - 2)) and e[-1] >= rank - 2)
+    need(is_diagonal(p))
+    return select(p, x, y)
 
 
 def _interval_mask(rng: np.random.Generator) -> dict[str, Any]:
