@@ -115,3 +115,15 @@ def test_what_is_computed_ahead_of_time_costs_nothing() -> None:
     assert len(kernels_of_program(graph)) == 2
     assert len(kernels_of_program(rest)) == 1
     assert len(rest.inputs) == 3
+
+
+@ON_CPU
+def test_a_program_is_read_as_far_as_there_is_time(tmp_path: Any) -> None:
+    program = graph_of(lambda x, y: jnp.tanh(x @ y) @ x)
+    rank = ranking(tmp_path)
+    assert not rank.read(program, until=0.0)
+    assert rank.read(program)
+    # Nothing is left to find out: not even a clock that has run down matters.
+    known = {kernel.key: Price(1.0) for kernel in kernels_of_program(program)}
+    rank.pricing.database.put_many(rank.pricing.device.key, known)
+    assert rank.read(program, until=0.0)

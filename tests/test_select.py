@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saturax.racing.select import RaceResult, median_interval, race, signed_rank_probability
+from saturax.racing.select import (
+    RaceResult,
+    median_interval,
+    race,
+    sign_probability,
+    signed_rank_probability,
+)
 
 
 class Machine:
@@ -140,11 +146,27 @@ def test_time_limit_keeps_the_original() -> None:
 
 
 def test_the_time_limit_brings_a_last_look() -> None:
-    """Ten or eleven pairs tell a gain of 20 per cent, though the next look is at 12."""
-    result = simulate([0.2], 0, 0.01, limit_s=0.124)
+    """Eleven pairs tell a gain of five per cent, though the next look is at 12."""
+    result = simulate([0.05], 2, 0.02, limit_s=0.134)
     (entry,) = result.entries
-    assert 10 <= entry.runs < 12
+    assert entry.runs == 11
     assert (result.winner, entry.reason) == (0, "")
+
+
+@pytest.mark.parametrize(("gain", "winner", "pairs"), [(0.2, 0, 6), (-0.2, None, 5)])
+def test_programs_whose_times_lie_apart_need_few_pairs(
+    gain: float, winner: int | None, pairs: int
+) -> None:
+    machine = Machine(0, 0.01)
+    programs = machine.program(0.1), machine.program(0.1 / (1 + gain))
+    result = race(programs[0], [programs[1]], time_limit_s=60.0, clock=machine.clock)
+    assert (result.winner, result.pairs) == (winner, pairs)
+
+
+def test_few_calls_that_take_twice_as_long_do_not_hide_a_gain() -> None:
+    """They have the highest ranks: three of them outweigh twenty-five pairs that agree."""
+    gains = np.array([0.1] * 22 + [-1.0] * 3)
+    assert signed_rank_probability(gains) > 1e-3 > sign_probability(gains)
 
 
 def test_no_time_at_all() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, namedtuple
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -32,13 +32,18 @@ def test_the_last_race_of_long_programs_is_longer(time_us, ratio, limit_s, secon
     options = Options(time_limit_s=limit_s)
     run = Run(options, Report("program"), lambda stage, detail: None)
     candidate = CandidateReport("best", 1.0, 1, time_us=time_us, ratio=ratio)
-    assert selection._confirmation_s(run, candidate) == pytest.approx(seconds)
+    contest = SimpleNamespace(call_s=1e-4)
+    run.restart_clock()
+    left_s = 0.0 if time_us else limit_s  # no race has had any of it
+    found_s = selection._confirmation_s(run, contest, candidate)
+    assert found_s == pytest.approx(left_s + seconds, abs=0.1)
 
 
 class _Entering:
     """Stands for the measured search: notes who is entered, which takes a second each."""
 
     champion = None
+    is_last_race_all = False
     held = staticmethod(lambda *_: None)  # nothing is worth writing
 
     def __init__(self, state):
@@ -106,7 +111,28 @@ def test_a_small_program_is_searched_twice(remaining_s, searches, monkeypatch):
     assert seen == [False, True][:searches]
 
 
-def _entered(monkeypatch, remaining_s, assemble=None, other=None):
+def test_where_time_is_enough_for_one_race_that_is_the_last_one(monkeypatch):
+    confirmed = []
+    monkeypatch.setattr(selection, "confirm", lambda *given: confirmed.append(given[-1]))
+    monkeypatch.setattr(
+        _Entering, "enter", lambda self, name, *_: self.entries.append(_Raced(name))
+    )
+    (entry,) = _entered(monkeypatch, 0.0, is_last_race_all=True)
+    assert confirmed == [entry.candidate] == ["best predicted"]
+
+
+_Raced = namedtuple("_Raced", "candidate")
+
+
+def test_seconds_kept_for_the_races_are_not_shared_out():
+    run = Run(Options(time_limit_s=20.0), Report("program"), lambda stage, detail: None)
+    run.share_out(5.0)
+    assert run.remaining_s == pytest.approx(15.0, abs=0.1) == run.budget_s
+    run.release()
+    assert run.remaining_s == pytest.approx(20.0, abs=0.1)
+
+
+def _entered(monkeypatch, remaining_s, assemble=None, other=None, is_last_race_all=False):
     """The names of those that are entered in so many seconds, a second each, and races."""
     state = SimpleNamespace(
         remaining_s=remaining_s,
@@ -116,8 +142,10 @@ def _entered(monkeypatch, remaining_s, assemble=None, other=None):
         ),
         report=SimpleNamespace(candidates=[]),
         stage=lambda name: nullcontext({}),
+        release=lambda: None,
     )
     search = _Entering(state)
+    search.is_last_race_all = is_last_race_all
     monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)

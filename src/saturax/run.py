@@ -59,8 +59,9 @@ class Run:
     found with other versions; `is_complete` once all stages have run, `is_cut_short` if the
     original stays for want of time or of inputs, `is_interrupted` once the user wants it to end.
     `xla_s` are the seconds in which XLA compiled or ran programs; `excluded_s` of them do not
-    count, of which `granted_s` went to compiling candidates. `budget_s` are the seconds that stages
-    have shares of: what the preparation has left of the limit. `own_s` are the seconds of stages
+    count, of which `granted_s` went to compiling candidates. `reserved_s` are kept for the races,
+    and `budget_s` are the seconds that stages have shares of: what the preparation and this reserve
+    have left of the limit. `own_s` are the seconds of stages
     without XLA, in which the processor worked for this process for `own_cpu_s`.
     """
 
@@ -70,6 +71,7 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     excluded_s: float = 0.0
     granted_s: float = 0.0
+    reserved_s: float = 0.0
     budget_s: float = 0.0
     devices: tuple[jax.Device, ...] = ()
     compiler_options: dict[str, Any] = field(default_factory=dict)
@@ -90,9 +92,9 @@ class Run:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds left of the limit, XLA's compilations not counted."""
+        """Seconds left of the limit, XLA's compilations and what is reserved not counted."""
         spent = time.monotonic() - self.started - self.excluded_s
-        return max(0.0, self.options.time_limit_s - spent)
+        return max(0.0, self.options.time_limit_s - spent - self.reserved_s)
 
     @property
     def core_share(self) -> float:
@@ -108,13 +110,18 @@ class Run:
         """Begin to count the time limit now."""
         self.started = time.monotonic()
 
-    def share_out(self) -> None:
-        """Let stages have shares of what is left.
+    def share_out(self, reserved_s: float) -> None:
+        """Let stages have shares of what is left, but for seconds that are kept for the races.
 
         To run a large program on inputs to compare on may take half of the limit; with shares of
         the whole, the search took the other half, and one candidate was timed, in five pairs.
         """
+        self.reserved_s = reserved_s
         self.budget_s = self.remaining_s
+
+    def release(self) -> None:
+        """Let the races have what is kept for them."""
+        self.reserved_s = 0.0
 
     def exclude_preparation(self, seconds: float) -> None:
         """Take seconds that XLA compiled the original and its reference out of the account.

@@ -46,7 +46,8 @@ class EndlessError(SaturaxError):
 class Sample:
     """Inputs with what the original and the float64 reference make of them.
 
-    `programs` are these two, to be asked about inputs nearby, and `seconds` what both took.
+    `programs` are these two, to be asked about inputs nearby, and `seconds` what both took;
+    `original_s` of them the original.
     """
 
     distribution: str
@@ -55,6 +56,7 @@ class Sample:
     reference: list[Array]
     programs: tuple[Run, Run] | None = None
     seconds: float = 0.0
+    original_s: float = math.inf
 
     @cached_property
     def nearby(self) -> list[Sample]:
@@ -151,7 +153,9 @@ def _informative(
                 expected = reference(inputs)
                 seconds = time.monotonic() - start
                 programs = (original, reference)
-                sample = Sample(distribution, inputs, found, expected, programs, seconds)
+                sample = Sample(
+                    distribution, inputs, found, expected, programs, seconds, original_s
+                )
             except EndlessError:
                 continue
             if not _is_accepted(sample):

@@ -17,12 +17,14 @@ from saturax.graph.ir import Graph, Program
 from saturax.jaxlib_compat import Executable
 from saturax.racing.contest import Candidate, Contest, running
 from saturax.racing.footprint import Footprint
-from saturax.racing.select import RaceEntry, RaceResult
+from saturax.racing.select import WARM_UPS, RaceEntry, RaceResult
 from saturax.racing.work import Work
 from saturax.report.model import CandidateReport
 
 # A race between two forms of one program: weights as arguments or as constants.
 _FORM_RACE_S = 2.0
+# In fewer pairs it tells nothing, and constants are not even compiled.
+_LEAST_FORM_PAIRS = 4
 # Constants cost memory, time to start and a compilation for new values, but who freezes a function
 # wants speed: more than this would be given away where XLA likes constants better. Where the race
 # is sure that they are faster, a smaller gain counts.
@@ -91,6 +93,8 @@ class FrozenContest(Contest):
 
         That is the candidate unless another is given.
         """
+        if 2 * (WARM_UPS + _LEAST_FORM_PAIRS) * self.call_s > _FORM_RACE_S:
+            return candidate
         try:
             other = self._with_constants(candidate, parts)
         except Exception as error:  # whatever a compiler may raise: the form is out

@@ -55,6 +55,12 @@ def shortest_race_s(contest: Contest, entries: int) -> float:
     return max(_SHORTEST_RACE_S, _LEAST_ROUNDS * round_s) * (1 + entries)
 
 
+def deciding_s(contest: Contest) -> float:
+    """Seconds in which a race of two programs can have a winner."""
+    call_s = contest.call_s
+    return 2 * (WARM_UPS + least_pairs() * sum(calls_in_a_row(call_s))) * call_s
+
+
 @dataclass
 class Entry:
     """A candidate in the contest and the selection that it came from, if it can be varied."""
@@ -156,6 +162,12 @@ class MeasuredSearch:
         if self.entries:
             self.on_progress(f"timing {len(self.entries)} programs against the original")
             self._race_original(self.entries)
+
+    @property
+    def is_last_race_all(self) -> bool:
+        """Whether there is one program, and no time to race it before the last race."""
+        least_s = shortest_race_s(self.contest, 1) + deciding_s(self.contest)
+        return len(self.entries) == 1 and self.remaining_s() < least_s
 
     def challenge(self, name: str, extracted: Extracted, rules: Counter[str]) -> None:
         """Enter one more program and race it against the best so far."""
@@ -315,12 +327,7 @@ class MeasuredSearch:
 
     def _has_time(self) -> bool:
         """Whether there is time for another program and its race."""
-        return self.remaining_s() > max(2 * _SHORTEST_RACE_S, self._deciding_s())
-
-    def _deciding_s(self) -> float:
-        """Seconds in which a race of two programs can have a winner."""
-        call_s = self.contest.call_s
-        return 2 * (WARM_UPS + least_pairs() * sum(calls_in_a_row(call_s))) * call_s
+        return self.remaining_s() > max(2 * _SHORTEST_RACE_S, deciding_s(self.contest))
 
     def _to_vary(self) -> Selection | None:
         """The selection to vary: the champion's, else the best prediction's, fit or not."""
@@ -332,7 +339,7 @@ class MeasuredSearch:
             self._race_original([entry])
             return self.champion is entry
         limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
-        limit_s = max(limit_s, self._deciding_s())
+        limit_s = max(limit_s, deciding_s(self.contest))
         result = self.contest.race([entry.candidate], limit_s, against=self.champion.candidate)
         report, seen = entry.candidate.report, result.entries[0]
         report.outcome, report.reason = "slower", seen.reason and "than the best so far"

@@ -16,7 +16,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.footprint import Footprint, predict
 from saturax.racing.frozen_contest import FrozenContest
-from saturax.racing.refine import Entry, MeasuredSearch, shortest_race_s
+from saturax.racing.refine import Entry, MeasuredSearch, deciding_s, shortest_race_s
 from saturax.racing.select import WARM_UPS, least_pairs
 from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
@@ -29,6 +29,9 @@ _ELEMENTWISE = ("unary", "binary", "ternary")
 # decide it may take a larger share.
 _CONFIRMATION_S, _CONFIRMATION_PAIRS, _CONFIRMATION_SHARE = 4.0, 34, 0.3
 _DECIDING_SHARE = 0.5
+# So much of what the preparation leaves is kept, if need be, for one candidate: to check it, which
+# takes so many calls an input, and to race it until that can be decided.
+_RESERVED_SHARE, _CALLS_A_CHECK = 0.25, 2.0
 # Candidates are compiled and checked for this share of the time for selection.
 _ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 # So many bytes count as frozen in any case: programs without weights have tables, too.
@@ -111,11 +114,16 @@ def prepare(run: Run, program: Program, examples: Sequence[Array] | None) -> Con
     with run.stage("prepare") as notes:
         contest = contest_of(run, program, examples)
         notes["inputs"] = len(contest.samples)
-    run.share_out()
+    run.share_out(min(_RESERVED_SHARE * run.remaining_s, _entering_s(contest)))
     if run.options.verify and not contest.samples:
         run.report.reason = "no inputs were found on which its outputs are finite and vary"
         return None
     return contest
+
+
+def _entering_s(contest: Contest) -> float:
+    """Seconds in which a candidate is checked, and a race can decide about it."""
+    return deciding_s(contest) + _CALLS_A_CHECK * len(contest.samples) * contest.call_s
 
 
 def select_assembled(run: Run, program: Program, contest: Contest, assembled: Assembled) -> None:
@@ -123,6 +131,7 @@ def select_assembled(run: Run, program: Program, contest: Contest, assembled: As
 
     Errors of segments add up: where the whole is not accurate enough, fewer are replaced.
     """
+    run.release()
     name, tried = _IN_SEGMENTS, assembled
     with run.stage("select"):
         while True:
@@ -151,8 +160,10 @@ def select_by_measuring(
 
     Once those that the search of the whole has found have met the original, `correct(measured)`
     looks after prices that this race contradicts, and `assemble()` makes another of segments, which
-    may take all the time that there is.
+    may take all the time that there is. Where time is enough for one race of one program only, that
+    is the last one.
     """
+    run.release()
     measured = MeasuredSearch(
         found.formulation,
         contest,
@@ -176,14 +187,17 @@ def select_by_measuring(
                 if run.remaining_s < least_s and measured.entries:
                     break
                 enter()
-            measured.race()
+            if is_hurried := measured.is_last_race_all:
+                measured.champion = measured.entries[0]
+            else:
+                measured.race()
             notes["corrected prices"] = correct(measured)
             notes["candidates"] = len(run.report.candidates)
         if assemble is not None:
             _enter_assembled(run, measured, assemble)
         _prefer_memory(run, contest, measured)
         is_wanted = run.options.extraction == "global" and run.options.objective == "time"
-        if is_wanted and not run.is_interrupted:
+        if is_wanted and not (is_hurried or run.is_interrupted):
             with run.stage("refine") as notes:
                 notes["tried"] = measured.refine()
     finally:
@@ -286,7 +300,7 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     """A last race between the champion and the original decides."""
     with run.stage("confirm"):
         champion = contest.best_form(champion)
-        result = contest.last_race(champion, _confirmation_s(run, champion.report))
+        result = contest.last_race(champion, _confirmation_s(run, contest, champion.report))
     entry, report = result.entries[0], champion.report
     report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
     run.report.original_us = result.original_us
@@ -307,18 +321,21 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     _accept(run, program, champion.program, Counter(report.rules), champion.split)
 
 
-def _confirmation_s(run: Run, report: CandidateReport) -> float:
-    """Seconds for the last race of a candidate, by what earlier races say of its pairs."""
-    pair_us = 0.0
+def _confirmation_s(run: Run, contest: Contest, report: CandidateReport) -> float:
+    """Seconds for the last race of a candidate, by what earlier races say of its pairs.
+
+    It has all the time that is left, too, if there were none.
+    """
+    pair_us, left_s = 2e6 * contest.call_s, run.remaining_s
     if report.time_us is not None and report.ratio is not None:
-        pair_us = report.time_us * (1 + report.ratio)
+        pair_us, left_s = report.time_us * (1 + report.ratio), 0.0
     deciding_s = (WARM_UPS + least_pairs()) * pair_us / 1e6
     longest_s = max(
         _CONFIRMATION_S,
         _CONFIRMATION_SHARE * run.options.time_limit_s,
         min(deciding_s, _DECIDING_SHARE * run.options.time_limit_s),
     )
-    return min(max(_CONFIRMATION_S, _CONFIRMATION_PAIRS * pair_us / 1e6), longest_s)
+    return left_s + min(max(_CONFIRMATION_S, _CONFIRMATION_PAIRS * pair_us / 1e6), longest_s)
 
 
 def _accept(

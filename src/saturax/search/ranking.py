@@ -50,10 +50,13 @@ def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[Clu
 
 @dataclass
 class Ranking:
-    """Prices of whole programs; `measured` maps their kernels' keys to prices."""
+    """Prices of whole programs; `measured` maps their kernels' keys to prices, `predicted` what is
+    in others: how far their inputs are makes no difference to a prediction.
+    """
 
     pricing: Pricing
     measured: dict[str, Load] = field(default_factory=dict)
+    predicted: dict[Graph, Load] = field(default_factory=dict)
 
     def order(self, programs: Sequence[Graph]) -> list[int]:
         """The numbers of the programs, cheapest first; equal ones as they were.
@@ -63,7 +66,7 @@ class Ranking:
 
         What kernels XLA makes is known for one CPU only: elsewhere the order stays.
         """
-        if not self._knows_kernels:
+        if not self._knows_kernels or len(programs) < 2:
             return list(range(len(programs)))
         kernels = [kernels_of_program(graph) for graph in programs]
         telling = {kernel.key for some in without_common(kernels) for kernel in some}
@@ -77,10 +80,20 @@ class Ranking:
         # Equal programs list their kernels in different orders, and sums differ by rounding.
         return sorted(range(len(programs)), key=lambda i: (first[i], round(times[i], _DIGITS)))
 
-    def read(self, program: Graph) -> None:
-        """Find out which kernels a program has, so that `order` need not."""
-        if self._knows_kernels:
-            kernels_of_program(program)
+    def read(self, program: Graph, until: float = math.inf) -> bool:
+        """Find out which kernels a program has and what they take, so that `order` need not.
+
+        False if the clock came to `until` before that was known: where each layer computes all
+        those before it again, a kernel has hundreds of operations.
+        """
+        if not self._knows_kernels:
+            return True
+        kernels = {kernel.key: kernel for kernel in kernels_of_program(program)}
+        for kernel in self._recall(kernels):
+            if time.monotonic() >= until:
+                return False
+            self._predict(kernel)
+        return True
 
     @property
     def _knows_kernels(self) -> bool:
@@ -107,15 +120,8 @@ class Ranking:
 
         Those come first that matter most.
         """
-        pricing, model = self.pricing, self.pricing.model
-        missing = [key for key in kernels if key not in self.measured]
-        known = pricing.database.get_many(pricing.device.key, missing)
-        self.measured |= {key: _load(price) for key, price in known.items()}
-        predicted = {
-            key: predicted_load(kernels[key], model, self._cores)
-            for key in missing
-            if key not in known
-        }
+        pricing = self.pricing
+        predicted = {kernel.key: self._predict(kernel) for kernel in self._recall(kernels)}
         longest_us = 1e6 * _LONGEST_KERNEL_SHARE * pricing.run.options.time_limit_s
         wanted = [
             kernels[key]
@@ -128,6 +134,19 @@ class Ranking:
         if wanted and left_s > 0:
             self._measure(wanted, left_s)
         return predicted | {key: self.measured[key] for key in kernels if key in self.measured}
+
+    def _recall(self, kernels: Mapping[str, ClusterKernel]) -> list[ClusterKernel]:
+        """Those of the kernels, by their keys, that have no measured price."""
+        unknown = [key for key in kernels if key not in self.measured]
+        known = self.pricing.database.get_many(self.pricing.device.key, unknown)
+        self.measured |= {key: _load(price) for key, price in known.items()}
+        return [kernels[key] for key in unknown if key not in known]
+
+    def _predict(self, kernel: ClusterKernel) -> Load:
+        if kernel.graph not in self.predicted:
+            load = predicted_load(kernel, self.pricing.model, self._cores)
+            self.predicted[kernel.graph] = load
+        return self.predicted[kernel.graph]
 
     def _measure(self, kernels: Sequence[ClusterKernel], limit_s: float) -> None:
         pricing = self.pricing

@@ -98,9 +98,15 @@ def _ranked(
     best, *others = extraction.selections
     for selection in (best, tree_greedy(problem), *others):
         program = without_frozen(read_program(found.formulation, selection))
-        distinct.setdefault(program, selection)
-        ranking.read(program)  # 0.15 s for GPT-2
-        if len(distinct) > 1 and time.monotonic() >= until:
+        # One that is hard to read, by itself, leaves time for others.
+        half_s = (until - time.monotonic()) / 2
+        if program not in distinct and ranking.read(program, time.monotonic() + half_s):
+            distinct[program] = selection
+        elif not distinct:
+            costs_us = extraction.costs_us[:count]
+            few = replace(extraction, selections=extraction.selections[:count], costs_us=costs_us)
+            return few, 1
+        if time.monotonic() >= until:
             break
     order = with_first(ranking.order(list(distinct)))[:count]
     selections = [list(distinct.values())[number] for number in order]
