@@ -160,3 +160,18 @@ def test_a_loop_that_does_not_run_leaves_what_it_began_with():
         graph = Graph(equalities.graph.inputs, tuple(equalities.nodes), (left, right))
         expected, found = run(Program(prune(graph)), [X, V, W, np.int32(n)])
         assert_equal([found], [expected])
+
+
+def test_an_inner_loop_that_might_not_end_is_not_begun_where_no_step_asks_for_it():
+    def halved(x):
+        return lax.while_loop(lambda y: jnp.sum(y) > 1, lambda y: y / 2, x)
+
+    def function(x, n):
+        def step(_, x):
+            return x + 0.1 * halved(x)
+
+        return lax.fori_loop(0, n, lambda t, s: (step(t, s[0]), halved(step(t, s[0]))), (x, x))
+
+    assert not _proposed(function, X, np.int32(3)).pairs
+    known = _proposed(lambda x: function(x, 3), X)
+    assert known.pairs

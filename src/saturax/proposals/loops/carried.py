@@ -16,7 +16,7 @@ from saturax.graph.ir import Graph, Node
 from saturax.graph.types import TensorType
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops.emit import emit_while
-from saturax.proposals.loops.structure import Loop, loops_of
+from saturax.proposals.loops.structure import WHILE, Loop, loops_of
 
 _MOST_CARRIED = 8
 # Elements of all that is computed for a value: less is not worth a place of its own.
@@ -85,7 +85,8 @@ class _Step:
         for index in self._in_condition | self._in_body:
             if index not in found:
                 tops.update(self.nodes[index].operands)
-        return [i for i in sorted(found & tops) if self._work(i) >= _LEAST_WORK]
+        largest = sorted(found & tops)
+        return [i for i in largest if self._work(i) >= _LEAST_WORK and self._may_come_first(i)]
 
     def _is_repeated(self, index: int) -> bool:
         node = self.nodes[index]
@@ -94,6 +95,15 @@ class _Step:
         after = self.next(index)
         is_asked_twice = index in self._in_body and index in self._in_condition
         return after != index and (after in self._in_body or is_asked_twice)
+
+    def _may_come_first(self, index: int) -> bool:
+        """Whether a value may be computed of a state of which the loop might not ask for it.
+
+        A loop inside that ends for all states the body meets might not end for that one.
+        """
+        if self.loop.trip_count is not None or index in self._in_condition:
+            return True
+        return not any(self.nodes[i].op == WHILE for i in _needed(self.nodes, [index]))
 
     def _work(self, index: int) -> int:
         """Elements of the operands and results of what is computed for a value."""
