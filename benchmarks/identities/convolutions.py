@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .row import Identity, normal, positive, weights
+from .row import BY_FILTERING, Identity, normal, positive, weights
 
 IMAGE, CHANNELS = normal(1, 28, 28, 64), 64
 KERNEL = normal(3, 3, CHANNELS, CHANNELS)
@@ -59,6 +59,7 @@ ROWS = (
         lambda x, k, m: _conv(x, k + m),
         (IMAGE, KERNEL, KERNEL),
         True,
+        note=BY_FILTERING,
     ),
     Identity(
         "convolutions_of_two_images",
@@ -72,6 +73,7 @@ ROWS = (
         lambda x, k, s, t: _conv(x, k * s) + t,
         (IMAGE, KERNEL, SCALE, SHIFT),
         True,
+        note=BY_FILTERING,
     ),
     Identity(
         "batch_norm_after_convolution",

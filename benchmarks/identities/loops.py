@@ -43,7 +43,15 @@ ROWS = (
         lambda z: 256.0 * z,
         (V,),
     ),
-    Identity("invariant_product", _invariant_product, _hoisted_product, (A, V), True),
+    Identity(
+        "invariant_product",
+        _invariant_product,
+        _hoisted_product,
+        (A, V),
+        True,
+        note="two products with a vector in each step need an eighth of the flops of one product "
+        "of matrices before the loop: 0.27 ms, not 0.56",
+    ),
     Identity("recurrence_inputs", _recurrence, _recurrence_hoisted, (A, A, XS, V), True),
     Identity(
         "mapped_products",

