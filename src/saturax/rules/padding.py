@@ -183,8 +183,18 @@ def _sliced(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _cropped(rng: np.random.Generator) -> dict[str, Any]:
+    """Now and then one more is cropped, and padded again, which is no movement."""
     drawn = _padded_at_one_end(rng)
-    return drawn | {"e": tuple(n - m for n, m in zip(drawn["x"].shape, drawn["a"], strict=True))}
+    shape, again = drawn["x"].shape, int(rng.random() < 0.3)
+    limit = [n - m for n, m in zip(shape, drawn["a"], strict=True)]
+    below = [again * (n > 0) for n in drawn["d"]]
+    above = [again * (k < n) for k, n in zip(limit, shape, strict=True)]
+    ends = {"a": below, "b": above, "d": below, "e": [-n for n in above]}
+    drawn["e"] = limit
+    return drawn | {
+        name: tuple(n + m for n, m in zip(drawn[name], more, strict=True))
+        for name, more in ends.items()
+    }
 
 
 @rule(
@@ -216,6 +226,9 @@ def move_by_pad_of_slice(
 ) -> Any:  # fmt: skip
     """pad(x[:n-k], v, k, 0) = pad(x, v, k, -k): x of n elements, moved by k; the other way too"""
     need(not any(c) and set(f) <= {1} and min((*a, *b), default=0) >= 0)
+    # What is padded where it was cropped is not there again.
+    need(not any(n and m for n, m in zip(a, d, strict=True)))
+    need(not any(n and size > k for n, size, k in zip(b, x.shape, e, strict=True)))
     below = tuple(n - m for n, m in zip(a, d, strict=True))
     above = tuple(n - (m - k) for n, m, k in zip(b, x.shape, e, strict=True))
     return _moved(x, v, below, above)
