@@ -107,7 +107,9 @@ class _Source:
         self.new = variant
         self.count = shape.size
         self.lines: list[str] = []
-        self.next_node = 0
+        # Of operations whose loops have begun, and what is to be compared once more of them have.
+        self.begun: set[int] = set()
+        self.comparisons: list[tuple[int, int, int, int]] = []
         self.blocks = 1
         self.part_indents: list[int] = []
         self.variables: dict[int, str] = {}
@@ -141,11 +143,12 @@ class _Source:
         self._write("if fuel <= 0 or room <= 0: return 0", 2)
         self._write("for done, root in enumerate(roots):", 2)
         self._candidates(0, "root", 3)
-        indent = self._node(shape, 3)
+        indent = self._node(0, shape, 3)
+        variables = [name for _, name in sorted(self.variables.items())]
         nodes = "".join(f"n{index}, " for index in range(self.count))
-        classes = "".join(f"{name}, " for name in self.variables.values())
+        classes = "".join(f"{name}, " for name in variables)
         heads = "".join(f"h{index}, " for index in range(self.count))
-        kinds = "".join(f"kinds[{name}], " for name in self.variables.values())
+        kinds = "".join(f"kinds[{name}], " for name in variables)
         self._write(f"key = ({heads}{kinds})", indent)
         self._write("answer = answer_to(key, key)", indent)
         self._write("if answer is key:", indent)
@@ -177,10 +180,12 @@ class _Source:
             indent = self.part_indents.pop()
             self._write(f"if part(): {self._stop}", indent)
 
-    def _node(self, shape: Shape, indent: int) -> int:
-        """Write the loops of one operation and of those below it; return the inner indent."""
-        index = self.next_node
-        self.next_node += 1
+    def _node(self, index: int, shape: Shape, indent: int) -> int:
+        """Write the loops of one operation and of those below it; return the inner indent.
+
+        The operand below which the e-node is new goes first: mostly there is none, and what
+        another operand may be need not be gone through.
+        """
         indent = self._loop(index, indent)
         places = [f"k{index}[{position + 1}]" for position in range(len(shape.operands))]
         if len(places) == 1 and shape.operands[0] in self.variables:
@@ -197,19 +202,20 @@ class _Source:
             )
             indent += 1
             places[:2] = [f"k{index}[o]", f"k{index}[3 - o]"]
-        below: list[Shape] = []
-        following = self.next_node
+        below: list[tuple[int, Shape]] = []
+        following = index + 1
         for operand, place in zip(shape.operands, places, strict=True):
             if isinstance(operand, Shape):
                 # `o` is overwritten by inner loops, so the class is read now; and an operand
                 # without candidates ends the search before those of another are gone through.
                 self._candidates(following, place, indent)
+                below.append((following, operand))
                 following += operand.size
-                below.append(operand)
             else:
                 self._variable(operand, place, shape.guarded, indent)
-        for operand in below:
-            indent = self._node(operand, indent)
+        below.sort(key=lambda item: not item[0] <= self.new < item[0] + item[1].size)
+        for first, operand in below:
+            indent = self._node(first, operand, indent)
         return indent
 
     def _candidates(self, index: int, owner: str, indent: int) -> None:
@@ -251,10 +257,15 @@ class _Source:
                 f"if fits is None: fits = memo{index}[h{index}] = test{index}(h{index})", indent
             )
             self._write("if not fits: continue", indent)
-        for position, node, there in shape.equal_attributes:
-            self._write(
-                f"if exact[h{index}][{position}] != exact[h{node}][{there}]: continue", indent
-            )
+        self.begun.add(index)
+        self.comparisons += [(index, *equal) for equal in shape.equal_attributes]
+        for comparison in list(self.comparisons):
+            here, position, node, there = comparison
+            if {here, node} <= self.begun:
+                self.comparisons.remove(comparison)
+                self._write(
+                    f"if exact[h{here}][{position}] != exact[h{node}][{there}]: continue", indent
+                )
 
     def _variable(self, number: int, place: str, guarded: tuple[int, ...], indent: int) -> None:
         local = self.variables.get(number)
