@@ -89,15 +89,10 @@ class RuleApplication:
         self.matches = 0
         self.applied = 0
         self.unions = 0
-        self._by_meaning: dict[Any, ResolvedRecipe | None] = {}
         self._by_outline: dict[Any, ResolvedRecipe | None] = {}
         self._nodes = len(matcher.levels)
         self._variables = rule.pattern.variables
         self._attributes = binding_places(rule.pattern)
-
-    def is_there(self, recipe: ResolvedRecipe, match: Match) -> bool:
-        """Whether the e-graph, which is rebuilt, holds the right side for a match."""
-        return self.egraph.holds(recipe.steps, match)
 
     def apply(self, recipe: ResolvedRecipe, match: Match) -> None:
         """Instantiate the right side for one match and union it with the left side."""
@@ -113,27 +108,20 @@ class RuleApplication:
             self.unions += 1
 
     def recipe_of(self, key: Key, match: Match) -> ResolvedRecipe | None:
-        """Find the recipe for all matches of this key; the rule runs once per distinct meaning."""
-        egraph, kinds = self.egraph, key[self._nodes :]
-        exact, type_id = egraph.heads.exact, egraph.type_id[match[0]]
-        attributes = tuple([exact[key[n]][p] for _, n, p in self._attributes])
+        """Find the recipe for all matches of this key.
+
+        Keys with the same heads share it where the rule reads no more than the data's outlines.
+        """
         if not self.rule.uses_facts:
-            meaning = (attributes, kinds, type_id)
-            if meaning not in self._by_meaning:
-                self._by_meaning[meaning] = self._make_recipe(key, match, None)
-            return self._by_meaning[meaning]
-        outline = (attributes, tuple(map(egraph.outline_named, kinds)), type_id)
+            return self._make_recipe(key, match, None)
+        egraph, kinds = self.egraph, key[self._nodes :]
+        outline = (*key[: self._nodes], *map(egraph.outline_named, kinds))
         if outline in self._by_outline:
             return self._by_outline[outline]
-        meaning = (attributes, kinds, type_id)
-        if meaning in self._by_meaning:
-            return self._by_meaning[meaning]
         told = Told(zip(self._variables, map(egraph.data_named, kinds), strict=True))
         recipe = self._make_recipe(key, match, told)
         if told.is_outline_enough:
             self._by_outline[outline] = recipe
-        else:
-            self._by_meaning[meaning] = recipe
         return recipe
 
     def _make_recipe(self, key: Key, match: Match, told: Told | None) -> ResolvedRecipe | None:

@@ -104,15 +104,30 @@ class EGraph(Store):
             node = hashcons.get(key)
             values.append(self._new_node(key, origin) if node is None else node)
 
-    def holds(self, steps: Sequence[BuildStep], values: Sequence[int]) -> bool:
-        """Return whether all that `instantiate` would append is there, in a rebuilt e-graph."""
-        found = list(values)
-        for head, _, references in steps:
-            node = self._hashcons.get(self._canonical((head, *[found[r] for r in references])))
+    def built(self, steps: Sequence[BuildStep], match: Sequence[int], result: int) -> int:
+        """Return the class of what `instantiate` would have at `result`; -1 if it is not there.
+
+        In a rebuilt e-graph, where those of the `values` that steps refer to are classes.
+        """
+        hashcons, find = self._hashcons, self.find
+        values = [*match]
+        for head, commutative, references in steps:
+            count = len(references)
+            if count == 2:
+                first, second = references
+                a, b = values[first], values[second]
+                key: Key = (head, b, a) if commutative and b < a else (head, a, b)
+            elif count == 1:
+                key = (head, values[references[0]])
+            else:
+                key = self._canonical((head, *[values[r] for r in references]))
+            node = hashcons.get(key)
             if node is None:
-                return False
-            found.append(node)
-        return True
+                return -1
+            if result == len(values):
+                return find(node)
+            values.append(find(node))
+        return find(values[result])
 
     def _new_node(self, key: Key, origin: str) -> int:
         node = len(self.keys)

@@ -105,6 +105,7 @@ class LeftSide:
         self.chains, self.newness, self.operands = left.chains, left.newness, left.operands
         self._egraph = egraph
         self._missing = left.tests
+        self._only_merges = left.rules[0].only_merges
         self.segments: list[_Segment] = []
         if self.may_match(heads):
             roots = reach.roots(self.chains[0], self.operands, self.root_test)
@@ -152,11 +153,26 @@ class LeftSide:
     def matcher(self) -> Matcher:
         """Finds the matches that a rule has a right side for."""
         rule = self.rules[0]
-        return Matcher(rule.pattern, self._egraph, self._answers, uses_facts=rule.uses_facts)
+        return Matcher(
+            rule.pattern, self._egraph, self._answers, self._useful, uses_facts=rule.uses_facts
+        )
 
     def _answers(self, key: Key, match: Match) -> Answers | None:
         answers = [(each, each.recipe_of(key, match)) for each in self.applications]
         return tuple((each, recipe) for each, recipe in answers if recipe is not None) or None
+
+    def _useful(self, answers: Answers, match: Match) -> Answers | None:
+        """The answers without those whose right side equals the left side already, and without
+        those of rules that only merge where the right side is not there.
+        """
+        if len(answers) == 1:
+            return answers if self._is_useful(answers[0][1], match) else None
+        return tuple([each for each in answers if self._is_useful(each[1], match)]) or None
+
+    def _is_useful(self, recipe: ResolvedRecipe, match: Match) -> bool:
+        egraph = self._egraph
+        there = egraph.built(recipe.steps, match, recipe.result)
+        return not self._only_merges if there < 0 else there != egraph.find(match[0])
 
     @property
     def has_work(self) -> bool:
@@ -192,18 +208,6 @@ class LeftSide:
         for answers, _ in self.found:
             for application, _ in answers:
                 application.matches += 1
-
-    def drop_what_is_not_there(self) -> None:
-        """Forget matches of rules that only merge where the right side is not there.
-
-        Right after the search, since that can be looked up in a rebuilt e-graph only.
-        """
-        if self.rules[0].only_merges:
-            pruned = [
-                (tuple(each for each in answers if each[0].is_there(each[1], match)), match)
-                for answers, match in self.found
-            ]
-            self.found = [each for each in pruned if each[0]]
 
     def statistics(self) -> dict[str, RuleStatistics]:
         """What each rule did; of the time, each gets the same share."""

@@ -56,7 +56,8 @@ class Limits:
 class RuleStatistics:
     """What one rule did in a run.
 
-    `matches` counts those for which it gave a right side, `applied` those that a limit let apply.
+    `matches` counts those for which it gave a right side that was not known to be equal already,
+    `applied` those that a limit let apply.
     """
 
     matches: int

@@ -114,7 +114,7 @@ class _Source:
         self.part_indents: list[int] = []
         self.variables: dict[int, str] = {}
         self._write(
-            "def factory(groups, keys, stamp, stamps, kinds, answers, ask, "
+            "def factory(groups, keys, stamp, stamps, kinds, answers, ask, useful, "
             "commutative, exact, group, memos, tests, guards):",
             0,
         )
@@ -155,7 +155,10 @@ class _Source:
         self._write(f"answer = answers[key] = ask(key, ({nodes}{classes}))", indent + 1)
         self._write(f"fuel -= {_FUEL_OF_ANSWER}", indent + 1)
         self._write("if answer is None: continue", indent)
-        self._write(f"append((answer, ({nodes}{classes})))", indent)
+        self._write(f"found = ({nodes}{classes})", indent)
+        self._write("answer = useful(answer, found)", indent)
+        self._write("if answer is None: continue", indent)
+        self._write("append((answer, found))", indent)
         self._write("room -= 1", indent)
         self._write(f"if not room: {self._stop}", indent)
         self._end_parts()

@@ -9,7 +9,8 @@ operand variables.
 
 What a rule does about matches with certain heads, and operands of certain types (of certain data,
 if it uses facts), is asked once and remembered under that key. Where that is nothing, matches are
-dropped on the spot.
+dropped on the spot, and so are those about which it has been done: in some e-graphs that are nine
+of ten.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,8 @@ Match = tuple[int, ...]
 Key = tuple[int, ...]
 Answer = Callable[[Key, Match], Any]
 """What a rule does about the matches of a key, one of which is given; None if that is nothing."""
+Usefulness = Callable[[Any, Match], Any]
+"""What of an answer is still to be done about a match; None if that is nothing."""
 Found = tuple[Any, Match]
 """The answer to a match, which is not None, and the match."""
 
@@ -58,6 +61,7 @@ class Matcher:
         pattern: PatternNode,
         egraph: EGraph,
         answer: Answer = lambda _key, _match: True,
+        useful: Usefulness = lambda answer, _match: answer,
         *,
         uses_facts: bool = False,
     ) -> None:
@@ -79,6 +83,7 @@ class Matcher:
             egraph.data_id if uses_facts else egraph.type_id,
             {},
             answer,
+            useful,
             egraph.heads.commutative,
             egraph.heads.exact,
             [_seed(node) for node in nodes],

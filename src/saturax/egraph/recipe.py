@@ -1,6 +1,6 @@
 """Right sides of rules as data, and what the engine expects of a rule.
 
-A rule's `recipe` runs once per distinct (attributes, operand types, root type); the recipe it
+A rule's `recipe` runs once per distinct heads of a left side and operand types; the recipe it
 returns is then instantiated for every match by `EGraph.instantiate`.
 """
 

@@ -181,7 +181,6 @@ class _Run:
             ban = self.limits.ban_length << left.times_banned
             left.times_banned += 1
             left.banned_until = self.iteration + 1 + ban
-        left.drop_what_is_not_there()
         left.seconds += self.clock() - start
 
     def _apply(self, left: LeftSide) -> StopReason | None:

@@ -6,8 +6,7 @@ builder differs. `GraphBuilder` makes graphs; the pattern builder lives with the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 from saturax.graph.ir import Attributes, Graph, Node, freeze
@@ -92,16 +91,17 @@ class GraphBuilder:
     """
 
     def __init__(self, inputs: tuple[Type, ...] = (), *, exact: bool = False) -> None:
-        self.inputs: list[Type] = []
-        self.nodes: list[Node] = []
+        nodes, index = _parameters(inputs)
+        self.inputs: list[Type] = [*inputs]
+        self.nodes: list[Node] = [*nodes]
         self.effects: list[int] = []
         # What is known of nodes, where somebody has told or asked (`saturax.rules.facts`).
         self.facts: dict[int, Any] = {}
         # Whether somebody has asked for more than their outline.
         self.asks_all = False
-        self._index: dict[Node, int] = {}
+        self._index: dict[Node, int] = index.copy()
         self._exact = exact
-        self.parameters = [self.add_parameter(type) for type in inputs]
+        self.parameters = [Value(self, number, type) for number, type in enumerate(inputs)]
 
     def add_parameter(self, type: Type) -> Value:
         """Declare the next input."""
@@ -153,6 +153,13 @@ class GraphBuilder:
         )
 
 
+@lru_cache(maxsize=1 << 12)
+def _parameters(inputs: tuple[Type, ...]) -> tuple[list[Node], dict[Node, int]]:
+    """What a builder with these inputs begins with: most are those of a rule's right side."""
+    nodes = [Node("parameter", (number,), (), type) for number, type in enumerate(inputs)]
+    return nodes, {node: number for number, node in enumerate(nodes)}
+
+
 def prune(graph: Graph) -> Graph:
     """Drop what neither an output nor an effect needs; parameters stay declared in `inputs`."""
     needed = set(graph.outputs) | set(graph.effects)
@@ -178,13 +185,18 @@ def prune(graph: Graph) -> Graph:
 _builders: list[Builder] = []
 
 
-@contextmanager
-def building(builder: Builder) -> Iterator[None]:
-    """Make `builder` the current one inside the `with` block."""
-    _builders.append(builder)
-    try:
-        yield
-    finally:
+class building:  # noqa: N801 (used like a function)
+    """Makes `builder` the current one inside the `with` block."""
+
+    __slots__ = ("_builder",)
+
+    def __init__(self, builder: Builder) -> None:
+        self._builder = builder
+
+    def __enter__(self) -> None:
+        _builders.append(self._builder)
+
+    def __exit__(self, *_: object) -> None:
         _builders.pop()
 
 

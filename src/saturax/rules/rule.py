@@ -103,7 +103,10 @@ class Rule:
         if self.numerics == BITWISE:
             return True
         is_fit = _is_number if self.needs_numbers else _may_be_number
-        return all(is_fit(a) for name, a in arguments.items() if name not in self.special)
+        for name, argument in arguments.items():
+            if not is_fit(argument) and name not in self.special:
+                return False
+        return True
 
     def apply(
         self,
@@ -147,8 +150,7 @@ class Rule:
         names = list(operand_types)
         operands = dict(zip(names, builder.parameters, strict=True))
         if facts is not None:
-            for name, operand in operands.items():
-                operand.facts = facts[name]
+            builder.facts.update(enumerate(map(facts.__getitem__, names)))
         with building(builder):
             result = self.apply(attributes, operands)
         if isinstance(facts, Told):
