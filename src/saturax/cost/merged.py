@@ -16,7 +16,8 @@ from saturax.cost.kernel import BITCASTS, kernel_at
 from saturax.graph.ir import Graph, Node
 from saturax.graph.types import TensorType
 
-_FOUND: WeakKeyDictionary[Graph, Graph] = WeakKeyDictionary()
+# None for the graph itself: an entry that holds its key would live for ever.
+_FOUND: WeakKeyDictionary[Graph, Graph | None] = WeakKeyDictionary()
 
 
 def merged(graph: Graph) -> Graph:
@@ -25,12 +26,10 @@ def merged(graph: Graph) -> Graph:
     What equals its operand is a view, too. Nodes keep their numbers. The same object comes back
     where nothing is left out.
     """
-    found = _FOUND.get(graph)
-    if found is None:
+    if graph not in _FOUND:
         found = _merged(graph)
-        if found is not graph:  # an entry that holds its key would live for ever
-            _FOUND[graph] = found
-    return found
+        _FOUND[graph] = None if found is graph else found
+    return _FOUND[graph] or graph
 
 
 def _merged(graph: Graph) -> Graph:

@@ -24,7 +24,7 @@ from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.merged import merged
 from saturax.cost.model import PriceModel
 from saturax.cost.schedule import Step, breadth_first
-from saturax.extract import selected_us
+from saturax.extract import dag_greedy, selected_us
 from saturax.graph.fingerprint import fingerprint
 from saturax.graph.ir import Graph
 from saturax.graph.operation import TABLE
@@ -103,8 +103,8 @@ def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
         launch_us = model.calibration.kernel_overhead_us
         regions_us = sum(program_us(region, model, {}) for region in loop.regions)
         return launch_us + trip_count(loop) * trip_us(loop.regions, regions_us, launch_us)
-    formulation = formulate(represent(kernel.graph), model)
-    return selected_us(formulation.problem, formulation.original())
+    problem = formulate(represent(kernel.graph), model).problem  # nothing but the kernel is in it
+    return selected_us(problem, dag_greedy(problem))
 
 
 def predicted_load(kernel: ClusterKernel, model: PriceModel, cores: int) -> Load:

@@ -21,6 +21,7 @@ from saturax.cost.formulate import (
     read_program,
     with_frozen_given,
 )
+from saturax.cost.merged import merged
 from saturax.extract.problem import Selection
 
 # Programs whose kernels would take long to find out.
@@ -64,5 +65,5 @@ def _times(extracted: Extracted) -> Mapping[int, float]:
     """How often the program computes its e-nodes; what is computed ahead of time is an input."""
     if len(extracted.graph.nodes) > _MOST_OPERATIONS:
         return {}
-    times = times_computed(with_frozen_given(extracted))
+    times = times_computed(merged(with_frozen_given(extracted)))  # as memory is planned for it
     return dict(zip(extracted.enodes, times, strict=True))

@@ -13,6 +13,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from saturax.extract.greedy import derive, in_units, tree_choices
 from saturax.extract.problem import Problem, Selection, restrict, selected_us
@@ -68,9 +69,8 @@ class _Present:
     def __init__(self, problem: Problem, selection: Selection) -> None:
         self.problem, self.selection = problem, selection
         self.us = selected_us(problem, selection)
-        self.users = Counter(problem.roots)
-        for node in selection.values():
-            self.users.update(problem.children[node])
+        used = chain.from_iterable(problem.children[node] for node in selection.values())
+        self.users = Counter(chain(problem.roots, used))
 
     def us_after(self, switched: Mapping[int, int], others: Mapping[int, int]) -> float:
         """The cost if some classes took other nodes, and `others` said what else is needed then.
