@@ -231,6 +231,11 @@ class _Run:
         self.note("reduce", f"{self.problem.node_count} → {nodes} nodes")
         if self.best is not None and time.monotonic() >= self.deadline:
             return "time limit"
+        if count == 1 and self.best is not None and self.evaluate is None:
+            # A good start is often proven to be close enough, and nothing else was asked for.
+            self._bound(reduced, self.deadline)
+            if self.is_closed():
+                return self.closed_reason()
         pool = Pool()
         self.start_greedily(reduced, pool)
         reserve_s = min(_VARIETY_SHARE * self.limit_s, _VARIETY_S * _DRAWS_PER_SELECTION * count)
