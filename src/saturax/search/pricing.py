@@ -136,12 +136,14 @@ class Pricing:
         if self.recall(formulation.kernels.values()):
             formulation = formulation.repriced(self.model)
         original = formulation.original()
-        formulation = charge_fresh_memory(formulation, original, self.model)
-        formulation = self.charge_recomputation(formulation, original)
-        return selected_us(formulation.problem, original)
+        return selected_us(self.charged(formulation, original).problem, original)
 
-    def charge_recomputation(self, formulation: Formulation, chosen: Selection) -> Formulation:
-        """Charge for what kernels compute several times; what they are is known of one compiler."""
+    def charged(self, formulation: Formulation, chosen: Selection) -> Formulation:
+        """The same choice where what the `chosen` program costs beyond its prices is charged.
+
+        New memory, and what kernels compute several times: what they are is known of one compiler.
+        """
+        formulation = charge_fresh_memory(formulation, chosen, self.model)
         if self.device.platform != "cpu":
             return formulation
         return charge_recomputation(formulation, chosen)
