@@ -34,6 +34,7 @@ from saturax.rules import (
     contraction_common,
     convolution_algebra,
     convolution_taps,
+    convolution_toeplitz,
     counts,
     fourier_pairs,
     gathers,
@@ -313,3 +314,17 @@ def compare_numbers_by_lower_bounds(x, y, d, k):
     need(x.dtype in ("f32", "f64") and k == "FLOAT" and d == "LT" and x.size > 0)
     need(bounds_of(x)[0] >= bounds_of(y)[0])
     return full(True, x.tensor.with_dtype("i1"))
+
+
+@false_rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
+    ROUNDING,
+    "values",
+    "integers",
+    uses_facts=True,
+    examples=convolution_toeplitz.windows_by_identity_kernel.examples,
+)
+def windows_from_the_other_end(x, k, w, d, g, p, t):
+    """x ∗ 1 = the matrix of x[i + j], its columns in reverse"""
+    windows = convolution_toeplitz.windows_by_identity_kernel.right(x, k, w, d, g, p, t)
+    return reverse(windows, (d.output_feature,))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
+from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     ConvDimensions,
     Groups,
@@ -31,6 +32,7 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules.einsum import Einsum, contract
+from saturax.rules.facts import has_numbers, is_identity
 from saturax.rules.moves import transposed
 from saturax.rules.rule import ROUNDING, need, rule
 from saturax.rules.windows import (
@@ -87,6 +89,63 @@ def long_convolution_as_dots(
     *outer, blocks, _, features = total.shape
     lines = reshape(total, (*outer, blocks * block, features))
     return transposed(slice_dimension(lines, lines.rank - 2, 0, width), back)
+
+
+@rule(
+    lambda x, k, w, d, g, p, t: convolution(x, k, w, d, g, p, t),
+    numerics=ROUNDING,
+    source="a convolution with the identity matrix reads windows",
+    uses_facts=True,
+    examples=lambda rng: _identity_kernel(rng),
+)
+def windows_by_identity_kernel(
+    x: Value, k: Value, w: Window, d: ConvDimensions, g: Groups, p: Precision, t: str
+) -> Any:
+    """x ∗ 1 = the matrix of x[i + j] for one feature of a line and a kernel that is an identity"""
+    need(len(d.kernel_spatial) == 1 and g == Groups(1, 1) and x.shape[d.input_feature] == 1)
+    need(is_undilated(w) and w.strides == (1,) and not any(w.reversal))
+    need(t == x.dtype == k.dtype and t in ("f32", "f64") and has_numbers(x))
+    (width,), (taps,) = output_sizes(x, k, w, d), window_shape(k, d)
+    need(min(x.shape[d.input_batch], width) > 0 and taps >= SHORTEST)
+    into, _, back = layout_permutations(d, channels_last(1))
+    need(k.shape[d.kernel_output_feature] == taps and is_identity(reshape(k, (taps, taps))))
+    padded = transposed(padded_input(x, w, d), into)
+    batch, length = padded.shape[0], width + taps - 1
+    line = slice_dimension(reshape(padded, padded.shape[:-1]), 1, 0, length)
+    return transposed(_hankel(line, batch, width, taps), back)
+
+
+def _hankel(x: Value, batch: int, width: int, taps: int) -> Any:
+    """H[b, i, j] = x[b, i + j] of shape (batch, width, taps), for lines of width + taps - 1.
+
+    Lines that follow each other, read in rows of one element more, begin one element later each
+    time.
+    """
+    length = width + taps - 1
+    repeated = broadcast_in_dim(x, (batch, width, length), (0, 2))
+    flat = _padded_to(reshape(repeated, (batch, width * length)), width * (length + 1))
+    rows = reshape(flat, (batch, width, length + 1))
+    return slice_dimension(rows, 2, 0, taps)
+
+
+def _identity_kernel(rng: np.random.Generator) -> dict[str, Any]:
+    """A line of one feature, and an identity matrix as the kernel."""
+    taps = int(rng.integers(SHORTEST, 12))
+    points = int(rng.integers(taps, taps + 9))
+    d = channels_first(1) if rng.random() < 0.5 else channels_last(1)
+    x = {d.input_spatial[0]: points, d.input_batch: int(rng.integers(1, 3))}
+    place = int(rng.integers(1, 3))
+    d = d._replace(kernel_input_feature=0, kernel_output_feature=place, kernel_spatial=(3 - place,))
+    padding = (int(rng.integers(-2, 3)), int(rng.integers(-2, 3)))
+    return {
+        "x": TensorType(tuple(x.get(i, 1) for i in range(3)), "f64"),
+        "k": Literal(np.eye(taps).reshape(1, taps, taps)),
+        "w": Window((1,), (padding,), (1,), (1,), (False,)),
+        "d": d,
+        "g": Groups(1, 1),
+        "p": Precision(),
+        "t": "f64",
+    }
 
 
 def _block(width: int, taps: int) -> int:
