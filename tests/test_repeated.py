@@ -133,3 +133,25 @@ def test_stages_of_a_method_are_chosen_written():
     assert "best predicted, values written" in [each.name for each in fast.report.candidates]
     assert fast.report.outcome == "optimized"
     assert "hold_repeated" in fast.report.rules
+
+
+def _diffused(x):
+    for _ in range(10):
+        x = x + 0.1 * (jnp.roll(x, 1) + jnp.roll(x, -1) - 2 * x)
+    return x
+
+
+@pytest.mark.parametrize(("function", "shape"), [(_diffused, (4096,)), (_steps, (64, 100))])
+def test_a_clear_gain_by_prediction_is_taken_unmeasured(function, shape):
+    x = normal(*shape)
+    options = Options(time_limit_s=10, cache=False, measure=False)
+    found = saturax.optimize(function, x, options=options)
+    assert_equal(run(found.program, (x,)), [jax.jit(function)(x)])
+    report = found.report
+    assert "hold_repeated" in report.rules
+    assert report.predicted_original_us > 1.5 * report.predicted_optimized_us
+
+
+def test_no_gain_by_prediction_is_left_alone():
+    options = Options(time_limit_s=5, cache=False, measure=False)
+    assert "hold_repeated" not in saturax.optimize(_smooth, X, options=options).report.rules

@@ -22,6 +22,7 @@ from saturax.cache.entries import MOST_CUT_SHORT, Memory, Remembered, renamed
 from saturax.checking.inputs import Array
 from saturax.checking.isolate import outside_calls
 from saturax.cost.database import PriceDatabase
+from saturax.cost.formulate import without_frozen
 from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.mlir_modules import ModuleSource
@@ -48,6 +49,7 @@ from saturax.search.device_prices import pricing_of
 from saturax.search.kernels import compare_kernels
 from saturax.search.partition import Partition
 from saturax.search.pricing import Pricing, branches_taken
+from saturax.search.ranking import Ranking
 from saturax.search.rounds import equalities_of, search
 from saturax.search.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.search.varied import extract_varied
@@ -321,15 +323,17 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
         found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
         if contest is not None:
             found, extraction = extract_varied(run, found, pricing)
-        run.report.predicted_original_us = found.original_us
+        price = Ranking(pricing).price_us
+        whole_us = price(without_frozen(found.rounds[0][0]))
+        run.report.predicted_original_us = found.original_us if whole_us is None else whole_us
         if contest is None:
-            select_by_prediction(run, program, found)
+            select_by_prediction(run, program, found, price)
         else:
             assemble = None
             if parts is not None:
                 assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
             correct = partial(correct_prices, run, pricing=pricing, original=program.graph)
-            select_by_measuring(run, program, contest, found, extraction, assemble, correct)
+            select_by_measuring(run, program, contest, found, extraction, assemble, correct, price)
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 

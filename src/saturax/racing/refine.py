@@ -14,16 +14,17 @@ from collections import Counter
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from saturax.assembly.repeated import Held, hold_repeated
+from saturax.assembly.repeated import Held, with_values_written
 from saturax.checking.blame import Blame, blame
 from saturax.cost.formulate import (
     CHANGE_OF_MODE,
     Extracted,
     Formulation,
     read_program,
-    with_frozen_given,
+    without_frozen,
 )
 from saturax.extract import Selection, dag_cost, dag_greedy
+from saturax.graph.ir import Graph
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.select import WARM_UPS, calls_in_a_row, least_pairs
 from saturax.report.model import CandidateReport
@@ -75,7 +76,8 @@ class MeasuredSearch:
 
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
     the signatures of the kernels that the original runs, `first` is the first round of a search in
-    several: its formulation and best selection, `original` the program before it. `remaining_s()`
+    several: its formulation and best selection, `original` the program before it. `price` says what
+    programs take as wholes, where that is known. `remaining_s()`
     tells the seconds left, compilations not counted; after `patience` variations in a row that were
     no better, the rest is not worth the wait.
     """
@@ -90,6 +92,7 @@ class MeasuredSearch:
     on_progress: Callable[[str], None]
     original: Extracted
     first: tuple[Formulation, Selection] | None = None
+    price: Callable[[Graph], float | None] = lambda graph: None
     champion: Entry | None = None
     entries: list[Entry] = field(default_factory=list)
     rejected: list[Selection] = field(default_factory=list)
@@ -119,6 +122,8 @@ class MeasuredSearch:
         if selection is not None:
             rules += rules_of(self.formulation, extracted)
         before = len(self.contest.candidates)
+        whole_us = self.price(without_frozen(extracted))
+        predicted_us = predicted_us if whole_us is None else whole_us
         report = self.contest.enter(name, extracted.graph, extracted.frozen, predicted_us, rules)
         if report is None:
             return None
@@ -131,25 +136,24 @@ class MeasuredSearch:
         self.entries.append(entry)
         return entry
 
-    def held(self, selection: Selection | None = None) -> Held | None:
+    def held(self, selection: Selection | None = None) -> tuple[Extracted, Held] | None:
         """The program of a selection, or the original, with what it computes repeatedly written.
 
         None if there is nothing to be written, or if kernels are made in another way.
         """
         if self.contest.original.device.platform != "cpu" or len(self.contest.devices) > 1:
             return None
-        extracted = self._extracted(selection)
-        found = hold_repeated(extracted.graph, with_frozen_given(extracted))
-        return found if found.gain >= _LEAST_GAIN else None
+        found = with_values_written(self._extracted(selection), self.price)
+        return None if found is None or found[1].gain < _LEAST_GAIN else found
 
-    def enter_held(self, name: str, held: Held, selection: Selection | None = None) -> Entry | None:
-        """Compile and check such a program."""
-        extracted, rules = self._extracted(selection), Counter[str]()
+    def enter_held(
+        self, name: str, written: Extracted, count: int, selection: Selection | None = None
+    ) -> Entry | None:
+        """Compile and check such a program, in which so many values are held."""
+        rules = Counter[str]()
         if selection is not None:
-            rules = self.base_rules + rules_of(self.formulation, extracted)
-        frozen = tuple([held.places[i] for i in extracted.frozen])
-        written = Extracted(held.graph, (), frozen)
-        rules["hold_repeated"] = held.count
+            rules = self.base_rules + rules_of(self.formulation, self._extracted(selection))
+        rules["hold_repeated"] = count
         return self.enter_program(f"{name}, values written", written, None, rules=rules)
 
     def _extracted(self, selection: Selection | None) -> Extracted:

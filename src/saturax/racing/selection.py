@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from saturax.assembly.holding import hold_products
+from saturax.assembly.repeated import with_values_written
 from saturax.assembly.split import Split, bytes_before, split
 from saturax.checking.inputs import Array
-from saturax.cost.formulate import Extracted, read_program
+from saturax.cost.formulate import Extracted, read_program, without_frozen
 from saturax.extract import Extraction
 from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
@@ -38,20 +39,34 @@ _ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
 _SAMPLING_SHARE = 0.1
-# Where a program computes so many times as much as with values written, this comes first.
+# Where a program takes so many times as long as with values written, this comes first.
 _SURE_GAIN = 1.5
 _IN_SEGMENTS = "in segments"
 # A program needs less memory if it needs so many times as much.
 _LESS_MEMORY = 0.99
 
 
-def select_by_prediction(run: Run, program: Program, found: Found) -> None:
-    """Take the program with the lowest predicted time, unmeasured and unchecked."""
-    run.report.predicted_optimized_us = found.best_us
+def select_by_prediction(
+    run: Run,
+    program: Program,
+    found: Found,
+    price: Callable[[Graph], float | None] = lambda graph: None,
+) -> None:
+    """Take the program with the lowest predicted time, unmeasured and unchecked.
+
+    Where `price`, of programs as wholes, says that this is a clear gain, values are written.
+    """
     original = predict(program)
     _note_original(run, original)
     extracted = read_program(found.formulation, found.best)
     rules = found.rules + rules_of(found.formulation, extracted)
+    is_faster = found.best_us < found.original_us
+    whole_us = price(without_frozen(extracted))
+    written = None if whole_us is None else with_values_written(extracted, price)
+    if written is not None and written[1].gain >= _SURE_GAIN:
+        extracted, is_faster, whole_us = written[0], True, written[1].after
+        rules["hold_repeated"] = written[1].count
+    run.report.predicted_optimized_us = found.best_us if whole_us is None else whole_us
     chosen, parts = program.with_graph(extracted.graph), None
     if run.frozen is not None:
         parts = split(chosen, run.frozen, extracted.frozen, _largest_bytes(run, program)).held()
@@ -59,7 +74,6 @@ def select_by_prediction(run: Run, program: Program, found: Found) -> None:
     else:
         chosen = chosen.with_graph(hold_products(chosen.graph))
     footprint = predict(chosen)
-    is_faster = found.best_us < found.original_us
     if footprint.exceeds(run.options.memory_limit_bytes):
         run.report.reason = "the program with the lowest predicted time needs too much memory"
         return
@@ -155,13 +169,14 @@ def select_by_measuring(
     extraction: Extraction,
     assemble: Callable[[], Assembled | None] | None = None,
     correct: Callable[[MeasuredSearch], int] = lambda measured: 0,
+    price: Callable[[Graph], float | None] = lambda graph: None,
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel.
 
     Once those that the search of the whole has found have met the original, `correct(measured)`
     looks after prices that this race contradicts, and `assemble()` makes another of segments, which
     may take all the time that there is. Where time is enough for one race of one program only, that
-    is the last one.
+    is the last one. `price` says what programs take as wholes, as far as known.
     """
     run.release()
     measured = MeasuredSearch(
@@ -175,6 +190,7 @@ def select_by_measuring(
         lambda detail: run.tell("select", detail),
         found.rounds[0][0],
         found.first,
+        price,
     )
     try:
         with run.stage("select") as notes:
@@ -271,16 +287,17 @@ def _entries(
     """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
     best, *varied = extraction.selections
     written: list[Callable[[], object]] = []
-    held = measured.held(best)
-    if held is not None:
-        written.append(partial(measured.enter_held, "best predicted", held, best))
-        if held.gain >= _SURE_GAIN:
+    if (held := measured.held(best)) is not None:
+        program, values = held
+        written.append(partial(measured.enter_held, "best predicted", program, values.count, best))
+        if values.gain >= _SURE_GAIN:
             yield written.pop()
     yield partial(measured.enter, "best predicted", best)
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)
     if (held := measured.held()) is not None:
-        written.append(partial(measured.enter_held, "original", held))
+        program, values = held
+        written.append(partial(measured.enter_held, "original", program, values.count))
     yield from written
     kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
     yield from kin[:1]  # the best by the other prediction, if the two do not agree

@@ -28,6 +28,8 @@ from saturax.search.pricing import Pricing, companion, module_of_cluster
 _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005
+# Of larger programs it takes long to find out what kernels they have.
+_MOST_OPERATIONS = 4_000
 _DIGITS = 4  # of microseconds, after the point
 
 
@@ -79,6 +81,18 @@ class Ranking:
         first = [self._memory_key(graph) for graph in programs]
         # Equal programs list their kernels in different orders, and sums differ by rounding.
         return sorted(range(len(programs)), key=lambda i: (first[i], round(times[i], _DIGITS)))
+
+    def price_us(self, program: Graph) -> float | None:
+        """What a program takes, by kernels as far as they have prices; None if they are unknown."""
+        if not self._knows_kernels or len(program.nodes) > _MOST_OPERATIONS:
+            return None
+        pricing, model = self.pricing, self.pricing.model
+        pricing.price_regions(program.nodes)
+        missing = [k.key for k in kernels_of_program(program) if k.key not in self.measured]
+        known = pricing.database.get_many(pricing.device.key, missing)
+        self.measured |= {key: _load(price) for key, price in known.items()}
+        kernels_us = program_us(program, model, self.measured, self._cores)
+        return kernels_us + model.fresh_us(fresh_bytes(program))
 
     def read(self, program: Graph, until: float = math.inf) -> bool:
         """Find out which kernels a program has and what they take, so that `order` need not.
