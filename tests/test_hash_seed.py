@@ -28,7 +28,7 @@ def step(w, v, x, y):
     return [value - 0.1 * slope for value, slope in zip((w, v), slopes)]
 
 shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((5, 6), (3, 6), (3, 4, 5), (4, 3))]
-options = saturax.Options(time_limit_s=600, measure=False)
+options = saturax.Options(time_limit_s=6000, measure=False)
 graph = import_module(jax.jit(step).lower(*shapes).compiler_ir("stablehlo")).graph
 egraph = represent(graph, propose(graph)).egraph
 found = saturate(egraph, active_rules(options), Limits(time_limit_s=600, node_limit=4000))

@@ -8,6 +8,7 @@ element before it looks for what is there twice. Slices of everything and joined
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -26,10 +27,11 @@ def merged(graph: Graph) -> Graph:
     What equals its operand is a view, too. Nodes keep their numbers. The same object comes back
     where nothing is left out.
     """
-    if graph not in _FOUND:
-        found = _merged(graph)
-        _FOUND[graph] = None if found is graph else found
-    return _FOUND[graph] or graph
+    with contextlib.suppress(KeyError):
+        return _FOUND[graph] or graph
+    found = _merged(graph)
+    _FOUND[graph] = None if found is graph else found
+    return found
 
 
 def _merged(graph: Graph) -> Graph:

@@ -231,16 +231,17 @@ class _Run:
         self.note("reduce", f"{self.problem.node_count} → {nodes} nodes")
         if self.best is not None and time.monotonic() >= self.deadline:
             return "time limit"
+        landmarks = None
         if count == 1 and self.best is not None and self.evaluate is None:
             # A good start is often proven to be close enough, and nothing else was asked for.
-            self._bound(reduced, self.deadline)
+            landmarks = self._bound(reduced, self.deadline)
             if self.is_closed():
                 return self.closed_reason()
         pool = Pool()
         self.start_greedily(reduced, pool)
         reserve_s = min(_VARIETY_SHARE * self.limit_s, _VARIETY_S * _DRAWS_PER_SELECTION * count)
         until = self.deadline - (reserve_s if count > 1 else 0.0)
-        stop_reason = self.improve(reduced, pool, solver, until, iterations, seed)
+        stop_reason = self.improve(reduced, landmarks, pool, solver, until, iterations, seed)
         if count > 1:
             self.vary(count, seed, min(self.deadline, time.monotonic() + reserve_s))
         return stop_reason
@@ -293,6 +294,7 @@ class _Run:
     def improve(
         self,
         reduced: Reduced,
+        landmarks: Landmarks | None,
         pool: Pool,
         solver: SolverProcess,
         until: float,
@@ -304,7 +306,8 @@ class _Run:
         if not problem.node_count:
             self.bound_us = min(reduced.offset_us, self.best_us)
             return "optimal"
-        landmarks = None if self.is_closed() else self._bound(reduced, until)
+        if landmarks is None and not self.is_closed():
+            landmarks = self._bound(reduced, until)
         if landmarks is None or self.is_closed():
             return self.closed_reason()
         if time.monotonic() >= until:

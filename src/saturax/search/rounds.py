@@ -169,7 +169,7 @@ def _search(
     applied: Counter[str] = Counter()
     usual: frozenset[Hashable] = frozenset()
     first: tuple[Formulation, Selection] | None = None
-    reached = 0.0  # µs, by the round before
+    reached: float | None = None  # µs, by the round before
     folding, narrowing = (
         [rule for rule in rules if rule.name.startswith(names)] for names in (_FOLDING, _NARROWING)
     )
@@ -193,10 +193,11 @@ def _search(
             }
         formulation, original, best = price(run, represented, pricing, is_greedy)
         after = selected_us(formulation.problem, best)
-        before = reached
-        if after > (1 + LEAST_PROGRESS) * reached:
+        if reached is None or after > (1 + LEAST_PROGRESS) * reached:
             # Alone: in an e-graph its values may be one with cheaper ones, as in exp(log x) = x.
             before = pricing.predict_us(graph, frozen)
+        else:
+            before = reached
         rounds.append((read_program(formulation, original), before))
         if not usual:
             signatures = formulation.problem.signatures or ()

@@ -127,8 +127,7 @@ def _ranked(
 def _telling_kernels(problem: Problem, selection: Selection) -> Hashable:
     """What two programs differ in if one of them is noticeably faster: their cost, and its parts.
 
-    Most selections of GPT-2 differed in operations that cost less than a hundredth of a per cent,
-    and each took 0.2 s to read.
+    To read a large program takes longer than such a difference is worth.
     """
     least_us = _TELLING_SHARE * selected_us(problem, selection)
     kinds, cost_us = problem.signatures or (), problem.cost_us
