@@ -128,10 +128,10 @@ def prepare(run: Run, program: Program, examples: Sequence[Array] | None) -> Con
     with run.stage("prepare") as notes:
         contest = contest_of(run, program, examples)
         notes["inputs"] = len(contest.samples)
-    run.share_out(min(_RESERVED_SHARE * run.remaining_s, _entering_s(contest)))
     if run.options.verify and not contest.samples:
         run.report.reason = "no inputs were found on which its outputs are finite and vary"
         return None
+    run.share_out(min(_RESERVED_SHARE * run.remaining_s, _entering_s(contest)))
     return contest
 
 

@@ -28,8 +28,9 @@ from saturax.search.pricing import Pricing, companion, module_of_cluster
 _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005
-# Of larger programs it takes long to find out what kernels they have.
-_MOST_OPERATIONS = 4_000
+# Of larger programs it takes long to find out what kernels they have, and of others that compute
+# much several times what these take: so much of the budget, and no more, for one of them.
+_MOST_OPERATIONS, _READING_SHARE = 4_000, 0.02
 _DIGITS = 4  # of microseconds, after the point
 
 
@@ -52,13 +53,15 @@ def without_common(programs: Sequence[Sequence[ClusterKernel]]) -> list[list[Clu
 
 @dataclass
 class Ranking:
-    """Prices of whole programs; `measured` maps their kernels' keys to prices, `predicted` what is
-    in others: how far their inputs are makes no difference to a prediction.
+    """Prices of whole programs; `measured` and `predicted` map their kernels' keys to prices.
+
+    Once one program `is_hard` to read, no others are priced.
     """
 
     pricing: Pricing
     measured: dict[str, Load] = field(default_factory=dict)
-    predicted: dict[Graph, Load] = field(default_factory=dict)
+    predicted: dict[str, Load] = field(default_factory=dict)
+    is_hard: bool = False
 
     def order(self, programs: Sequence[Graph]) -> list[int]:
         """The numbers of the programs, cheapest first; equal ones as they were.
@@ -73,25 +76,25 @@ class Ranking:
         kernels = [kernels_of_program(graph) for graph in programs]
         telling = {kernel.key for some in without_common(kernels) for kernel in some}
         loads = self._loads({kernel.key: kernel for some in kernels for kernel in some}, telling)
-        model = self.pricing.model
-        times = [
-            program_us(graph, model, loads, self._cores) + model.fresh_us(fresh_bytes(graph))
-            for graph in programs
-        ]
+        times = [self._whole_us(graph, loads) for graph in programs]
         first = [self._memory_key(graph) for graph in programs]
         # Equal programs list their kernels in different orders, and sums differ by rounding.
         return sorted(range(len(programs)), key=lambda i: (first[i], round(times[i], _DIGITS)))
 
     def price_us(self, program: Graph) -> float | None:
         """What a program takes, by kernels as far as they have prices; None if they are unknown."""
-        if not self._knows_kernels or len(program.nodes) > _MOST_OPERATIONS:
+        if not self._knows_kernels or len(program.nodes) > _MOST_OPERATIONS or self.is_hard:
             return None
-        pricing, model = self.pricing, self.pricing.model
-        pricing.price_regions(program.nodes)
-        missing = [k.key for k in kernels_of_program(program) if k.key not in self.measured]
-        known = pricing.database.get_many(pricing.device.key, missing)
-        self.measured |= {key: _load(price) for key, price in known.items()}
-        kernels_us = program_us(program, model, self.measured, self._cores)
+        run = self.pricing.run
+        self.pricing.price_regions(program.nodes)
+        if not self.read(program, time.monotonic() + run.share_s(_READING_SHARE)):
+            self.is_hard = True
+            return None
+        return self._whole_us(program, self.predicted | self.measured)
+
+    def _whole_us(self, program: Graph, loads: Mapping[str, Load]) -> float:
+        model = self.pricing.model
+        kernels_us = program_us(program, model, loads, self._cores)
         return kernels_us + model.fresh_us(fresh_bytes(program))
 
     def read(self, program: Graph, until: float = math.inf) -> bool:
@@ -157,10 +160,10 @@ class Ranking:
         return [kernels[key] for key in unknown if key not in known]
 
     def _predict(self, kernel: ClusterKernel) -> Load:
-        if kernel.graph not in self.predicted:
+        if kernel.key not in self.predicted:
             load = predicted_load(kernel, self.pricing.model, self._cores)
-            self.predicted[kernel.graph] = load
-        return self.predicted[kernel.graph]
+            self.predicted[kernel.key] = load
+        return self.predicted[kernel.key]
 
     def _measure(self, kernels: Sequence[ClusterKernel], limit_s: float) -> None:
         pricing = self.pricing
