@@ -6,6 +6,7 @@ builder differs. `GraphBuilder` makes graphs; the pattern builder lives with the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -90,8 +91,8 @@ class GraphBuilder:
     With `exact=True` (imports, tests) every operation is added as given.
     """
 
-    def __init__(self, inputs: tuple[Type, ...] = (), *, exact: bool = False) -> None:
-        nodes, index = _parameters(inputs)
+    def __init__(self, inputs: Sequence[Type] = (), *, exact: bool = False) -> None:
+        nodes, index = _parameters(tuple(inputs))
         self.inputs: list[Type] = [*inputs]
         self.nodes: list[Node] = [*nodes]
         self.effects: list[int] = []
