@@ -52,6 +52,7 @@ COMPANION, _SCALAR = TensorType((1024,), "f32"), TensorType((), "f32")
 # take three times what calibration says of large ones, all of them do, and were measured twice.
 # That takes a share of the time that is left.
 _TELLING_US, _LARGE_SPREAD, _FAR_ABOVE, _SHARE_OF_DOUBT = 10.0, 0.3, 2.0, 0.3
+_ENOUGH = 8  # kernels to say what is usual
 # Two times of one kernel differ by so much although nothing was disturbed.
 _SAME = 1.2
 
@@ -217,7 +218,8 @@ class Pricing:
         telling = [(kernel, price) for kernel, price in timed if price.time_us >= _TELLING_US]
         excesses = [price.time_us / self.model.kernel_us(kernel) for kernel, price in telling]
         self._excesses += excesses
-        most = _FAR_ABOVE * max(1.0, median(self._excesses or [1.0]))
+        usual = median(self._excesses) if len(self._excesses) >= _ENOUGH else 1.0
+        most = _FAR_ABOVE * max(1.0, usual)
         return [
             kernel
             for (kernel, price), excess in zip(telling, excesses, strict=True)
