@@ -251,7 +251,7 @@ def test_interruption_of_the_search_writes_what_is_better(
 
     monkeypatch.setattr(running_state.Run, "stage", interrupt)
     target = tmp_path / "out.mlir"
-    options = ["--time-limit", "4", "--candidates", "2", "--no-cache"]
+    options = ["--time-limit", "10", "--candidates", "2", "--no-cache"]
     assert cli.main(["optimize", str(program_file), "-o", str(target), *options]) == 130
     assert target.exists() == is_written
     told = "the best program found until then" if is_written else "nothing was written"

@@ -39,9 +39,9 @@ _FUNCTION, _ARGUMENTS = matrix_chain(384)
 
 @pytest.fixture(scope="module")
 def optimized():
-    """(A B) x, optimised with all stages."""
+    """(A B) x, optimised with all stages, for which there is time."""
     return saturax.optimize(
-        _FUNCTION, *_ARGUMENTS, options=dataclasses.replace(QUICK, time_limit_s=4)
+        _FUNCTION, *_ARGUMENTS, options=dataclasses.replace(QUICK, time_limit_s=10)
     )
 
 
@@ -219,7 +219,8 @@ def test_interruption_after_the_first_race_keeps_the_best():
         if name == "refine":
             raise KeyboardInterrupt
 
-    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=QUICK, on_progress=interrupt)
+    unhurried = saturax.Options(time_limit_s=10.0)  # else there is one race, and nothing is refined
+    result = saturax.optimize(_FUNCTION, *_ARGUMENTS, options=unhurried, on_progress=interrupt)
     assert result.report.outcome == "optimized"
     assert any("interrupted" in warning for warning in result.report.warnings)
 
