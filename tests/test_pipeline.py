@@ -90,7 +90,11 @@ def test_one_row_is_asked_of_one_row_however_far_it_comes():
     assert rows == {1}
 
 
-def test_slices_do_not_take_padding_apart_whatever_becomes_of_a_loop_beside_them():
+@pytest.mark.xfail(
+    strict=True,
+    reason="what slows a kernel down is charged to its operations, so that no round is a gain",
+)
+def test_slices_do_not_take_padding_apart_because_a_loop_beside_them_is_unrolled():
     """What the proposals gain is not counted as a gain by slices that move alone."""
 
     def filtered(image, t):
@@ -102,7 +106,10 @@ def test_slices_do_not_take_padding_apart_whatever_becomes_of_a_loop_beside_them
 
     program = program_of(filtered, normal(64, 64, 3), normal(4, 64))
     found = pipeline.optimize_program(program, PREDICTED).program.graph
-    assert sum(node.op == "concatenate" for node in found.nodes) == 4
+    loops, joined = (
+        sum(node.op == op for node in found.nodes) for op in ("stablehlo.while", "concatenate")
+    )
+    assert (loops, joined) == (0, 4)
 
 
 def test_gradients_of_each_example_where_one_class_is_picked():
