@@ -13,7 +13,7 @@ from saturax.assembly.repeated import hold_repeated
 from saturax.cost.device import default_calibration
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program, predict_us, program_us
-from saturax.graph.ir import Graph
+from saturax.graph.ir import Graph, node_regions
 from saturax.stablehlo import import_module
 
 MODEL = PriceModel(default_calibration())
@@ -103,3 +103,21 @@ def test_a_disturbed_bandwidth_is_no_slower_than_that_of_more_memory():
     )
     disturbed = type(calibration)("cpu", bandwidth_gb_s=slow)
     assert disturbed.bandwidth_at(1 << 20) == calibration.bandwidth_at(1 << 24)
+
+
+def test_a_part_is_written_where_it_is():
+    """In a loop, rows of a table are written one by one."""
+
+    def filled(rows: int) -> Callable[[Any], Any]:
+        def step(i: Any, both: Any) -> Any:
+            table, x = both
+            return jax.lax.dynamic_update_slice(table, x[:1] + i, (i, 0)), x
+
+        return lambda x: jax.lax.fori_loop(0, 100, step, (jnp.zeros((rows, 64)), x))
+
+    times_us = []
+    for rows in (128, 65536):
+        graph = graph_of(filled(rows), 8, 64)
+        (whole,) = (node for node in graph.nodes if node.op == "stablehlo.while")
+        times_us.append(max(program_us(region, MODEL, {}) for region in node_regions(whole)))
+    assert times_us[1] == pytest.approx(times_us[0], rel=0.1)

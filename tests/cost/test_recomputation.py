@@ -19,6 +19,7 @@ from saturax.search.represent import represent
 from saturax.stablehlo import import_module
 
 _SHAPE = (256, 256)
+MODEL = PriceModel(default_calibration())
 
 
 def _graph(function: Any) -> Graph:
@@ -33,10 +34,10 @@ def _blur(x: Any) -> Any:
 
 
 def _charged(graph: Graph) -> tuple[float, Formulation, float]:
-    formulation = formulate(represent(graph), PriceModel(default_calibration()))
+    formulation = formulate(represent(graph), MODEL)
     original = formulation.original()
     before = selected_us(formulation.problem, original)
-    charged = charge_recomputation(formulation, original)
+    charged = charge_recomputation(formulation, original, MODEL)
     return before, charged, selected_us(charged.problem, original)
 
 
@@ -48,8 +49,8 @@ def test_passes_of_a_blur_compute_those_before_them_again() -> None:
     before, charged, after = _charged(_graph(thrice))
     assert after > before
     original = charged.original()
-    assert charge_recomputation(charged, original) is charged  # charged already
-    again = charged.repriced(PriceModel(default_calibration()))
+    assert charge_recomputation(charged, original, MODEL) is charged  # charged already
+    again = charged.repriced(MODEL)
     assert selected_us(again.problem, original) == pytest.approx(
         selected_us(charged.problem, original)
     )
@@ -112,9 +113,9 @@ def test_a_choice_is_read_once_whatever_the_prices(monkeypatch: pytest.MonkeyPat
         return times_computed(graph)
 
     monkeypatch.setattr("saturax.cost.recomputation.times_computed", counted)
-    formulation = formulate(represent(_graph(_blur)), PriceModel(default_calibration()))
+    formulation = formulate(represent(_graph(_blur)), MODEL)
     original = formulation.original()
     for _ in range(2):
-        formulation = formulation.repriced(PriceModel(default_calibration()))
-        charge_recomputation(formulation, original)
+        formulation = formulation.repriced(MODEL)
+        charge_recomputation(formulation, original, MODEL)
     assert len(asked) == 1

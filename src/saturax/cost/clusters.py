@@ -24,7 +24,7 @@ The rules were read off the HLO that XLA:CPU (jaxlib 0.10.2) prints after optimi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -41,7 +41,7 @@ from saturax.cost.fusible import (
     rank_of,
 )
 from saturax.cost.kernel import BITCASTS, kernel_at
-from saturax.cost.library import library_kernels, scaled_instead
+from saturax.cost.library import library_kernels, passes_us, scaled_instead
 from saturax.cost.operands import order_wanted
 from saturax.graph.ir import Graph, Node
 from saturax.graph.types import TensorType, TupleType
@@ -64,10 +64,14 @@ class Cluster:
 
 @dataclass(frozen=True)
 class _Kernels:
-    """The clusters of a graph, and how often each of its nodes is computed in them."""
+    """The clusters of a graph, and how often each of its nodes is computed in them.
+
+    `passes_us` is what operations take longer because they are in a library's kernel.
+    """
 
     clusters: tuple[Cluster, ...]
     times: tuple[float, ...]
+    passes_us: Mapping[int, float]
 
 
 def clusters_of(graph: Graph) -> tuple[Cluster, ...]:
@@ -87,13 +91,19 @@ def times_computed(graph: Graph) -> tuple[float, ...]:
     return _kernels_of(graph).times
 
 
+def library_passes_us(graph: Graph) -> Mapping[int, float]:
+    """Of operations in the library's kernels what they take longer than in a loop, on one core."""
+    return _kernels_of(graph).passes_us
+
+
 def _kernels_of(graph: Graph) -> _Kernels:
     found = _FOUND.get(graph)
     if found is None:
         fusion = Fusion(graph)
         roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
         times = tuple(map(fusion.emissions.times_computed, range(len(graph.nodes))))
-        found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times)
+        passes = passes_us(graph.nodes, fusion.library)
+        found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times, passes)
     return found
 
 

@@ -73,6 +73,17 @@ class Heavy:
 
 
 @dataclass(frozen=True)
+class Slowness:
+    """How often a program computes its e-nodes, and how much longer than in a loop they take.
+
+    `passes_us` is that on one core, of those in the library's kernels.
+    """
+
+    times: Mapping[int, float]
+    passes_us: Mapping[int, float]
+
+
+@dataclass(frozen=True)
 class Formulation:
     """An extraction problem over an e-graph, and how to read its solutions.
 
@@ -82,9 +93,10 @@ class Formulation:
     signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
     to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
     alone to bytes; of them the `charged` ones pay for memory that is new in each run, which is
-    what `needs_fresh_memory` knows of selections, by their nodes; `times_computed` knows how often
-    their programs compute each e-node. Neither depends on prices: both stay when these change.
-    `repeated` maps nodes to how often kernels compute them, if that is more than once.
+    what `needs_fresh_memory` knows of selections, by their nodes; `slowness` knows how often
+    their programs compute each e-node, and how. Neither depends on prices: both stay when these
+    change. `repeated` maps nodes to how many times as much they cost for that, if it is more. Such
+    charges are part of the problem's costs, not of the `prices_us` of its nodes.
     """
 
     represented: Represented
@@ -95,21 +107,40 @@ class Formulation:
     kernels: dict[Hashable, Kernel]
     heavy: dict[int, Heavy]
     prepared: dict[int, int]
+    prices_us: tuple[float, ...]
     charged: frozenset[int] = frozenset()
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
     repeated: Mapping[int, float] = field(default_factory=dict)
-    times_computed: dict[frozenset[int], Mapping[int, float]] = field(default_factory=dict)
+    slowness: dict[frozenset[int], Slowness] = field(default_factory=dict)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""
-        costs = list(self.problem.cost_us)
+        prices, costs = list(self.prices_us), list(self.problem.cost_us)
         price_us: dict[tuple[str, str], float] = {}
         for node, heavy in self.heavy.items():
             kind = heavy.kernel.key, heavy.form
             if kind not in price_us:
                 price_us[kind] = heavy.us(model)
+            prices[node] = price_us[kind]
             costs[node] = price_us[kind] * self.repeated.get(node, 1)
-        return replace(self, problem=self.problem.with_costs(costs))
+        problem = self.problem.with_costs(costs)
+        return replace(self, problem=problem, prices_us=tuple(prices))
+
+    @property
+    def uncharged(self) -> Formulation:
+        """The same choice at prices alone."""
+        problem = self.problem.with_costs(self.prices_us)
+        return replace(self, problem=problem, charged=frozenset(), repeated={})
+
+    def with_costs_of(self, other: Formulation, selection: Selection) -> Formulation:
+        """The same choice where what a selection runs costs and is charged what `other` says."""
+        costs, repeated = list(self.problem.cost_us), dict(self.repeated)
+        for node in selection.values():
+            costs[node] = other.problem.cost_us[node]
+            repeated.pop(node, None)
+            if node in other.repeated:
+                repeated[node] = other.repeated[node]
+        return replace(self, problem=self.problem.with_costs(costs), repeated=repeated)
 
     def original(self) -> Selection:
         """The original program as a selection, each value in its cheapest mode.
@@ -212,7 +243,15 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
     operands = tuple(row[2] for row in rows.rows)
     enodes = tuple(rows.enodes)
     return Formulation(
-        represented, problem, enodes, operands, number, rows.kernels, rows.heavy, rows.prepared
+        represented=represented,
+        problem=problem,
+        enodes=enodes,
+        operands=operands,
+        number=number,
+        kernels=rows.kernels,
+        heavy=rows.heavy,
+        prepared=rows.prepared,
+        prices_us=problem.cost_us,
     )
 
 

@@ -33,8 +33,12 @@ def is_loop_kernel(graph: Graph) -> bool:
 def loop_us(graph: Graph, levels: tuple[int, ...], model: PriceModel) -> float:
     """Microseconds of such a kernel; `levels[i]` says how far input i is (`distance`)."""
     fusion, (root,) = _fusion_of(graph), graph.outputs
-    time_us = model.write_us(graph.nodes[root].type)
+    changed = _changed_in_place(graph, fusion)
+    written = graph.nodes[root if changed is None else graph.nodes[root].operands[1]]
+    time_us = model.write_us(written.type)
     for index, node in enumerate(graph.nodes):
+        if index == changed or (index == root and changed is not None):
+            continue
         type = node.type
         assert isinstance(type, TensorType)
         if node.op == "parameter":
@@ -48,6 +52,17 @@ def loop_us(graph: Graph, levels: tuple[int, ...], model: PriceModel) -> float:
             times = fusion.emissions.times_computed(index)
             time_us += times * model.inline_us(kernel_at(graph, node))
     return time_us
+
+
+def _changed_in_place(graph: Graph, fusion: Fusion) -> int | None:
+    """The input of which a kernel writes a part, where it lies, if it does nothing else with it."""
+    (root,) = graph.outputs
+    node = graph.nodes[root]
+    if node.op != "dynamic_update_slice":
+        return None
+    changed = node.operands[0]
+    is_input = graph.nodes[changed].op == "parameter"
+    return changed if is_input and fusion.users[changed] == [root] else None
 
 
 def _fusion_of(graph: Graph) -> Fusion:

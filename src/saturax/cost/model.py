@@ -16,6 +16,7 @@ from saturax.cost.collectives import COLLECTIVES, Link, collective_us
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.kernel import CONTROL_FLOW, EXPENSIVE, Kernel, byte_size
+from saturax.cost.library import short_rows_us
 from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.neighbours import Neighbours
@@ -110,8 +111,12 @@ class PriceModel:
         if function in EXPENSIVE:
             alone = 1 / rate(function.removeprefix("chlo."), dtype) - 1 / rate("add", dtype)
             per_element = max(per_element, alone)
-        gain = self.calibration.parallel_gain if elements > _LEAST_PARALLEL_ELEMENTS else 1.0
-        return elements * per_element / gain
+        return self.on_all_cores_us(elements * per_element, elements)
+
+    def on_all_cores_us(self, time_us: float, elements: int) -> float:
+        """What takes so long on one core, where so many elements may be computed on all."""
+        is_split = elements > _LEAST_PARALLEL_ELEMENTS
+        return time_us / self.calibration.parallel_gain if is_split else time_us
 
     def dot_us(self, dtype: str, flops: int) -> float:
         """Arithmetic of a contraction at the rate of a large matrix product, or the best seen."""
@@ -218,6 +223,7 @@ class PriceModel:
             compute = 3 * steps * self.calibration.kernel_overhead_us
         elif kernel.op in ("reduce", "reduce_window", "gather"):
             compute = self.elementwise_us("add", dtype, max(kernel.flops, 1))
+            compute += self._short_rows_us(kernel)
         elif kernel.op in ("sort", "sort_pair"):
             is_plain = kernel.op == "sort" and not is_float(dtype)
             compute = kernel.flops * (_INTEGER_COMPARISON_US if is_plain else _COMPARISON_US)
@@ -230,6 +236,13 @@ class PriceModel:
         else:
             compute = 0.0
         return self.calibration.kernel_overhead_us + max(move, compute)
+
+    def _short_rows_us(self, kernel: Kernel) -> float:
+        """What the rows of an operand cost a reduction besides their elements."""
+        operand = kernel.operands[0]
+        if kernel.op != "reduce" or not isinstance(operand, TensorType):
+            return 0.0
+        return self.on_all_cores_us(short_rows_us(operand), operand.size)
 
     def _product_us(self, kernel: Kernel, dtype: str) -> float:
         """Arithmetic of a contraction or convolution."""

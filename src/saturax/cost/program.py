@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-from saturax.cost.clusters import Cluster, clusters_of
+from saturax.cost.clusters import Cluster, clusters_of, library_passes_us
 from saturax.cost.concurrency import Load, makespan_us
 from saturax.cost.distance import Touched, bytes_read, level_of
 from saturax.cost.formulate import formulate
@@ -104,7 +104,15 @@ def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
         regions_us = sum(program_us(region, model, {}) for region in loop.regions)
         return launch_us + trip_count(loop) * trip_us(loop.regions, regions_us, launch_us)
     problem = formulate(represent(kernel.graph), model).problem  # nothing but the kernel is in it
-    return selected_us(problem, dag_greedy(problem))
+    return selected_us(problem, dag_greedy(problem)) + _passes_us(kernel.graph, model)
+
+
+def _passes_us(graph: Graph, model: PriceModel) -> float:
+    """What the library takes longer for a kernel than a loop would."""
+    return sum(
+        model.on_all_cores_us(time_us, getattr(graph.nodes[index].type, "size", 0))
+        for index, time_us in library_passes_us(graph).items()
+    )
 
 
 def predicted_load(kernel: ClusterKernel, model: PriceModel, cores: int) -> Load:

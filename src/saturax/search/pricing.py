@@ -147,7 +147,11 @@ class Pricing:
         formulation = charge_fresh_memory(formulation, chosen, self.model)
         if self.device.platform != "cpu":
             return formulation
-        return charge_recomputation(formulation, chosen)
+        return charge_recomputation(formulation, chosen, self.model)
+
+    def charged_alone(self, formulation: Formulation, chosen: Selection) -> Formulation:
+        """The same, where nothing is charged that other programs cost."""
+        return self.charged(formulation.uncharged, chosen)
 
     def measure_again(self, kernels: Sequence[Kernel], time_limit_s: float) -> int:
         """Measure kernels that have prices once more; return how many of those were wrong.
