@@ -25,6 +25,7 @@ from saturax.proposals.loops import (
     expose_exponentials,
     fuse_loops,
     resolve_branches,
+    transpose_carries,
     unroll_loops,
     walk_cumulations,
 )
@@ -73,6 +74,7 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
     "carry_values": carry_values,
     "distribute_loops": distribute_loops,
     "fuse_loops": fuse_loops,
+    "transpose_carries": transpose_carries,
     "expose_exponentials": expose_exponentials,
     "unroll_loops": unroll_loops,
     "resolve_branches": resolve_branches,
