@@ -270,4 +270,10 @@ ROWS = (
         lambda x, y: jnp.abs(x),
         (X, Y),
     ),
+    Identity(
+        "half_of_floored_floored",
+        lambda x: jnp.floor(jnp.floor(x / 2) / 4),
+        lambda x: jnp.floor(x / 8),
+        (normal(N, N),),
+    ),
 )

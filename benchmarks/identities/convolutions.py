@@ -25,6 +25,10 @@ def _pooled(x: jax.Array) -> jax.Array:
     return lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
+def _greatest(x: jax.Array) -> jax.Array:
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
 def _point(x: jax.Array, k: jax.Array) -> jax.Array:
     rows = x.reshape(-1, x.shape[-1]) @ k.reshape(k.shape[-2:])
     return rows.reshape(*x.shape[:-1], k.shape[-1])
@@ -142,12 +146,8 @@ ROWS = (
     ),
     Identity(
         "pooling_of_relu",
-        lambda x: lax.reduce_window(
-            jax.nn.relu(x), -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
-        ),
-        lambda x: jax.nn.relu(
-            lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-        ),
+        lambda x: _greatest(jax.nn.relu(x)),
+        lambda x: jax.nn.relu(_greatest(x)),
         (normal(1, 56, 56, 64),),
     ),
     Identity(
@@ -227,5 +227,23 @@ ROWS = (
         lambda x, k: jnp.mean(_conv(x, k), 3),
         lambda x, k: _conv(x, jnp.mean(k, 3, keepdims=True))[..., 0],
         (IMAGE, KERNEL),
+    ),
+    Identity(
+        "one_by_one_after_convolution",
+        lambda x, k, m: _conv(_conv(x, k), m),
+        lambda x, k, m: _conv(x, jnp.einsum("hwio,op->hwip", k, m[0, 0])),
+        (normal(1, 28, 28, 64), normal(3, 3, 64, 256), normal(1, 1, 256, 16)),
+    ),
+    Identity(
+        "pooling_of_bias_and_relu",
+        lambda x, b: _greatest(jax.nn.relu(x + b)),
+        lambda x, b: jax.nn.relu(_greatest(x) + b),
+        (normal(1, 56, 56, 64), normal(64)),
+    ),
+    Identity(
+        "pooling_of_affine",
+        lambda x: _greatest(2 * x + 1),
+        lambda x: 2 * _greatest(x) + 1,
+        (normal(1, 56, 56, 64),),
     ),
 )

@@ -197,4 +197,19 @@ ROWS = (
         lambda x, y: lax.population_count(x | y),
         (U, U),
     ),
+    Identity("floored_division_twice", lambda x: (x // 3) // 5, lambda x: x // 15, (X,)),
+    Identity("floored_division_thrice", lambda x: x // 2 // 3 // 5, lambda x: x // 30, (X,)),
+    Identity("quotient_of_multiple", lambda x: (x - x % 16) // 16, lambda x: x >> 4, (X,)),
+    Identity(
+        "highest_bit",
+        lambda x: (x >> 31) & 1,
+        lambda x: lax.shift_right_logical(x, 31),
+        (X,),
+    ),
+    Identity(
+        "narrow_sum_of_widened",
+        lambda x: (3 * x.astype(jnp.int32) + 5).astype(jnp.uint8),
+        lambda x: 3 * x + 5,
+        (integers(N, N, low=0, below=256, dtype="uint8"),),
+    ),
 )

@@ -371,4 +371,10 @@ ROWS = (
         ),
         (V, normal(N, 4)),
     ),
+    Identity(
+        "solve_with_masked_triangle",
+        lambda a, b: jsl.solve_triangular(jnp.tril(a), b, lower=True),
+        lambda a, b: jsl.solve_triangular(a, b, lower=True),
+        (regular(N), normal(N)),
+    ),
 )

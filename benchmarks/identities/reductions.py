@@ -354,4 +354,16 @@ ROWS = (
         lambda x: jnp.max(x[:, :100], 1),
         (X,),
     ),
+    Identity(
+        "product_of_negated",
+        lambda x: jnp.prod(-x, 1),
+        lambda x: jnp.prod(x, 1),
+        (positive(N, N),),
+    ),
+    Identity(
+        "sum_of_absolute_scaled",
+        lambda x: jnp.sum(jnp.abs(-3 * x)),
+        lambda x: 3 * jnp.sum(jnp.abs(x)),
+        (normal(N, N),),
+    ),
 )

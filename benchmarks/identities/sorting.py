@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .row import BY_COMPARISON, BY_KEYS, BY_PRODUCT, Identity, N, integers, normal
+from .row import BY_COMPARISON, BY_KEYS, BY_PRODUCT, Identity, N, integers, normal, positive
 
 X, V = normal(N, N), normal(N)
 
@@ -226,5 +226,24 @@ ROWS = (
         (X, X),
         numerics="finite",
         note=BY_COMPARISON,
+    ),
+    Identity(
+        "order_of_sorted",
+        lambda x: jnp.argsort(jnp.sort(x, 1), 1),
+        lambda x: jnp.broadcast_to(jnp.arange(N, dtype=jnp.int32), (N, N)),
+        (X,),
+    ),
+    Identity(
+        "ranks_of_sorted",
+        lambda x: jnp.argsort(jnp.argsort(jnp.sort(x, 1), 1), 1),
+        lambda x: jnp.broadcast_to(jnp.arange(N, dtype=jnp.int32), (N, N)),
+        (X,),
+    ),
+    Identity(
+        "places_of_greatest_logarithms",
+        lambda x: lax.top_k(jnp.log(x), 4)[1],
+        lambda x: lax.top_k(x, 4)[1],
+        (positive(N, N),),
+        numerics="finite",
     ),
 )

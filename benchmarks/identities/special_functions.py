@@ -11,6 +11,12 @@ from .row import Identity, N, normal, positive
 
 X, Y, P, Q = normal(N, N), normal(N, N), positive(N, N), positive(N, N)
 
+
+def _mish(a: jax.Array, m: jax.Array) -> jax.Array:
+    above = jnp.where(a > 0, 1 + 2 * m, m * (m + 2))
+    return a * above / (above + jnp.where(a > 0, 2 * m * m, 2))
+
+
 ROWS = (
     Identity("sigmoid_by_hand", lambda a: 1 / (1 + jnp.exp(-a)), lambda a: jax.nn.sigmoid(a), (X,)),
     Identity(
@@ -246,5 +252,28 @@ ROWS = (
         lambda a: jax.scipy.special.logit(nn.sigmoid(a)),
         lambda a: a,
         (X,),
+    ),
+    Identity(
+        "tanh_of_softplus",
+        lambda a: a * jnp.tanh(nn.softplus(a)),
+        lambda a: _mish(a, jnp.exp(-jnp.abs(a))),
+        (X,),
+        note="the activation Mish",
+    ),
+    Identity(
+        "difference_of_log_gamma",
+        lambda p: lax.lgamma(p + 1) - lax.lgamma(p),
+        lambda p: jnp.log(p),
+        (P,),
+        numerics="approximate",
+        note="false at 0, -1, -2, …",
+    ),
+    Identity(
+        "difference_of_digamma",
+        lambda p: lax.digamma(p + 1) - lax.digamma(p),
+        lambda p: 1 / p,
+        (P,),
+        numerics="approximate",
+        note="false at 0, -1, -2, …",
     ),
 )

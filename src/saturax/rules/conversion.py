@@ -36,6 +36,7 @@ from saturax.rules.rule import BITWISE, ROUNDING, need, rule
 CONVERT = "StableHLO spec, `convert`"
 COMPLEX = "StableHLO spec, `complex`, `real` and `imag`"
 BOOLEAN = "Boolean algebra"
+MODULAR = "arithmetic modulo powers of two"
 
 PRECISION = {"bf16": 8, "f16": 11, "f32": 24, "f64": 53}
 """Significant bits of the types of floats."""
@@ -89,13 +90,56 @@ def convert_twice(x: Value, s: Any, t: Any) -> Value | None:
 @rule(
     lambda x, s, t: convert(convert(x, s), t),
     numerics=BITWISE,
-    source="arithmetic modulo powers of two",
+    source=MODULAR,
 )
 def truncate_twice(x: Value, s: Any, t: Any) -> Value | None:
     """t(s(x)) = t(x) for integers where t is not wider than s"""
     need(all(is_integer(dtype) for dtype in (x.dtype, s, t)))
     need(numpy_dtype(t).itemsize <= numpy_dtype(s).itemsize)
     return convert(x, t)
+
+
+NARROWED = ("add", "subtract", "multiply", "and", "or", "xor")
+"""Functions of integers whose lower bits depend on lower bits only."""
+
+
+def _narrowing(rng: np.random.Generator) -> dict[str, Any]:
+    wide = TensorType((2, 3), str(rng.choice(["i32", "ui32", "i64"])))
+    x, y = (wide.with_dtype(str(t)) for t in rng.choice(["i8", "ui8", "i16"], 2))
+    own = {"x": x, "y": y, "u": wide.dtype, "t": str(rng.choice(["i8", "ui8", "i16"]))}
+    return own | {"f": str(rng.choice(NARROWED)), "c": splat(int(rng.integers(0, 100)), wide)}
+
+
+@rule(
+    lambda f, x, y, u, t: convert(binary(f, convert(x, u), convert(y, u)), t),
+    numerics=BITWISE,
+    source=MODULAR,
+    examples=lambda rng: {k: v for k, v in _narrowing(rng).items() if k != "c"},
+)
+def narrow_function_of_widened(f: Any, x: Value, y: Value, u: Any, t: Any) -> Value | None:
+    """t(u(x) + u(y)) = t(x) + t(y) where t is narrower than u; products and masks too; integers"""
+    need(f in NARROWED and {x.dtype, y.dtype, u, t} <= INTEGERS and _is_narrower(t, u))
+    return binary(f, convert(x, t), convert(y, t))
+
+
+@rule(
+    lambda f, x, c, t: convert(binary(f, x, constant(c)), t),
+    numerics=BITWISE,
+    source=MODULAR,
+    examples=lambda rng: (
+        {k: v for k, v in _narrowing(rng).items() if k in "fct"}
+        | {"x": _narrowing(rng)["x"].with_dtype("i64"), "c": splat(7, TensorType((2, 3), "i64"))}
+    ),
+)
+def narrow_function_of_constant(f: Any, x: Value, c: Literal, t: Any) -> Value | None:
+    """t(x + c) = t(x) + t(c) where t is narrower; products and masks too; integers"""
+    need(f in NARROWED and {x.dtype, t} <= INTEGERS and _is_narrower(t, x.dtype))
+    need(c.is_splat)
+    return binary(f, convert(x, t), convert(constant(c), t))
+
+
+def _is_narrower(t: str, u: str) -> bool:
+    return numpy_dtype(t).itemsize < numpy_dtype(u).itemsize
 
 
 def _widening(rng: np.random.Generator) -> dict[str, Any]:

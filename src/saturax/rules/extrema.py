@@ -40,6 +40,7 @@ from saturax.graph.ops import (
 from saturax.graph.types import TensorType
 from saturax.rules.conditions import (
     INCREASING,
+    INCREASING_WHERE_DEFINED,
     INTEGERS,
     REALS,
     for_integers,
@@ -120,6 +121,24 @@ def _increasing(rng: np.random.Generator) -> dict[str, Any]:
 def top_k_before_increasing(g: Any, x: Value, k: Any, i: Any) -> Value | None:
     """top_k(g(x)) = g(top_k x) for strictly increasing g, and their indices agree; finite"""
     need(g in STRICTLY_INCREASING and x.dtype in REALS)
+    found = get_result(top_k(x, k), i)
+    return unary(g, found) if i == 0 else found
+
+
+@rule(
+    lambda g, x, k, i: get_result(top_k(unary(g, x), k), i),
+    numerics=FINITE,
+    source=MONOTONE,
+    examples=lambda rng: {
+        "g": str(rng.choice(sorted(INCREASING_WHERE_DEFINED))),
+        "x": Literal(rng.uniform(0.1, 9.0, (3, 4))),
+        "k": int(rng.integers(1, 5)),
+        "i": int(rng.integers(2)),
+    },
+)
+def top_k_before_increasing_where_defined(g: Any, x: Value, k: Any, i: Any) -> Value | None:
+    """top_k(g(x)) = g(top_k x) for g = √, log, log1p, where g(x) is defined; indices agree"""
+    need(g in INCREASING_WHERE_DEFINED and x.dtype in REALS)
     found = get_result(top_k(x, k), i)
     return unary(g, found) if i == 0 else found
 

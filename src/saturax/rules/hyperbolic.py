@@ -10,11 +10,14 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import (
     add,
+    compare,
     constant,
     divide,
     full_like,
+    maximum,
     multiply,
     negate,
+    select,
     subtract,
     unary,
 )
@@ -282,3 +285,29 @@ def halve_scaled_double_hyperbolic_sine(f: Any, g: Any, x: Value, c: Literal) ->
     half = folded("multiply", c, Literal(c.data.dtype.type(0.5), c.type.shape))
     need(is_ordinary(half.data))
     return multiply(_sinh(add(x, x)), constant(half))
+
+
+# ------------------------------------------------------------------ tanh of softplus
+
+
+@rule(
+    lambda x, c: unary(
+        "tanh",
+        add(
+            maximum(x, constant(c)),
+            unary("log_plus_one", _exp(negate(unary("abs", x)))),
+        ),
+    ),
+    numerics=ROUNDING,
+    source="Misra, Mish: a self regularized non-monotonic activation function (2019)",
+)
+def tanh_of_softplus(x: Value, c: Literal) -> Value | None:
+    """tanh(log(1 + eˣ)) = n / (n + 2) for n = eˣ · (eˣ + 2), by e^-|x| without overflow; real"""
+    need(x.dtype in REALS and is_all(c, 0.0))
+    # With m = e^-|x|, both n and n + 2 are divided by e²ˣ where x > 0. (XLA makes m · m another
+    # exponential.)
+    m, two = _exp(negate(unary("abs", x))), full_like(x, 2)
+    double = multiply(m, two)
+    is_positive = compare(x, full_like(x, 0), "GT", "FLOAT")
+    above = select(is_positive, add(double, full_like(x, 1)), multiply(m, add(m, two)))
+    return divide(above, add(above, select(is_positive, multiply(double, m), two)))

@@ -21,16 +21,21 @@ from saturax.graph.ops import (
     subtract,
     unary,
 )
-from saturax.graph.types import TensorType, is_unsigned
+from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
 from saturax.rules.conditions import INTEGERS, is_all, need_variable
 from saturax.rules.rule import BITWISE, Examples, need, rule
 
 DIVISION = "division with remainder"
 BITS = "two's complement arithmetic"
+NESTED = "⌊⌊x⌋ / n⌋ = ⌊x / n⌋"
 
 
 def _remainder(x: Any, y: Any) -> Any:
     return binary("remainder", x, y)
+
+
+def _shifted(x: Any, n: Any) -> Any:
+    return binary("shift_right_arithmetic", x, n)
 
 
 def _exponent_of_two(c: Literal) -> int:
@@ -170,7 +175,7 @@ def floored_quotient_by_shift(
     """⌊x / 2ᵏ⌋ = x » k, as (q - 1 where x < 0 and the remainder is not 0, else q); signed"""
     need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
     need(is_all(e, 1) and is_all(z, 0) and is_all(o, 1))
-    return binary("shift_right_arithmetic", x, full_like(x, _exponent_of_two(c)))
+    return _shifted(x, full_like(x, _exponent_of_two(c)))
 
 
 def _inexact(rng: np.random.Generator) -> dict[str, Any]:
@@ -196,3 +201,92 @@ def sign_of_remainder(x: Value, c: Literal, e: Literal, z: Literal, k: Any) -> V
     need(c.is_splat and c.value != 0 and is_all(e, 1 if c.value > 0 else -1))
     remainder = _remainder(x, constant(c))
     return compare(remainder, constant(z), "LT" if c.value > 0 else "GT", k)
+
+
+# ------------------------------------------------------------------ rounding down, nested
+
+
+def _floored_quotient(x: Any, c: Any, z: Any, o: Any, k: Any) -> Any:
+    """⌊x / c⌋ for c > 0: one less where the remainder is negative."""
+    quotient = divide(x, c)
+    is_between = compare(_remainder(x, c), z, "LT", k)
+    return select(is_between, subtract(quotient, o), quotient)
+
+
+def _floored_by(x: Value, divisor: int) -> Any:
+    """⌊x / divisor⌋, if the divisor fits the type."""
+    need(0 < divisor <= np.iinfo(numpy_dtype(x.dtype)).max)
+    z, o = full_like(x, 0), full_like(x, 1)
+    return _floored_quotient(x, full_like(x, divisor), z, o, "SIGNED")
+
+
+def _nested_floors(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((2, 3), str(rng.choice(["i8", "i32", "i64"])))
+    c, d = (int(n) for n in rng.integers(1, 11, 2))
+    constants = {"c": c, "d": d, "z": 0, "o": 1, "n": int(rng.integers(0, 4))}
+    drawn = {name: splat(value, type) for name, value in constants.items()}
+    return drawn | {"x": type, "k": "SIGNED"}
+
+
+def _without(*names: str) -> Examples:
+    def draw(rng: np.random.Generator) -> dict[str, Any]:
+        return {k: v for k, v in _nested_floors(rng).items() if k not in names}
+
+    return draw
+
+
+def _need_floors(x: Value, z: Literal, o: Literal, *splats: Literal) -> None:
+    need(x.dtype in INTEGERS and not is_unsigned(x.dtype))
+    need(is_all(z, 0) and is_all(o, 1))
+    need(all(c.is_splat and c.value > 0 for c in splats))
+
+
+@rule(
+    lambda x, c, d, z, o, k: _floored_quotient(
+        _floored_quotient(x, constant(c), constant(z), constant(o), k),
+        constant(d), constant(z), constant(o), k,
+    ),
+    numerics=BITWISE,
+    source=NESTED,
+    examples=_without("n"),
+)  # fmt: skip
+def floored_quotient_twice(
+    x: Value, c: Literal, d: Literal, z: Literal, o: Literal, k: Any
+) -> Value | None:
+    """⌊⌊x / c⌋ / d⌋ = ⌊x / (c · d)⌋ for c, d > 0 whose product does not overflow; signed"""
+    _need_floors(x, z, o, c, d)
+    return _floored_by(x, int(c.value) * int(d.value))
+
+
+@rule(
+    lambda x, c, z, o, k, n: _shifted(
+        _floored_quotient(x, constant(c), constant(z), constant(o), k), constant(n)
+    ),
+    numerics=BITWISE,
+    source=NESTED,
+    examples=_without("d"),
+)
+def shift_floored_quotient(
+    x: Value, c: Literal, z: Literal, o: Literal, k: Any, n: Literal
+) -> Value | None:
+    """⌊x / c⌋ » n = ⌊x / (c · 2ⁿ)⌋ for c > 0 where that does not overflow; signed"""
+    _need_floors(x, z, o, c)
+    need(n.is_splat and 0 <= n.value < 64)
+    return _floored_by(x, int(c.value) << int(n.value))
+
+
+@rule(
+    lambda x, n, c, z, o, k: _floored_quotient(
+        _shifted(x, constant(n)), constant(c), constant(z), constant(o), k
+    ),
+    numerics=BITWISE,
+    source=NESTED,
+    examples=_without("d"),
+)
+def floored_quotient_of_shifted(
+    x: Value, n: Literal, c: Literal, z: Literal, o: Literal, k: Any
+) -> Value | None:
+    """⌊(x » n) / c⌋ = ⌊x / (c · 2ⁿ)⌋ for c > 0 where that does not overflow; signed"""
+    _need_floors(x, z, o, c)
+    need(n.is_splat and 0 <= n.value < 64)
+    return _floored_by(x, int(c.value) << int(n.value))

@@ -8,11 +8,20 @@ import numpy as np
 
 from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal, splat
-from saturax.graph.ops import binary, constant, convert, full_like, maximum, minimum, unary
+from saturax.graph.ops import (
+    binary,
+    constant,
+    convert,
+    full_like,
+    maximum,
+    minimum,
+    multiply,
+    unary,
+)
 from saturax.graph.types import TensorType, is_integer, numpy_dtype
 from saturax.rules.conditions import REALS, is_all, where_proved
 from saturax.rules.facts import bounds_of, is_finite, is_integral, never_nan
-from saturax.rules.rule import BITWISE, FINITE, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 ROUNDING_FUNCTIONS = ("floor", "ceil", "round_nearest_even", "round_nearest_afz")
 IEEE = "IEEE 754-2019, rounding to an integer"
@@ -101,3 +110,21 @@ def _with_one(rng: np.random.Generator) -> dict[str, Any]:
 fraction_of_integer_where_proved = where_proved(
     fraction_of_integer, lambda x, **_: is_finite(x), __name__, examples=_with_one
 )
+
+
+def _halvings(rng: np.random.Generator) -> dict[str, Any]:
+    power = 2.0 ** -int(rng.integers(0, 5))
+    return {"f": str(rng.choice(["floor", "ceil"])), "c": Literal(np.asarray(power), (3, 2))}
+
+
+@rule(
+    lambda f, x, c: unary(f, multiply(unary(f, x), constant(c))),
+    numerics=ROUNDING,
+    source="⌊⌊x⌋ / n⌋ = ⌊x / n⌋",
+    examples=_halvings,
+)
+def round_halved_once(f: Any, x: Value, c: Literal) -> Value | None:
+    """⌊⌊x⌋ / 2ᵏ⌋ = ⌊x / 2ᵏ⌋, k ≥ 0; ⌈x⌉ too (other divisors round x / n up to integers)"""
+    need(f in ("floor", "ceil") and x.dtype in REALS and c.is_splat)
+    need(0 < float(c.value) <= 1 and float(np.frexp(np.float64(c.value))[0]) == 0.5)
+    return unary(f, multiply(x, constant(c)))

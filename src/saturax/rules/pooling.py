@@ -16,8 +16,10 @@ from saturax.graph.operation import infer
 from saturax.graph.ops import (
     ReduceWindow,
     binary,
+    broadcast_in_dim,
     constant,
     full,
+    full_like,
     identity_value,
     multiply,
     negate,
@@ -242,3 +244,95 @@ def merge_windows(f: Any, x: Value, w: Any, v: Any) -> Value | None:
 merge_windows_exactly = exactly(
     merge_windows, _is_exact, lambda rng: {**_windows_of_windows(rng), "f": "maximum"}
 )
+
+
+# ------------------------------------------------------------------ beside what repeats
+
+
+def _kept(x: Value, y: Value, d: Any, w: Any, result: Value) -> Any:
+    """y, which x is combined with and which is the same all over each window, beside the result."""
+    w = ReduceWindow(*w)
+    need(all(_is_idle(w, i) for i, n in zip(d, y.shape, strict=True) if n > 1) and x.size > 0)
+    return broadcast_in_dim(y, result.shape, d)
+
+
+def _beside_channels(rng: np.random.Generator, *, is_padded: bool = True) -> dict[str, Any]:
+    """Windows along the first dimensions, and a number for each of the last."""
+    spatial = int(rng.integers(1, 3))
+    size, padded = rng.integers(1, 4, spatial), rng.integers(2) * is_padded
+    n, ones = int(rng.integers(1, 4)), (1,) * (spatial + 1)
+    w = ReduceWindow(
+        (*map(int, size), 1),
+        (*map(int, rng.integers(1, 3, spatial)), 1),
+        ones,
+        ones,
+        (*((0, int(k - 1) * int(padded)) for k in size), (0, 0)),
+    )
+    shape = (*map(int, rng.integers(3, 6, spatial)), n)
+    dtype = str(rng.choice(["f32", "f64"]))
+    x, y = TensorType(shape, dtype), TensorType((n,), dtype)
+    return {"x": x, "y": y, "s": shape, "d": (spatial,), "w": w}
+
+
+@rule(
+    lambda f, g, x, y, s, d, w: reduce_window(f, binary(g, x, broadcast_in_dim(y, s, d)), w),
+    numerics=ROUNDING,
+    source=MONOTONE,
+    examples=lambda rng: {
+        **_beside_channels(rng),
+        "f": str(rng.choice(["maximum", "minimum"])),
+        "g": str(rng.choice(["add", "subtract"])),
+    },
+)
+def window_before_bias(f: Any, g: Any, x: Value, y: Value, s: Any, d: Any, w: Any) -> Value | None:
+    """Greatest x ± bcast(y) in each window = greatest x, ± bcast(y), y repeated there; real"""
+    need(f in ("maximum", "minimum") and g in ("add", "subtract") and x.dtype in REALS)
+    need(_always_meets_data(ReduceWindow(*w), x.shape))
+    result = reduce_window(f, x, w)
+    return binary(g, result, _kept(x, y, d, w, result))
+
+
+@rule(
+    lambda g, x, y, s, d, w: reduce_window("add", binary(g, x, broadcast_in_dim(y, s, d)), w),
+    numerics=ROUNDING,
+    source="ring axioms",
+    examples=lambda rng: {
+        **_beside_channels(rng), "g": str(rng.choice(["multiply", "divide"]))
+    },
+)  # fmt: skip
+def window_before_scales(g: Any, x: Value, y: Value, s: Any, d: Any, w: Any) -> Value | None:
+    """Sums of x · bcast(y) in each window = sums of x, times bcast(y), y repeated there; real"""
+    need(g in ("multiply", "divide") and x.dtype in REALS)
+    result = reduce_window("add", x, w)
+    return binary(g, result, _kept(x, y, d, w, result))
+
+
+@rule(
+    lambda f, g, x, c, w: reduce_window(f, binary(g, x, constant(c)), w),
+    numerics=ROUNDING,
+    source=MONOTONE,
+)
+def window_before_affine(f: Any, g: Any, x: Value, c: Literal, w: Any) -> Value | None:
+    """Greatest x · c in each window = greatest x, times c, for a splat c > 0; x ± c too; real"""
+    need(f in ("maximum", "minimum") and x.dtype in REALS and c.is_splat)
+    need(g in ("add", "subtract") or (g in ("multiply", "divide") and c.value > 0))
+    need(bool(np.isfinite(c.value)) and _always_meets_data(ReduceWindow(*w), x.shape))
+    result = reduce_window(f, x, w)
+    return binary(g, result, constant(Literal(c.data, result.shape)))
+
+
+@rule(
+    lambda g, x, y, s, d, w: reduce_window("add", binary(g, x, broadcast_in_dim(y, s, d)), w),
+    numerics=ROUNDING,
+    source="ring axioms",
+    examples=lambda rng: {
+        **_beside_channels(rng, is_padded=False), "g": str(rng.choice(["add", "subtract"]))
+    },
+)  # fmt: skip
+def window_sum_before_bias(g: Any, x: Value, y: Value, s: Any, d: Any, w: Any) -> Value | None:
+    """Sums of x ± bcast(y) in windows of n = sums of x, ± n · bcast(y), y repeated there; real"""
+    need(g in ("add", "subtract") and x.dtype in REALS)
+    need(all(_is_plain(ReduceWindow(*w), i) for i in range(x.rank)))
+    result = reduce_window("add", x, w)
+    total = multiply(y, full_like(y, prod(ReduceWindow(*w).size)))
+    return binary(g, result, _kept(x, total, d, w, result))

@@ -55,6 +55,13 @@ def quotient_of_absolutes(x: Value, y: Value) -> Value | None:
     return _abs(divide(x, y))
 
 
+@rule(lambda f, x, c: _abs(binary(f, x, constant(c))), numerics=BITWISE, source="IEEE 754-2019")
+def absolute_of_scaled(f: Any, x: Value, c: Literal) -> Value | None:
+    """|x · c| = |x| · |c| and |x / c| = |x| / |c| for a splat c, real"""
+    need(f in ("multiply", "divide") and x.dtype in REALS and c.is_splat)
+    return binary(f, _abs(x), constant(folded("abs", c)))
+
+
 @rule(lambda x, y: multiply(_sign(x), _sign(y)), numerics=ROUNDING, source=SIGN)
 def product_of_signs(x: Value, y: Value) -> Value | None:
     """sign x · sign y = sign(x · y), real"""

@@ -10,19 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.facts.bands import EMPTY, band_of, common, contains_band
+from saturax.facts.model import Band
+from saturax.graph.build import GraphBuilder, Value, building
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     DotDimensions,
     Triangle,
     binary,
     broadcast_in_dim,
+    compare,
     concatenate,
     divide,
     dot_general,
     full,
+    iota,
     reduce_,
     reshape,
+    select,
     slice_,
     transpose,
     triangular_solve,
@@ -32,6 +37,7 @@ from saturax.graph.types import TensorType, is_complex
 from saturax.rules.arithmetic import is_uniform
 from saturax.rules.factors import identity_matrices
 from saturax.rules.facts import (
+    facts_of,
     is_diagonal,
     is_lower_triangular,
     is_upper_triangular,
@@ -132,6 +138,40 @@ def cancel_triangle(a: Value, t: Any, r: Any) -> Any:
     need(not t.is_unit and t.transpose == "NO_TRANSPOSE" and a.size > 0)
     need(is_lower_triangular(a) if t.is_lower else is_upper_triangular(a))
     return identity_matrices(a.tensor)
+
+
+def _masked_triangle(rng: np.random.Generator) -> dict[str, Any]:
+    """A matrix under a mask of the triangle that is solved with, or of what is beside it."""
+    n, m = (int(i) for i in rng.integers(1, 5, 2))
+    t, counts = triangle_example(rng)._replace(is_unit=False), TensorType((n, n), "i32")
+    is_kept = rng.random() < 0.5
+    kept, beside = ("GE", "LT") if t.is_lower else ("LE", "GT")
+    builder = GraphBuilder()
+    with building(builder):
+        order = kept if is_kept else beside
+        mask = builder.finish([compare(iota(0, counts), iota(1, counts), order, "SIGNED")])
+    a = Literal(rng.normal(size=(n, n)) + 3 * np.eye(n))
+    x, y = (a, splat(0, a.type)) if is_kept else (splat(0, a.type), a)
+    b = TensorType((n, m) if t.is_left else (m, n), "f64")
+    return {"p": mask, "x": x, "y": y, "b": b, "t": t}
+
+
+@rule(
+    lambda p, x, y, b, t, r: triangular_solve(select(p, x, y), b, t, r),
+    numerics=ROUNDING,
+    source="a triangular solve reads one triangle",
+    uses_facts=True,
+    examples=_masked_triangle,
+)
+def solve_without_mask(p: Value, x: Value, y: Value, b: Value, t: Any, r: Any) -> Any:
+    """T⁻¹b with T = tril(x) or triu(x) is that with x: only the triangle itself is read"""
+    known, n = facts_of(p).known, x.shape[-1]
+    need(p.shape == x.shape and n > 0)
+    read = Band(1 - n, 0) if Triangle(*t).is_lower else Band(0, n - 1)
+    if known.full is not None and contains_band(known.full, read):
+        return triangular_solve(x, b, t, r)
+    need(common(band_of(facts_of(p)), read) == EMPTY)
+    return triangular_solve(y, b, t, r)
 
 
 def _diagonal_matrix(rng: np.random.Generator) -> dict[str, Any]:
