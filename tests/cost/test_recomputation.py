@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from saturax.assembly.repeated import hold_repeated
 from saturax.cost.clusters import times_computed
 from saturax.cost.device import default_calibration
 from saturax.cost.formulate import Formulation, formulate
@@ -22,8 +23,9 @@ _SHAPE = (256, 256)
 MODEL = PriceModel(default_calibration())
 
 
-def _graph(function: Any) -> Graph:
-    module: Any = jax.jit(function).lower(jax.ShapeDtypeStruct(_SHAPE, jnp.float32))
+def _graph(function: Any, *shapes: tuple[int, ...]) -> Graph:
+    types = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes or (_SHAPE,)]
+    module: Any = jax.jit(function).lower(*types)
     return import_module(module.compiler_ir("stablehlo")).graph
 
 
@@ -93,6 +95,25 @@ def test_steps_in_one_kernel_read_where_they_are_for_each_element() -> None:
     }
     assert costs_us[None, 1] < 2 * costs_us[3, 1]
     assert costs_us[None, 2] > 4 * costs_us[3, 2] > 4 * costs_us[3, 1]
+
+
+def _layers(x: Any, weights: Any, scale: Any) -> Any:
+    """Each layer's x is written for its product, and computed again by all layers after it."""
+    for _ in range(4):
+        x = (x + x @ weights) * scale
+    return x
+
+
+def test_what_is_written_for_a_product_is_computed_again_in_loops() -> None:
+    """With twelve such layers and normalisations, BERT took 1.1 to 1.7 times as long."""
+
+    def sums(graph: Graph) -> list[float]:
+        times = times_computed(graph)
+        return [times[i] for i, x in enumerate(graph.nodes) if x.attributes[:1] == ("add",)]
+
+    graph = _graph(_layers, _SHAPE, _SHAPE, _SHAPE[:1])
+    assert sums(graph) == [4, 3, 2, 1]
+    assert sums(hold_repeated(graph).graph) == [1, 3, 2, 1]
 
 
 @pytest.mark.parametrize(("added", "times"), [((0, None), 256), ((slice(None), 0, None), 1)])

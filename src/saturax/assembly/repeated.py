@@ -132,18 +132,19 @@ class _Holding(Fusion):
 
     def times_computed(self) -> list[float]:
         """How often each node is computed where values are held."""
-        return [self.emissions.times_computed(index) for index in range(len(self.nodes))]
+        return [self.computed.times_computed(index) for index in range(len(self.nodes))]
 
     def _decide(self, index: int) -> None:
         """Also whether a value is held, of those that fuse."""
         super()._decide(index)
-        if self.is_root[index] or not self._may_be_held(index):
+        is_copied = self.is_copied[index]
+        if (self.is_root[index] and not is_copied) or not self._may_be_held(index):
             return
-        times = self.emissions.times_if_taken_in(index)
-        size = _size(self.nodes[index])
-        written = _WRITTEN * size + _KERNEL
+        times = self.computed.times_if_taken_in(index)
+        written = 0.0 if is_copied else _KERNEL  # what is copied is in memory, too
+        written += _WRITTEN * _size(self.nodes[index])
         if times > 1 and (times - 1) * self._cost(index) > written:
-            self.is_root[index] = True
+            self.is_root[index], self.is_copied[index] = True, False
             self.held.append(index)
 
     def _may_be_held(self, index: int) -> bool:

@@ -101,7 +101,7 @@ def _kernels_of(graph: Graph) -> _Kernels:
     if found is None:
         fusion = Fusion(graph)
         roots = (index for index, is_root in enumerate(fusion.is_root) if is_root)
-        times = tuple(map(fusion.emissions.times_computed, range(len(graph.nodes))))
+        times = tuple(map(fusion.computed.times_computed, range(len(graph.nodes))))
         passes = passes_us(graph.nodes, fusion.library)
         found = _FOUND[graph] = _Kernels(tuple(map(fusion.cluster, roots)), times, passes)
     return found
@@ -145,13 +145,25 @@ class Fusion:
         self.is_single = never_duplicated(
             graph.nodes, self.users, self.is_constant, self._could_fuse
         )
+        # What decides, and what then follows: XLA does not count what it computes again in loops.
         self.emissions = Emissions(graph.nodes, self.users, self.is_constant)
+        self.computed = Emissions(graph.nodes, self.users, self.is_constant)
         for index in range(len(graph.nodes) - 1, -1, -1):
             self._decide(index)
             if self.is_root[index]:
                 self.emissions.write(index)
             elif graph.nodes[index].operands and not self.is_constant[index]:
                 self.emissions.take_in(index)
+            self._count(index)
+
+    def _count(self, index: int) -> None:
+        """Note the kernels that compute a value, which may be in memory, too."""
+        if self.is_copied[index]:
+            self.computed.copy(index, self._takes_copies)
+        elif self.is_root[index]:
+            self.computed.write(index)
+        elif self.nodes[index].operands and not self.is_constant[index]:
+            self.computed.take_in(index)
 
     def _join(self) -> None:
         """Concatenations that are one: whether that fuses."""
@@ -340,7 +352,7 @@ class Fusion:
         """The kernel that writes a node."""
         inside: set[int] = set()
         inputs: dict[int, None] = {}
-        is_loop = self.is_loop[root] and root not in self.library
+        takes_copies = self._takes_copies(root)
         stack = [root]
         while stack:
             index = stack.pop()
@@ -348,13 +360,17 @@ class Fusion:
                 continue
             inside.add(index)
             for operand in self.nodes[index].operands:
-                is_copied = is_loop and self.is_copied[operand]
+                is_copied = takes_copies and self.is_copied[operand]
                 if is_copied or self._is_inside(operand) or self._is_filled_by(index, operand):
                     stack.append(operand)
                 else:
                     inputs[operand] = None
         ordered, leaves = tuple(sorted(inside)), tuple(sorted(inputs))
         return Cluster(root, ordered, leaves, _graph(self.nodes, ordered, leaves, root))
+
+    def _takes_copies(self, root: int) -> bool:
+        """Whether a kernel computes again what is written, too."""
+        return self.is_loop[root] and root not in self.library
 
     def _is_scaled_by(self, index: int, user: int) -> bool:
         """Whether (c·x)·y for repeated values y at `index` is x·(c·y), with a y of its own."""

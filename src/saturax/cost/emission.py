@@ -18,7 +18,7 @@ one kernel take 0.11 ns an operation instead of 0.04, zeros around what has zero
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -74,8 +74,17 @@ class Emissions:
 
     def take_in(self, index: int) -> None:
         """The kernels of all its users compute the value."""
-        self._asking[index] = self._asked_by(index)
-        for kernel, asking in self._asking[index].items():
+        self._take_in(index, self._asked_by(index))
+
+    def copy(self, index: int, is_loop: Callable[[int], bool]) -> None:
+        """A kernel writes the value, and those of its users' kernels that are loops compute it."""
+        self.write(index)
+        asked = self._asked_by(index)
+        self._take_in(index, {kernel: asked[kernel] for kernel in asked if is_loop(kernel)})
+
+    def _take_in(self, index: int, asked: Mapping[int, frozenset[int]]) -> None:
+        self._asking[index] |= asked
+        for kernel, asking in asked.items():
             self._times[index][kernel] = self._emitted(asking, kernel)
             self._computed[index][kernel] = sum(
                 1.0 if user == _ROOT else self._computed[user][kernel] * self._share(user, index)

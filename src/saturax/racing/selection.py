@@ -317,19 +317,15 @@ def _entries(
 ) -> Iterator[Callable[[], object]]:
     """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
     best, *varied = extraction.selections
-    written: list[Callable[[], object]] = []
     if (held := measured.held(best)) is not None:
         program, values = held
-        written.append(partial(measured.enter_held, "best predicted", program, values.count, best))
-        if values.gain >= _SURE_GAIN:
-            yield written.pop()
+        yield partial(measured.enter_held, "best predicted", program, values.count, best)
     yield partial(measured.enter, "best predicted", best)
     if found.other is not None:
         yield partial(_enter_other, measured, found.other)
     if (held := measured.held()) is not None:
         program, values = held
-        written.append(partial(measured.enter_held, "original", program, values.count))
-    yield from written
+        yield partial(measured.enter_held, "original", program, values.count)
     kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
     yield from kin[:1]  # the best by the other prediction, if the two do not agree
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):

@@ -29,8 +29,9 @@ _SHARE = 0.1
 # A kernel that takes longer by prediction (a loop, say) is not run for its price.
 _LONGEST_KERNEL_SHARE = 0.005
 # Of larger programs it takes long to find out what kernels they have, and of others that compute
-# much several times what these take: so much of the budget, and no more, for one of them.
-_MOST_OPERATIONS, _READING_SHARE = 4_000, 0.02
+# much several times what these take: so much of the budget, and no more, for one of them. Also
+# where the search took all of it: a race of the wrong program takes longer.
+_MOST_OPERATIONS, READING_SHARE = 4_000, 0.05
 _DIGITS = 4  # of microseconds, after the point
 
 
@@ -87,7 +88,7 @@ class Ranking:
             return None
         run = self.pricing.run
         self.pricing.price_regions(program.nodes)
-        if not self.read(program, time.monotonic() + run.share_s(_READING_SHARE)):
+        if not self.read(program, time.monotonic() + READING_SHARE * run.budget_s):
             self.is_hard = True
             return None
         return self._whole_us(program, self.predicted | self.measured)

@@ -11,20 +11,17 @@ from functools import partial
 
 from saturax.collector import collector_paused
 from saturax.cost.formulate import read_program, without_frozen
-from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.extract import Extraction, Problem, Selection, extract, selected_us, tree_greedy
 from saturax.graph.ir import Graph
 from saturax.run import Run, unless_interrupted
 from saturax.search.pricing import Pricing
-from saturax.search.ranking import Ranking
+from saturax.search.ranking import READING_SHARE, Ranking
 from saturax.search.rounds import CLOSE_ENOUGH, LEAST_PROGRESS, Found, is_telling
 
 _EXTRACTION_SHARE = 0.1
 _EXTRACTION_ROUNDS = 4
 # Programs are extracted in so many times the number wanted, and the best of them as wholes kept.
 _CONSIDERED = 3
-# Share of the budget for finding out which kernels they have: of large ones fewer are considered.
-_READING_SHARE = 0.05
 # Parts of a program's cost that are smaller are no reason to measure another.
 _TELLING_SHARE = 1e-3
 
@@ -57,7 +54,7 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
             )
             left_s = max(0.0, left_s - (time.monotonic() - started))
             selections = extraction.selections
-            formulation = charge_fresh_memory(found.formulation, selections[0], pricing.model)
+            formulation = pricing.charged(found.formulation, selections[0])
             is_new = again and pricing.complete(formulation.used_kernels(selections))
             if is_new:
                 formulation = formulation.repriced(pricing.model)
@@ -98,7 +95,7 @@ def _ranked(
     shared values count once; the whole may still be cheaper.
     """
     problem, ranking = found.formulation.problem, Ranking(pricing)
-    until = time.monotonic() + pricing.run.share_s(_READING_SHARE)
+    until = time.monotonic() + READING_SHARE * pricing.run.budget_s
     distinct: dict[Graph, Selection] = {}  # selections that differ in modes may be one program
     seen: set[Hashable] = set()
     best, *others = extraction.selections
