@@ -93,6 +93,24 @@ def test_what_a_second_search_found_takes_part(monkeypatch):
     assert names[:3] == ["best predicted", "of the second search", "varied 1"]
 
 
+@pytest.mark.parametrize(("greedy_us", "takes_part"), [(1.05, True), (1.2, False), (None, False)])
+def test_what_greedy_extraction_chooses_takes_part_if_it_is_nearly_as_good(
+    greedy_us, takes_part, monkeypatch
+):
+    entered = []
+    prices = {"best": 1.0, "greedy": greedy_us}
+    monkeypatch.setattr(selection, "tree_greedy", lambda problem: "greedy")
+    monkeypatch.setattr(selection, "read_program", lambda formulation, name: name)
+    monkeypatch.setattr(selection, "without_frozen", lambda program: program)
+    monkeypatch.setattr(selection, "rules_of", lambda *_: Counter())
+    measured = SimpleNamespace(
+        formulation=None, price=prices.get, enter_program=lambda *given, **_: entered.append(given)
+    )
+    found = SimpleNamespace(first=(SimpleNamespace(problem=None), "best"))
+    selection._enter_greedy(measured, found, "best")
+    assert entered == [("by greedy extraction", "greedy", greedy_us)] * takes_part
+
+
 @pytest.mark.parametrize(("remaining_s", "searches"), [(5.0, 2), (4.0, 1)])
 def test_a_small_program_is_searched_twice(remaining_s, searches, monkeypatch):
     """Also where measuring took all the time for searching, which the second one needs no more."""
@@ -149,6 +167,7 @@ def _entered(monkeypatch, remaining_s, assemble=None, other=None, is_last_race_a
     monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
+    monkeypatch.setattr(selection, "_enter_greedy", lambda *_: None)
     found = SimpleNamespace(
         formulation=None, rules=None, usual=None, first=None, rounds=[(None, 0.0)], other=other
     )

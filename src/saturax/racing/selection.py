@@ -13,7 +13,7 @@ from saturax.assembly.repeated import with_values_written
 from saturax.assembly.split import Split, bytes_before, split
 from saturax.checking.inputs import Array
 from saturax.cost.formulate import Extracted, read_program, without_frozen
-from saturax.extract import Extraction
+from saturax.extract import Extraction, Selection, tree_greedy
 from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.footprint import Footprint, predict
@@ -42,6 +42,8 @@ _LEAST_FROZEN_BYTES = 1 << 20
 _SAMPLING_SHARE = 0.1
 # Where a program takes so many times as long as with values written, this comes first.
 _SURE_GAIN = 1.5
+# What greedy extraction chooses races where it takes no more than so many times as long.
+_NEARLY = 1.1
 _IN_SEGMENTS = "in segments"
 # A program needs less memory if it needs so many times as much.
 _LESS_MEMORY = 0.99
@@ -328,9 +330,26 @@ def _entries(
         yield partial(measured.enter_held, "original", program, values.count)
     kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
     yield from kin[:1]  # the best by the other prediction, if the two do not agree
+    if found.other is None:  # else that was a search by greedy choices
+        yield partial(_enter_greedy, measured, found, best)
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
         yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
     yield from kin[1:]
+
+
+def _enter_greedy(measured: MeasuredSearch, found: Found, best: Selection) -> None:
+    """Enter what greedy extraction makes of the first round, if that is nearly as good as the best.
+
+    Greedy choices of shared values are dearer by the sum of prices, and at times the faster whole.
+    """
+    formulation = found.formulation if found.first is None else found.first[0]
+    greedy = read_program(formulation, tree_greedy(formulation.problem))
+    price = measured.price
+    best_us = price(without_frozen(read_program(measured.formulation, best)))
+    greedy_us = price(without_frozen(greedy))
+    if best_us is not None and greedy_us is not None and greedy_us <= _NEARLY * best_us:
+        rules = rules_of(formulation, greedy)
+        measured.enter_program("by greedy extraction", greedy, greedy_us, rules=rules)
 
 
 def _enter_other(measured: MeasuredSearch, other: Found) -> None:
