@@ -21,6 +21,7 @@ from saturax.cost.device import (
 from saturax.cost.kernel import Kernel
 from saturax.cost.measure import Measurement
 from saturax.cost.model import PriceModel
+from saturax.graph.build import GraphBuilder
 from saturax.graph.ops import DotDimensions, Precision
 from saturax.graph.types import TensorType
 from saturax.racing import correction
@@ -48,6 +49,18 @@ def _measuring(monkeypatch: pytest.MonkeyPatch, *times_us: float, spread: float 
 
     monkeypatch.setattr(module, "measure_modules", measure)
     return left  # type: ignore[return-value]
+
+
+def test_a_program_alone_is_known_and_takes_new_prices(pricing: Pricing) -> None:
+    builder = GraphBuilder((MATRIX, VECTOR))
+    product = builder.make("dot_general", ATTRIBUTES, tuple(builder.parameters))
+    graph = builder.finish([product])
+    assert pricing.predict_us(graph) != pytest.approx(57.0, rel=0.01)
+    represented = pricing.alone(graph).represented
+    for kernel in pricing.alone(graph).kernels.values():
+        pricing.model.learn(kernel, 57.0)
+    assert pricing.predict_us(graph) == pytest.approx(57.0, rel=0.01)
+    assert pricing.alone(graph).represented is represented
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,23 @@ def test_new_prices_are_those_of_a_formulation_made_anew():
     }  # fmt: skip
 
 
+def test_the_original_takes_its_cheapest_modes_at_new_prices():
+    """Whether its part of the problem is known from other prices or not."""
+    program = program_of(lambda x, y: jnp.sum(x.T * y, 0) @ y, normal(256, 256), normal(256, 256))
+    model = PriceModel(Calibration("test"))
+    before = _formulation(program, model)
+    modes = [before.original()]
+    for price_us in (1e-3, 1e5):
+        for kernel in before.kernels.values():
+            if kernel.op == "transpose":
+                model.learn(kernel, price_us)
+        again, anew = before.repriced(model), formulate(before.represented, model)
+        assert again.original() == anew.original()
+        modes.append(again.original())
+    assert modes[1] != modes[2]
+    assert before.original() == modes[0]
+
+
 def test_fusion_is_cheaper_than_going_through_memory():
     """One kernel for a chain of elementwise functions, however long."""
     chain = program_of(lambda x: -jnp.abs(-jnp.sign(x)) + x, normal(512, 512))

@@ -174,6 +174,7 @@ def test_switches_can_be_taken_back():
 
 
 def test_no_switch_that_helps_is_ruled_out_by_its_bound():
+    """A bound that rules nothing out (below 0) may be summed up in part only."""
     tight = 0
     for seed, (problem, _) in enumerate(feasible(range(600))):
         state = Switches(problem, random_selection(problem, seed) or tree_greedy(problem))
@@ -185,7 +186,7 @@ def test_no_switch_that_helps_is_ruled_out_by_its_bound():
                     continue
                 bound_us = state._least_us(node, cost) - most_us
                 change = state.apply(owner, node)
-                assert bound_us <= change.cost_us(cost) + state.rounding_us
+                assert bound_us < 0 or bound_us <= change.cost_us(cost) + state.rounding_us
                 tight += bound_us > 0
                 state.undo(change)
     assert tight > 100  # it does rule some out

@@ -19,6 +19,8 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 from saturax.cost.distance import held_bytes
 from saturax.cost.kernel import EXPENSIVE, Kernel, byte_size
@@ -93,10 +95,11 @@ class Formulation:
     signatures of the problem to the kernels that can be measured; `heavy` maps nodes of the problem
     to kernels whose prices may change. `prepared` maps nodes that write what is made of inputs
     alone to bytes; of them the `charged` ones pay for memory that is new in each run, which is
-    what `needs_fresh_memory` knows of selections, by their nodes; `slowness` knows how often
-    their programs compute each e-node, and how. Neither depends on prices: both stay when these
-    change. `repeated` maps nodes to how many times as much they cost for that, if it is more. Such
-    charges are part of the problem's costs, not of the `prices_us` of its nodes.
+    what `needs_fresh_memory` knows of selections, by their nodes; `programs` are those that were
+    read off selections, and `slowness` knows how often they compute each e-node, and how. `own` is
+    the part of the problem that the original is in, at the costs that it has had. These stay when
+    prices change. `repeated` maps nodes to how many times as much they cost for that, if it is
+    more. Such charges are part of the problem's costs, not of the `prices_us` of its nodes.
     """
 
     represented: Represented
@@ -112,6 +115,8 @@ class Formulation:
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
     repeated: Mapping[int, float] = field(default_factory=dict)
     slowness: dict[frozenset[int], Slowness] = field(default_factory=dict)
+    programs: dict[frozenset[int], Extracted] = field(default_factory=dict)
+    own: list[_Part] = field(default_factory=list)
 
     def repriced(self, model: PriceModel) -> Formulation:
         """The same choice at the prices that the model knows by now."""
@@ -147,6 +152,19 @@ class Formulation:
 
         Found among the original's own e-nodes and classes, which are few in a large e-graph.
         """
+        return dict(self._original)
+
+    @cached_property
+    def _original(self) -> Selection:
+        if not self.own:
+            self.own.append(self._own_part())
+        nodes, problem = self.own[-1]
+        if any(problem.cost_us[i] != self.problem.cost_us[node] for i, node in enumerate(nodes)):
+            problem = problem.with_costs([self.problem.cost_us[node] for node in nodes])
+            self.own.append(_Part(nodes, problem))
+        return {owner: nodes[node] for owner, node in dag_greedy(problem).items()}
+
+    def _own_part(self) -> _Part:
         live = self.represented.live_enodes()
         find, allowed = self.represented.egraph.find, set(live)
         classes = {self.number[find(enode)] for enode in live}
@@ -157,8 +175,7 @@ class Formulation:
             if (owner // _MODES in classes if enode == CHANGE_OF_MODE else enode in allowed)
         ]
         rows = [(problem.node_class[n], problem.cost_us[n], problem.children[n]) for n in kept]
-        found = dag_greedy(Problem.build(problem.class_count, rows, problem.roots))
-        return {owner: kept[node] for owner, node in found.items()}
+        return _Part(kept, Problem.build(problem.class_count, rows, problem.roots))
 
     def written_bytes(self, selection: Selection) -> int:
         """Bytes of all that a selection writes to memory, were none of it in another's place."""
@@ -174,6 +191,13 @@ class Formulation:
         signatures = self.problem.signatures or ()
         used = {signatures[node]: None for s in selections for node in s.values()}
         return [self.kernels[signature] for signature in used if signature in self.kernels]
+
+
+class _Part(NamedTuple):
+    """A problem of some `nodes` of another: node i of the one is node `nodes[i]` of the other."""
+
+    nodes: list[int]
+    problem: Problem
 
 
 @dataclass
@@ -396,7 +420,18 @@ class Extracted:
 
 
 def read_program(formulation: Formulation, selection: Selection) -> Extracted:
-    """Turn a selection into the program that it stands for."""
+    """Turn a selection into the program that it stands for; once, whatever the prices.
+
+    What is found out about a program is known while it lives: it is kept for that, too.
+    """
+    nodes = frozenset(selection.values())
+    known = formulation.programs.get(nodes)
+    if known is None:
+        known = formulation.programs[nodes] = _read_program(formulation, selection)
+    return known
+
+
+def _read_program(formulation: Formulation, selection: Selection) -> Extracted:
     represented = formulation.represented
     egraph, original = represented.egraph, represented.graph
     builder = GraphBuilder(exact=True)
@@ -453,6 +488,8 @@ def without_frozen(extracted: Extracted) -> Graph:
 def with_frozen_given(extracted: Extracted) -> Graph:
     """The same, where nodes keep their numbers: what nothing uses any more is left behind."""
     graph = extracted.graph
+    if not extracted.frozen:
+        return graph
     nodes, inputs = list(graph.nodes), list(graph.inputs)
     for index in extracted.frozen:
         nodes[index] = Node("parameter", (len(inputs),), (), nodes[index].type)

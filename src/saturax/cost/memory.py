@@ -198,13 +198,15 @@ def _lent(buffers: Sequence[_Buffer]) -> list[_Buffer]:
     steps = {id(place): place.all_steps for place in places}
     left = []
     for buffer in sorted((b for b in buffers if not b.is_output), key=lambda b: -b.size):
-        inner_steps = buffer.inner_steps
+        inner_steps, all_steps = buffer.inner_steps, buffer.all_steps
         for place in places:
             if place.size < buffer.size or steps[id(place)] & inner_steps:
                 continue
-            if all(buffer.follows(b) or b.follows(buffer) for b in taken[id(place)]):
+            if not steps[id(place)] & all_steps or all(
+                buffer.follows(b) or b.follows(buffer) for b in taken[id(place)]
+            ):
                 taken[id(place)].append(buffer)
-                steps[id(place)] |= buffer.all_steps
+                steps[id(place)] |= all_steps
                 break
         else:
             left.append(buffer)

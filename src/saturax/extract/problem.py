@@ -175,25 +175,30 @@ def needed_classes(problem: Problem, selection: Mapping[int, int]) -> list[int]:
         InvalidSelectionError: the selection is incomplete, cyclic, or names a foreign node.
     """
     node_class, children = problem.node_class, problem.children
+    count, chosen = len(node_class), selection.get
     order: list[int] = []
-    is_finished: dict[int, bool] = {}  # absent: not seen; False: on the path to here
+    state = bytearray(problem.class_count)  # 0: not seen; 1: on the path to here; 2: finished
     stack = list(reversed(problem.roots))
     while stack:
         owner = stack.pop()
         if owner < 0:  # what it needs is done
-            is_finished[~owner] = True
+            state[~owner] = 2
             order.append(~owner)
             continue
-        if (finished := is_finished.get(owner)) is not None:
-            if not finished:
+        if state[owner]:
+            if state[owner] == 1:
                 raise _cycle_error(problem, selection, owner)
             continue
-        is_finished[owner] = False
-        node = selection.get(owner, -1)
-        if not 0 <= node < len(node_class) or node_class[node] != owner:
+        node = chosen(owner, -1)
+        if not 0 <= node < count or node_class[node] != owner:
             raise _choice_error(problem, owner, selection.get(owner))
-        stack.append(~owner)
-        stack.extend(reversed(children[node]))
+        if children[node]:
+            state[owner] = 1
+            stack.append(~owner)
+            stack += children[node][::-1]
+        else:
+            state[owner] = 2
+            order.append(owner)
     return order
 
 

@@ -179,7 +179,7 @@ class Switches:
         while queue and time.monotonic() <= deadline:
             owner = queue.popleft()
             queued.discard(owner)
-            if not self.count.get(owner):
+            if not self.count.get(owner) or len(self.problem.members[owner]) == 1:
                 continue
             most_us = math.inf if judge is not None else self._most_saved_us(owner, cost)
             for node in self.problem.members[owner]:
@@ -203,12 +203,17 @@ class Switches:
     def _most_saved_us(self, owner: int, cost: Sequence[float]) -> float:
         """What a class's node and all that only it needs cost: no switch saves more.
 
-        Less half the rounding: a switch that just helps must not be lost in the summing up.
+        Less half the rounding: a switch that just helps must not be lost in the summing up. Summed
+        up no further than to more than any other node of the class costs at least: near the result
+        of a program, what only one value needs is all of the program.
         """
+        rivals = (n for n in self.problem.members[owner] if n != self.chosen[owner])
+        least_us = (self._least_us(node, cost) for node in rivals)
+        enough_us = max((us for us in least_us if us < math.inf), default=0.0) + self.rounding_us
         left: dict[int, int] = {}
         total_us = cost[self.chosen[owner]]
         stack = list(self.problem.children[self.chosen[owner]])
-        while stack:
+        while stack and total_us <= enough_us:
             child = stack.pop()
             uses = left[child] = left.get(child, self.count[child]) - 1
             if not uses:

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from math import log
 
 from saturax.collector import collector_paused
-from saturax.cost.formulate import Formulation, formulate
+from saturax.cost.formulate import Formulation
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import Kernel
 from saturax.extract import Selection, extract
 from saturax.graph.ir import Graph
 from saturax.racing.refine import MeasuredSearch
 from saturax.run import Run, unless_interrupted
-from saturax.search.pricing import Pricing, as_compiled
-from saturax.search.represent import represent
+from saturax.search.pricing import Pricing
 
 # Ratios of two programs' times that differ by less are no contradiction: what no price of a kernel
 # tells (a value that is still in a cache) is as much.
@@ -41,7 +40,7 @@ def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, origina
     If some did, the best program at the prices that are now known is raced.
     """
     frozen = frozenset(run.frozen or ())
-    alone = formulate(represent(as_compiled(original), frozen=frozen), pricing.model)
+    alone = pricing.alone(original, frozen)
     selection = alone.original()
     alone = charge_fresh_memory(alone, selection, pricing.model)
     call_us = pricing.model.calibration.call_overhead_us  # races time whole calls

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from saturax.collector import collector_paused
-from saturax.cost.formulate import formulate
 from saturax.graph.ir import Graph
 from saturax.report.model import KernelReport
-from saturax.search.pricing import Pricing, as_compiled
-from saturax.search.represent import represent
+from saturax.search.pricing import Pricing
 
 # Cheaper kernels do not appear in the report.
 _LEAST_SHOWN_US = 0.05
@@ -22,7 +20,7 @@ def compare_kernels(before: Graph, after: Graph, pricing: Pricing) -> list[Kerne
     prices: dict[str, float] = {}
     measured: set[str] = set()
     for graph in (before, after):
-        formulation = formulate(represent(as_compiled(graph)), pricing.model)
+        formulation = pricing.alone(graph)
         signatures = formulation.problem.signatures or ()
         seen: Counter[str] = Counter()
         for node in formulation.original().values():

@@ -82,6 +82,8 @@ class Pricing:
     body_rules: dict[Graph, Counter[str]] = field(default_factory=dict)
 
     _excesses: list[float] = field(default_factory=list)
+    # Programs alone in an e-graph: a search asks what the same one takes as prices become known.
+    _alone: dict[tuple[Graph, frozenset[int], bool], Formulation] = field(default_factory=dict)
 
     def recall(self, kernels: Iterable[Kernel]) -> int:
         """Look up the prices of `kernels` that the database has; return how many are new."""
@@ -133,11 +135,21 @@ class Pricing:
     def predict_us(self, graph: Graph, frozen: frozenset[int] = frozenset()) -> float:
         """Predicted time of a graph as XLA compiles it; `frozen` inputs have fixed values."""
         self.price_regions(graph.nodes)
-        formulation = formulate(represent(as_compiled(graph), frozen=frozen), self.model)
+        formulation = self.alone(graph, frozen)
         if self.recall(formulation.kernels.values()):
             formulation = formulation.repriced(self.model)
         original = formulation.original()
         return selected_us(self.charged(formulation, original).problem, original)
+
+    def alone(self, graph: Graph, frozen: frozenset[int] = frozenset()) -> Formulation:
+        """A graph as XLA compiles it, in an e-graph of its own, at the prices that are known."""
+        key = graph, frozen, self.model.is_in_region
+        known = self._alone.get(key)
+        if known is not None:
+            return known.repriced(self.model)
+        found = formulate(represent(as_compiled(graph), frozen=frozen), self.model)
+        self._alone[key] = found
+        return found
 
     def charged(self, formulation: Formulation, chosen: Selection) -> Formulation:
         """The same choice where what the `chosen` program costs beyond its prices is charged.

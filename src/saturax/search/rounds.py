@@ -309,7 +309,7 @@ def _extract_cautiously(
     if not pricing.is_out_of_time:
         pricing.model.caution = usual
     care = _Care.LEAST if is_greedy else _Care.MORE
-    best = _extract_quickly(run, formulation, care, formulation.original())
+    best = _extract_quickly(run, formulation, care)
     dearer = pricing.charged(formulation, best)
     if is_telling(formulation, dearer, best):
         best = _extract_quickly(run, dearer, care, best)
@@ -327,7 +327,7 @@ def is_telling(before: Formulation, charged: Formulation, best: Selection) -> bo
 
 
 def _extract_quickly(
-    run: Run, formulation: Formulation, care: _Care, before: Selection
+    run: Run, formulation: Formulation, care: _Care, before: Selection | None = None
 ) -> Selection:
     """A good selection within a second; where most care is taken, from the one with less."""
     problem = formulation.problem
