@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from saturax.assembly.holding import hold_products
-from saturax.assembly.repeated import with_values_written
 from saturax.assembly.split import Split, bytes_before, split
 from saturax.checking.inputs import Array
 from saturax.cost.formulate import Extracted, read_program, without_frozen
@@ -18,11 +16,12 @@ from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.footprint import Footprint, predict
 from saturax.racing.frozen_contest import FrozenContest
+from saturax.racing.predicted import best_of, best_predicted
 from saturax.racing.refine import Entry, MeasuredSearch, deciding_s, shortest_race_s
 from saturax.racing.select import WARM_UPS, least_pairs
 from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
-from saturax.search.rounds import Found, rules_of
+from saturax.search.rounds import Found
 from saturax.search.segments import Assembled
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
@@ -40,8 +39,6 @@ _ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
 _SAMPLING_SHARE = 0.1
-# Where a program takes so many times as long as with values written, this comes first.
-_SURE_GAIN = 1.5
 # What greedy extraction chooses races where it takes no more than so many times as long.
 _NEARLY = 1.1
 _IN_SEGMENTS = "in segments"
@@ -62,7 +59,7 @@ def select_by_prediction(
     original = predict(program)
     _note_original(run, original)
     original_us = run.report.predicted_original_us or found.original_us
-    best = _predicted(found, original_us, price)
+    best = best_predicted(found, original_us, price)
     extracted, rules = best.extracted, best.rules
     run.report.predicted_optimized_us = best.time_us
     chosen, parts = program.with_graph(extracted.graph), None
@@ -83,41 +80,6 @@ def select_by_prediction(
     run.report.warnings.append("chosen by prediction: nothing was run, measured or checked")
     _note_chosen(run, footprint)
     _accept(run, program, chosen, rules, parts)
-
-
-@dataclass(frozen=True)
-class _Predicted:
-    """A program that nobody runs before it is taken, and how it was made."""
-
-    extracted: Extracted
-    rules: Counter[str]
-    time_us: float
-    is_faster: bool
-
-
-def _predicted(
-    found: Found, original_us: float, price: Callable[[Graph], float | None]
-) -> _Predicted:
-    """The program of the least predicted time: the search's, or one in which values are written.
-
-    Values are written, in the original too, where that is a clear gain. The search's program is
-    faster only if that is not denied by its price as a whole.
-    """
-    searched = read_program(found.formulation, found.best)
-    rules = found.rules + rules_of(found.formulation, searched)
-    whole_us = price(without_frozen(searched))
-    is_less = found.best_us < found.original_us
-    if whole_us is None:
-        return _Predicted(searched, rules, found.best_us, is_less)
-    tried = [_Predicted(searched, rules, whole_us, is_less and whole_us <= original_us)]
-    original = found.rounds[0][0], Counter[str](), original_us
-    for extracted, made_by, time_us in ((searched, rules, whole_us), original):
-        written = with_values_written(extracted, price)
-        if written is not None and (gain := written[1].gain) >= _SURE_GAIN:
-            count = Counter({"hold_repeated": written[1].count})
-            less_us = time_us / gain
-            tried.append(_Predicted(written[0], made_by + count, less_us, less_us < original_us))
-    return min(tried, key=lambda each: each.time_us)
 
 
 def _note_original(run: Run, footprint: Footprint) -> None:
@@ -354,8 +316,7 @@ def _enter_greedy(measured: MeasuredSearch, found: Found, best: Selection) -> No
 
 def _enter_other(measured: MeasuredSearch, other: Found) -> None:
     """Enter the best program of another search."""
-    extracted = read_program(other.formulation, other.best)
-    rules = other.rules + rules_of(other.formulation, extracted)
+    extracted, rules = best_of(other)
     measured.enter_program("of the second search", extracted, other.best_us, rules=rules)
 
 

@@ -1,0 +1,70 @@
+"""Which program is taken by prediction alone, where nothing is run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from saturax.assembly.repeated import with_values_written
+from saturax.cost.formulate import Extracted, read_program, without_frozen
+from saturax.graph.ir import Graph
+from saturax.search.rounds import Found, rules_of
+
+# Values are written unmeasured where a program takes so many times as long without.
+_SURE_GAIN = 1.5
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A program, the rules that made it of the original, and its predicted time.
+
+    `is_faster` says whether all predictions agree that the original takes longer.
+    """
+
+    extracted: Extracted
+    rules: Counter[str]
+    time_us: float
+    is_faster: bool
+
+
+def best_of(found: Found) -> tuple[Extracted, Counter[str]]:
+    """The best program of a search, and the rules that made it of the original."""
+    extracted = read_program(found.formulation, found.best)
+    return extracted, found.rules + rules_of(found.formulation, extracted)
+
+
+def best_predicted(
+    found: Found, original_us: float, price: Callable[[Graph], float | None]
+) -> Predicted:
+    """The program of the least time: what a search found, or one in which values are written.
+
+    `price` says what programs take as wholes, as far as known, and `original_us` what the original
+    takes. Values are written, in the original too, where that is a clear gain. What a search found
+    is faster only if that is not denied by its price as a whole.
+    """
+    searched, rules = best_of(found)
+    whole_us = price(without_frozen(searched))
+    if whole_us is None:
+        return Predicted(searched, rules, found.best_us, found.best_us < found.original_us)
+
+    def predicted(program: Extracted, made_by: Counter[str], sum_us: float) -> Predicted:
+        time_us = price(without_frozen(program))
+        time_us = sum_us if time_us is None else time_us
+        is_faster = sum_us < found.original_us and time_us <= original_us
+        return Predicted(program, made_by, time_us, is_faster)
+
+    (last, last_us), (original, _) = found.rounds[-1], found.rounds[0]
+    tried = [predicted(searched, rules, found.best_us), predicted(last, found.rules, last_us)]
+    if found.other is not None:
+        tried.append(predicted(*best_of(found.other), found.other.best_us))
+    for program, made_by, time_us in (
+        (searched, rules, whole_us),
+        (original, Counter[str](), original_us),
+    ):
+        written = with_values_written(program, price)
+        if written is not None and (gain := written[1].gain) >= _SURE_GAIN:
+            made_by = made_by + Counter({"hold_repeated": written[1].count})
+            less_us = time_us / gain
+            tried.append(Predicted(written[0], made_by, less_us, less_us < original_us))
+    return min(tried, key=lambda each: each.time_us)
