@@ -130,7 +130,8 @@ def test_stages_of_a_method_are_chosen_written():
     x = normal(64, 40)
     fast = saturax.jit(_steps, options=Options(time_limit_s=10, cache=False))
     assert_equal([fast(x)], [jax.jit(_steps)(x)])
-    assert "best predicted, values written" in [each.name for each in fast.report.candidates]
+    names = [each.name for each in fast.report.candidates]
+    assert {"best predicted, values written", "original, values written"} & {*names}
     assert fast.report.outcome == "optimized"
     assert "hold_repeated" in fast.report.rules
 

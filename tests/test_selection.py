@@ -86,8 +86,7 @@ def test_the_first_choices_of_both_predictions_take_part(remaining_s, count, mon
 
 
 def test_what_a_second_search_found_takes_part(monkeypatch):
-    monkeypatch.setattr(selection, "read_program", lambda *_: SimpleNamespace(graph=None))
-    monkeypatch.setattr(selection, "rules_of", lambda *_: Counter())
+    monkeypatch.setattr(selection, "best_of", lambda _: (SimpleNamespace(graph=None), Counter()))
     other = SimpleNamespace(formulation=None, best={}, rules=Counter(), best_us=2.0)
     names = _entered(monkeypatch, 6.0, other=other)
     assert names[:3] == ["best predicted", "of the second search", "varied 1"]

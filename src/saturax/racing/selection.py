@@ -21,7 +21,7 @@ from saturax.racing.refine import Entry, MeasuredSearch, deciding_s, shortest_ra
 from saturax.racing.select import WARM_UPS, least_pairs
 from saturax.report.model import CandidateReport, MemoryReport
 from saturax.run import Run
-from saturax.search.rounds import Found
+from saturax.search.rounds import Found, rules_of
 from saturax.search.segments import Assembled
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
