@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from saturax.assembly.repeated import with_values_written
 from saturax.cost.formulate import Extracted, read_program, without_frozen
 from saturax.graph.ir import Graph
-from saturax.search.rounds import Found, rules_of
+from saturax.search.rounds import LEAST_PROGRESS, Found, rules_of
 
 # Values are written unmeasured where a program takes so many times as long without.
 _SURE_GAIN = 1.5
@@ -51,7 +51,8 @@ def best_predicted(
     def predicted(program: Extracted, made_by: Counter[str], sum_us: float) -> Predicted:
         time_us = price(without_frozen(program))
         time_us = sum_us if time_us is None else time_us
-        is_faster = sum_us < found.original_us and time_us <= original_us
+        is_denied = time_us > (1 + LEAST_PROGRESS) * original_us
+        is_faster = sum_us < found.original_us and not is_denied
         return Predicted(program, made_by, time_us, is_faster)
 
     (last, last_us), (original, _) = found.rounds[-1], found.rounds[0]
@@ -67,4 +68,4 @@ def best_predicted(
             made_by = made_by + Counter({"hold_repeated": written[1].count})
             less_us = time_us / gain
             tried.append(Predicted(written[0], made_by, less_us, less_us < original_us))
-    return min(tried, key=lambda each: each.time_us)
+    return min(tried, key=lambda each: (not each.is_faster, each.time_us))
