@@ -63,6 +63,14 @@ def test_a_program_alone_is_known_and_takes_new_prices(pricing: Pricing) -> None
     assert pricing.alone(graph).represented is represented
 
 
+def test_what_cannot_be_told_from_the_call_is_not_free(
+    pricing: Pricing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted_us = pricing.model.predict_us(PRODUCT)
+    _measuring(monkeypatch, 0.0)
+    assert [price.time_us for price in pricing._times([PRODUCT], 1.0).values()] == [predicted_us]
+
+
 @pytest.mark.parametrize(
     ("stored_us", "seen_us", "kept_us"),
     [

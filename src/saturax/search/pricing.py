@@ -222,8 +222,10 @@ class Pricing:
             if result is None:
                 continue
             if result.error is None:
+                # Nothing is free: it was not to be told from the call, or that was disturbed.
+                time_us = result.time_us or self.model.predict_us(kernel)
                 found[kernel.key] = Price(
-                    result.time_us, result.spread, result.repetitions, cores=result.cores
+                    time_us, result.spread, result.repetitions, cores=result.cores
                 )
             else:
                 self.model.failed.add(kernel.key)
