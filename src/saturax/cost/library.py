@@ -72,8 +72,6 @@ def passes_us(nodes: Sequence[Node], library: Mapping[int, int]) -> dict[int, fl
     for index, kernel in library.items():
         node = nodes[index]
         assert isinstance(node.type, TensorType)
-        if node.op == "reduce":
-            continue  # is priced with all that it does
         if node.op not in TABLE or TABLE[node.op].kind != "elementwise":
             continue
         size, row = node.type.size, node.type.shape[-1] if node.type.shape else 1

@@ -48,17 +48,22 @@ def best_predicted(
     if whole_us is None:
         return Predicted(searched, rules, found.best_us, found.best_us < found.original_us)
 
-    def predicted(program: Extracted, made_by: Counter[str], sum_us: float) -> Predicted:
-        time_us = price(without_frozen(program))
+    def predicted(
+        program: Extracted, made_by: Counter[str], sum_us: float, time_us: float | None
+    ) -> Predicted:
         time_us = sum_us if time_us is None else time_us
         is_denied = time_us > (1 + LEAST_PROGRESS) * original_us
         is_faster = sum_us < found.original_us and not is_denied
         return Predicted(program, made_by, time_us, is_faster)
 
+    tried = [predicted(searched, rules, found.best_us, whole_us)]
     (last, last_us), (original, _) = found.rounds[-1], found.rounds[0]
-    tried = [predicted(searched, rules, found.best_us), predicted(last, found.rules, last_us)]
+    if last is not original:
+        tried.append(predicted(last, found.rules, last_us, price(without_frozen(last))))
     if found.other is not None:
-        tried.append(predicted(*best_of(found.other), found.other.best_us))
+        other, made_by = best_of(found.other)
+        other_us = price(without_frozen(other))
+        tried.append(predicted(other, made_by, found.other.best_us, other_us))
     for program, made_by, time_us in (
         (searched, rules, whole_us),
         (original, Counter[str](), original_us),

@@ -303,6 +303,7 @@ def window_before_bias(f: Any, g: Any, x: Value, y: Value, s: Any, d: Any, w: An
 def window_before_scales(g: Any, x: Value, y: Value, s: Any, d: Any, w: Any) -> Value | None:
     """Sums of x · bcast(y) in each window = sums of x, times bcast(y), y repeated there; real"""
     need(g in ("multiply", "divide") and x.dtype in REALS)
+    need(_always_meets_data(ReduceWindow(*w), x.shape))  # or 0 becomes 0 · inf
     result = reduce_window("add", x, w)
     return binary(g, result, _kept(x, y, d, w, result))
 

@@ -290,9 +290,11 @@ def _charged_alone(
     times as much, and so did, then, the original.
     """
     original = formulation.uncharged.original()
-    alone = [(pricing.charged_alone(formulation, each), each) for each in (*selections, original)]
+    distinct = {frozenset(each.items()): each for each in (*selections, original)}.values()
+    alone = [(pricing.charged_alone(formulation, each), each) for each in distinct]
     charged, best = min(alone, key=lambda each: selected_us(each[0].problem, each[1]))
-    formulation = formulation.with_costs_of(*alone[-1]).with_costs_of(charged, best)
+    own = next(each for each in alone if each[1] == original)
+    formulation = formulation.with_costs_of(*own).with_costs_of(charged, best)
     return formulation, original, best
 
 
