@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from running import normal
 
-from saturax.checking.accuracy import ALL_INPUTS, compare, mean_square_error
+from saturax.checking.accuracy import ALL_INPUTS, Expected, compare
 from saturax.checking.inputs import nudged
 from saturax.checking.samples import Sample, take_samples
 from saturax.checking.verify import verify
@@ -165,11 +165,31 @@ def test_nearby_inputs_differ_by_a_rounding():
 
 
 def test_mean_error_is_of_all_inputs_and_finite_elements():
+    def mean_square_error(found, reference):
+        return Expected(reference, reference).mean_square_error(found)
+
     ones = np.ones(4)
     assert mean_square_error(np.float32([1, 1, 3, np.nan]), ones) == 4 / 3
     assert mean_square_error(np.float32([np.inf]), np.array([np.inf])) is None
     assert mean_square_error(np.complex64([1 + 1j]), np.array([1.0 + 0j])) == 1
     assert mean_square_error(np.zeros(2, np.float32), np.zeros(2)) == 0
+    assert mean_square_error(np.float32([5, 3, np.nan]), np.array([np.inf, 2, 1])) == 1 / 4
+
+
+def test_errors_are_those_of_all_blocks():
+    """Outputs larger than a block are compared throughout, whatever is not finite in them."""
+    reference = np.linspace(1, 2, 100_000).reshape(2, -1)
+    original = reference.astype(np.float32)
+    reference[0, 7], original[0, 7] = np.inf, np.inf
+    for place in ((0, 0), (0, 40_000), (1, -1)):
+        found = original.copy()
+        found[place] += 0.5
+        own, error, allowed = compare(found, original, reference)
+        assert own < allowed < error == pytest.approx(0.25)
+        mean = Expected(original, reference).mean_square_error(found)
+        assert mean == pytest.approx(0.25 / np.sum(np.square(reference[np.isfinite(reference)])))
+        found[place] = np.nan
+        assert compare(found, original, reference)[1] == np.inf
 
 
 def _bf16(x):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ ERROR_MULTIPLE = 2.0
 FREE_ROUNDINGS = 32.0
 ALL_INPUTS = "all"
 """What the entry of a mean error has as its distribution."""
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -40,69 +43,135 @@ class OutputError:
         return np.inf if self.candidate > 0 else 0.0
 
 
-def compare(found: Array, original: Array, reference: Array) -> tuple[float, float, float]:
-    """Error of the original, error of the candidate, allowed error; infinite on a mismatch.
+class Expected:
+    """What candidates are judged by: an output of the original, and its float64 reference.
 
-    Errors of floats are relative to the largest magnitude of the reference. For integers and
-    booleans the error is the share of elements that differ from the reference.
+    What does not depend on the candidate is computed once. Outputs may be as large as the logits of
+    a language model: they become float64 block by block, in the cache.
     """
-    if found.shape != original.shape or found.dtype != original.dtype:
-        return 0.0, np.inf, 0.0
-    if not jnp.issubdtype(original.dtype, np.inexact):
-        share = 1.0 / max(original.size, 1)
-        bad_original = share * float(np.sum(original != reference))
-        bad_found = share * float(np.sum(found != reference))
+
+    def __init__(self, original: Array, reference: Array) -> None:
+        self.original, self.reference = original, reference
+        self._kind = np.dtype(np.complex128 if np.iscomplexobj(reference) else np.float64)
+
+    def compare(self, found: Array) -> tuple[float, float, float]:
+        """Error of the original, error of the candidate, allowed error; infinite on a mismatch.
+
+        Errors of floats are relative to the largest magnitude of the reference. For integers and
+        booleans the error is the share of elements that differ from the reference.
+        """
+        original = self.original
+        if found.shape != original.shape or found.dtype != original.dtype:
+            return 0.0, np.inf, 0.0
+        if not jnp.issubdtype(original.dtype, np.inexact):
+            return self._compare_exactly(found)
+        where = self._finite
+        lost = ~np.isfinite(found) if where is None else where & ~np.isfinite(found)
+        if lost.any() or not (where is None or self._has_same_special(found)):
+            return 0.0, np.inf, 0.0
+        if not original.size or not (where is None or where.any()):
+            return 0.0, 0.0, 1.0
+        own = self._error
+        allowed = ERROR_MULTIPLE * own + FREE_ROUNDINGS * rounding_of(original.dtype)
+        return own, own if found is original else self._error_of(found), allowed
+
+    def mean_square_error(self, found: Array) -> float | None:
+        """Mean square of the difference, relative to that of the reference, where both are finite;
+        None where nothing is.
+
+        >>> Expected(np.zeros(2), np.array([1.0, 1.0])).mean_square_error(np.array([1.0, 2.0]))
+        0.5
+        """
+        where, finite = self._finite_reference, np.isfinite(found)
+        if not finite.all():
+            where = finite if where is None else finite & where
+        count = found.size if where is None else int(np.count_nonzero(where))
+        if not count:
+            return None
+        is_usual = where is self._finite_reference
+        scale = self._square if is_usual else self._square_of(self.reference, where)
+        difference = sum(_square(a - r) for a, r in self._blocks(found, where))
+        return difference / (scale or float(count))
+
+    def _compare_exactly(self, found: Array) -> tuple[float, float, float]:
+        share = 1.0 / max(found.size, 1)
+        bad_original = share * float(np.sum(self.original != self.reference))
+        bad_found = share * float(np.sum(found != self.reference))
         allowed = 2 * bad_original
         # Where the original itself is mostly off, only what it gives can be compared with.
         if allowed >= 1:
-            return bad_original, share * float(np.sum(found != original)), 0.0
+            return bad_original, share * float(np.sum(found != self.original)), 0.0
         return bad_original, bad_found, allowed
-    kind = np.complex128 if np.iscomplexobj(reference) else np.float64
-    a, b, r = (np.asarray(x).astype(kind) for x in (original, found, reference))
-    finite = np.isfinite(a) & np.isfinite(r)
-    lost = finite & ~np.isfinite(b)
-    if lost.any() or not _same_special(a, b, r):
-        return 0.0, np.inf, 0.0
-    if not finite.any():
-        return 0.0, 0.0, 1.0
-    scale = float(np.max(np.abs(r[finite]))) or 1.0
-    error_original = _error(a, r, finite, scale)
-    rounding = rounding_of(original.dtype)
-    allowed = ERROR_MULTIPLE * error_original + FREE_ROUNDINGS * rounding
-    return error_original, _error(b, r, finite, scale), allowed
+
+    def _has_same_special(self, found: Array) -> bool:
+        """Whether infinities and NaN that original and reference agree on are also `found`'s."""
+        a, r = self.original, self.reference
+        agreed_nan = np.isnan(a) & np.isnan(r)
+        agreed_inf = np.isinf(a) & np.isinf(r)
+        return bool(np.isnan(found[agreed_nan]).all() and (found == a)[agreed_inf].all())
+
+    @cached_property
+    def _finite(self) -> Array | None:
+        """Where original and reference are finite; None if that is everywhere."""
+        where, own = self._finite_reference, np.isfinite(self.original)
+        if own.all():
+            return where
+        return np.asarray(own if where is None else own & where)
+
+    @cached_property
+    def _finite_reference(self) -> Array | None:
+        """Where the reference is finite; None if that is everywhere."""
+        finite = np.isfinite(self.reference)
+        return None if finite.all() else np.asarray(finite)
+
+    @cached_property
+    def _square(self) -> float:
+        """The sum of the reference's squares, as far as they are finite."""
+        return self._square_of(self.reference, self._finite_reference)
+
+    def _square_of(self, values: Array, where: Array | None) -> float:
+        return sum(_square(block) for block, _ in self._blocks(values, where))
+
+    @cached_property
+    def _scale(self) -> float:
+        """The largest magnitude of the reference."""
+        return max(_largest(r) for _, r in self._blocks(self.reference, self._finite)) or 1.0
+
+    @cached_property
+    def _error(self) -> float:
+        """The original's."""
+        return self._error_of(self.original)
+
+    def _error_of(self, found: Array) -> float:
+        """The largest error, where original and reference are finite."""
+        blocks = self._blocks(found, self._finite)
+        return max(_largest(a - r) for a, r in blocks) / self._scale
+
+    def _blocks(self, values: Array, where: Array | None) -> Iterator[tuple[Array, Array]]:
+        """Some values and the reference in blocks, as wide as the reference; without empty ones."""
+        flat = [each.reshape(-1) for each in (values, self.reference)]
+        chosen = None if where is None else where.reshape(-1)
+        for start in range(0, values.size, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            a, r = (each[part] if chosen is None else each[part][chosen[part]] for each in flat)
+            if a.size:
+                yield a.astype(self._kind, copy=False), r.astype(self._kind, copy=False)
 
 
-def _same_special(a: Array, b: Array, r: Array) -> bool:
-    """Whether infinities and NaN that original and reference agree on are also the candidate's."""
-    agreed_nan = np.isnan(a) & np.isnan(r)
-    agreed_inf = np.isinf(a) & np.isinf(r)
-    return bool(np.isnan(b[agreed_nan]).all() and (b[agreed_inf] == a[agreed_inf]).all())
+def _largest(values: Array) -> float:
+    return float(np.max(np.abs(values)))
 
 
-def _error(values: Array, reference: Array, where: Array, scale: float) -> float:
-    return float(np.max(np.abs(values[where] - reference[where]))) / scale
+def _square(values: Array) -> float:
+    return float(np.vdot(values, values).real)
+
+
+def compare(found: Array, original: Array, reference: Array) -> tuple[float, float, float]:
+    """`Expected.compare` of an output that is compared once."""
+    return Expected(original, reference).compare(found)
 
 
 def rounding_of(dtype: np.dtype[Any]) -> float:
     """The relative rounding of an inexact element type; of a complex one, that of its parts."""
     kind = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
     return float(ml_dtypes.finfo(kind).eps)
-
-
-def mean_square_error(found: Array, reference: Array) -> float | None:
-    """Mean square of the difference, relative to that of the reference, where both are finite;
-    None where nothing is.
-
-    >>> mean_square_error(np.array([1.0, 2.0]), np.array([1.0, 1.0]))
-    0.5
-    """
-    kind = np.complex128 if np.iscomplexobj(reference) else np.float64
-    a, r = (np.asarray(x).astype(kind, copy=False) for x in (found, reference))
-    finite = np.isfinite(a) & np.isfinite(r)
-    if not finite.any():
-        return None
-    if not finite.all():
-        a, r = a[finite], r[finite]
-    scale = float(np.vdot(r, r).real) or float(r.size)
-    difference = (a - r).reshape(-1)
-    return float(np.vdot(difference, difference).real) / scale

@@ -15,7 +15,7 @@ from functools import cached_property
 import jax.numpy as jnp
 import numpy as np
 
-from saturax.checking.accuracy import ERROR_MULTIPLE, FREE_ROUNDINGS, compare, mean_square_error
+from saturax.checking.accuracy import ERROR_MULTIPLE, FREE_ROUNDINGS, Expected
 from saturax.checking.inputs import DISTRIBUTIONS, Array, draw, nudged, too_large_to_vary
 from saturax.errors import SaturaxError
 from saturax.graph.types import TensorType, is_integer
@@ -81,20 +81,24 @@ class Sample:
         return found if len(found) >= _LEAST_NEARBY else []
 
     @cached_property
+    def expected(self) -> list[Expected]:
+        """What outputs are judged by."""
+        return list(map(Expected, self.original, self.reference))
+
+    @cached_property
     def mean_squares(self) -> list[float | None]:
         """The original's mean square error in each output, where that has a meaning."""
-        pairs = zip(self.original, self.reference, strict=True)
-        return [self._mean_square(*pair) for pair in pairs]
+        return list(map(self._mean_square, self.original, self.expected))
 
     def mean_squares_of(self, results: Sequence[Array]) -> list[float | None]:
         """A candidate's mean square error in each output, where the original's has a meaning."""
-        rows = zip(results, self.reference, self.mean_squares, strict=True)
+        rows = zip(results, self.expected, self.mean_squares, strict=True)
         return [None if own is None else self._mean_square(x, r) for x, r, own in rows]
 
-    def _mean_square(self, found: Array, reference: Array) -> float | None:
+    def _mean_square(self, found: Array, expected: Expected) -> float | None:
         if self.distribution == "special" or not jnp.issubdtype(found.dtype, np.inexact):
             return None
-        return mean_square_error(found, reference)
+        return expected.mean_square_error(found)
 
 
 def take_samples(
@@ -232,10 +236,9 @@ def _is_accepted(sample: Sample) -> bool:
 
 def _is_well_posed(sample: Sample) -> bool:
     """Whether the original itself is right to a few digits (it is not on, say, singular inputs)."""
-    pairs = zip(sample.original, sample.reference, strict=True)
-    for original, reference in pairs:
+    for original, expected in zip(sample.original, sample.expected, strict=True):
         if original.size:
-            error, _, allowed = compare(original, original, reference)
+            error, _, allowed = expected.compare(original)
             # What is allowed beyond the error itself is the type's rounding.
             rounding = max(0.0, allowed - ERROR_MULTIPLE * error) / FREE_ROUNDINGS
             if error > _LARGEST_ORIGINAL_ERROR + _TYPICAL_ROUNDINGS * rounding:
@@ -261,8 +264,7 @@ def _is_evidence(sample: Sample) -> bool:
     for original, reference in zip(sample.original, sample.reference, strict=True):
         if not original.size:
             continue
-        wide = np.asarray(reference).astype(np.complex128)
-        if np.mean(np.isfinite(wide) & np.isfinite(original.astype(np.complex128))) < 0.5:
+        if np.mean(np.isfinite(reference) & np.isfinite(original)) < 0.5:
             return False
-        varies |= original.size == 1 or bool((wide != wide.reshape(-1)[0]).any())
+        varies |= original.size == 1 or bool((reference != reference.reshape(-1)[0]).any())
     return varies or all(not o.size for o in sample.original)

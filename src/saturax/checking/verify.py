@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saturax.checking.accuracy import ALL_INPUTS, OutputError, compare, rounding_of
+from saturax.checking.accuracy import ALL_INPUTS, OutputError, rounding_of
 from saturax.checking.inputs import Array
 from saturax.checking.samples import Run, Sample
 
@@ -73,9 +73,10 @@ def verify(candidate: Run, samples: Sequence[Sample]) -> Verdict:
 
 def _errors(results: Sequence[Array], sample: Sample) -> list[OutputError]:
     """The largest error of each output on one sample."""
-    rows = zip(results, sample.original, sample.reference, strict=True)
+    rows = zip(results, sample.expected, strict=True)
     return [
-        OutputError(sample.distribution, output, *compare(*row)) for output, row in enumerate(rows)
+        OutputError(sample.distribution, output, *expected.compare(found))
+        for output, (found, expected) in enumerate(rows)
     ]
 
 
