@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -54,6 +55,7 @@ def draw(
     zeros of both signs (one of each, where there is room).
     """
     generator = np.random.default_rng((seed, DISTRIBUTIONS.index(distribution)))
+    factors = _Factors(generator, distribution)
     arrays = []
     for index, type in enumerate(types):
         given = None if examples is None else examples[index]
@@ -63,7 +65,7 @@ def draw(
         elif example is not None and _is_kept(distribution, type, keeps_integers):
             arrays.append(example.astype(numpy_dtype(type.dtype), copy=False))
         elif is_float(type.dtype) or is_complex(type.dtype):
-            arrays.append(_floats(generator, distribution, type, example, gain))
+            arrays.append(_floats(generator, distribution, type, example, gain, factors))
         else:
             arrays.append(_integers(generator, type, example))
     return arrays
@@ -156,11 +158,12 @@ def _floats(
     type: TensorType,
     example: Array | None,
     gain: float,
+    factors: _Factors,
 ) -> Array:
     shape, kind = type.shape, numpy_dtype(type.dtype)
     if example is not None and example.size:
         with np.errstate(over="ignore", invalid="ignore"):  # what lies near the largest numbers
-            values = _near(generator, distribution, example, kind)
+            values = _near(generator, distribution, example, kind, factors)
     else:
         values = _free(generator, distribution, shape, gain)
         if is_complex(type.dtype):
@@ -174,8 +177,42 @@ def _floats(
     return values
 
 
+class _Factors:
+    """Numbers that examples are multiplied by; the many for large ones are drawn once a draw.
+
+    Those of single precision are drawn in half the time, and as good for any type. For the weights
+    of a model it takes longer to draw them than to multiply by them.
+    """
+
+    def __init__(self, generator: np.random.Generator, distribution: str) -> None:
+        self._generator, self._distribution = generator, distribution
+
+    def of(self, example: Array) -> Array:
+        """Factors for an example or, if it is large, for its first elements, to be repeated."""
+        if example.size < _MANY:
+            return self._draw(example.size)
+        start = int(self._generator.integers(_FACTORS))  # others than another example's
+        return self._many[start : start + min(example.size, _FACTORS)]
+
+    @cached_property
+    def _many(self) -> Array:
+        """Twice the same, so that they can be begun anywhere."""
+        return np.tile(self._draw(_FACTORS), 2)
+
+    def _draw(self, count: int) -> Array:
+        if self._distribution == "wide":
+            exponents = 2 * np.asarray(self._generator.random(count, np.float32)) - 1
+            return np.asarray(np.exp(np.float32(np.log(3)) * exponents))
+        spread = np.float32(_CLOSE if self._distribution == "close" else _PERTURBED)
+        return 1 + spread * np.asarray(self._generator.standard_normal(count, np.float32))
+
+
 def _near(
-    generator: np.random.Generator, distribution: str, example: Array, kind: np.dtype[Any]
+    generator: np.random.Generator,
+    distribution: str,
+    example: Array,
+    kind: np.dtype[Any],
+    factors: _Factors,
 ) -> Array:
     """Floats like those of an example."""
     shape = example.shape
@@ -188,15 +225,7 @@ def _near(
         is_positive = not np.iscomplexobj(example) and bool((example > 0).all())
         keep = np.asarray(generator.random(shape, np.float32)) >= (0.0 if is_positive else 0.1)
         return np.where(keep, example, kind.type(0))
-    # Factors of single precision are drawn in half the time, and as good for any type.
-    count = min(example.size, _FACTORS)
-    if distribution == "wide":
-        exponents = 2 * np.asarray(generator.random(count, np.float32)) - 1
-        factors = np.exp(np.float32(np.log(3)) * exponents)
-    else:
-        spread = np.float32(_CLOSE if distribution == "close" else _PERTURBED)
-        factors = 1 + spread * np.asarray(generator.standard_normal(count, np.float32))
-    return _scaled(example, factors.astype(kind))
+    return _scaled(example, factors.of(example).astype(kind, copy=False))
 
 
 def _redrawn(generator: np.random.Generator, elements: Array) -> Array:
