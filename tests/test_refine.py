@@ -37,7 +37,15 @@ class Judge:
             self.candidates.append(SimpleNamespace(report=report, graph=graph))
         return report
 
-    def race(self, candidates, limit_s, against=None):
+    has_long_calls = False
+
+    def seconds_of(self, pairs):
+        return pairs * 2 * self.call_s
+
+    def chance(self, candidate, time_limit_s):
+        return 1.0
+
+    def race(self, candidates, limit_s, against=None, is_last=True):
         self.limits_s.append(limit_s)
         entries = tuple(RaceEntry(i, 1.0, 2.0, self.ratio) for i in range(len(candidates)))
         return RaceResult(None, 2.0, entries, 8, limit_s, "time limit")

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saturax.racing.select import (
-    RaceResult,
+from saturax.racing.evidence import (
     median_interval,
-    race,
     sign_probability,
     signed_rank_probability,
 )
+from saturax.racing.select import RaceResult, race
 
 
 class Machine:

@@ -10,45 +10,46 @@ import pytest
 
 from saturax import Options
 from saturax.racing import selection
+from saturax.racing.durations import last_race_s
 from saturax.report.model import CandidateReport, Report
 from saturax.run import Run
 from saturax.search import rounds
 
 
 @pytest.mark.parametrize(
-    ("time_us", "ratio", "limit_s", "seconds"),
+    ("time_us", "ratio", "left_s", "limit_s", "seconds"),
     [
-        (None, None, 60.0, 4.0),
-        (100.0, 1.5, 60.0, 4.0),
-        (100_000.0, 1.5, 60.0, 8.5),
-        (100_000.0, 1.5, 20.0, 6.0),
-        (400_000.0, 1.2, 60.0, 18.0),
-        (900_000.0, 1.2, 60.0, 14 * 1.98),  # the first 12 pairs that can decide, 2 to warm up
-        (900_000.0, 1.2, 30.0, 15.0),
-        (900_000.0, 1.2, 2.0, 4.0),
+        (None, None, 60.0, 60.0, 60.0),  # no race has had any of it
+        (100.0, 1.5, 1.0, 60.0, 4.0),
+        (100_000.0, 1.5, 1.0, 60.0, 8.5),
+        (100_000.0, 1.5, 15.0, 60.0, 15.0),
+        (100_000.0, 1.5, 0.0, 20.0, 6.0),
+        (400_000.0, 1.2, 0.0, 60.0, 18.0),
+        (900_000.0, 1.2, 0.0, 60.0, 14 * 1.98),  # the first 12 pairs that can decide, and 2 before
+        (900_000.0, 1.2, 0.0, 30.0, 15.0),
+        (900_000.0, 1.2, 0.0, 2.0, 4.0),
     ],
 )
-def test_the_last_race_of_long_programs_is_longer(time_us, ratio, limit_s, seconds):
-    options = Options(time_limit_s=limit_s)
-    run = Run(options, Report("program"), lambda stage, detail: None)
+def test_the_last_race_of_long_programs_is_longer(time_us, ratio, left_s, limit_s, seconds):
     candidate = CandidateReport("best", 1.0, 1, time_us=time_us, ratio=ratio)
     contest = SimpleNamespace(call_s=1e-4)
-    run.restart_clock()
-    left_s = 0.0 if time_us else limit_s  # no race has had any of it
-    found_s = selection._confirmation_s(run, contest, candidate)
-    assert found_s == pytest.approx(left_s + seconds, abs=0.1)
+    assert last_race_s(contest, candidate, left_s, limit_s) == pytest.approx(seconds)
 
 
 class _Entering:
     """Stands for the measured search: notes who is entered, which takes a second each."""
 
     champion = None
-    is_last_race_all = False
+    is_last_race_all = is_open = False
+    contest = SimpleNamespace(has_long_calls=False)
     held = staticmethod(lambda *_: None)  # nothing is worth writing
 
     def __init__(self, state):
         self.state = state
         self.entries = []
+
+    def remaining_s(self):
+        return self.state.remaining_s
 
     def enter(self, name, *_, **__):
         self.entries.append(name)
@@ -83,6 +84,28 @@ def test_the_first_choices_of_both_predictions_take_part(remaining_s, count, mon
     """If there is time for them and the race, whose second half-second the first one leaves."""
     names = ["best predicted", "varied 1"][:count]
     assert _entered(monkeypatch, remaining_s) == [*names, "raced"]
+
+
+@pytest.mark.parametrize(("time_us", "is_scarce"), [(1.05, True), (1.2, True), (1.2, False)])
+def test_scarce_time_is_for_what_is_predicted_to_be_nearly_as_fast(time_us, is_scarce, monkeypatch):
+    times = {"best": 1.0, "varied": time_us}
+    monkeypatch.setattr(selection, "read_program", lambda formulation, name: name)
+    monkeypatch.setattr(selection, "without_frozen", lambda program: program)
+    monkeypatch.setattr(selection, "is_scarce", lambda *_: is_scarce)
+    measured = SimpleNamespace(
+        formulation=None, contest=None, price=times.get, remaining_s=lambda: 1.0
+    )
+    assert selection._is_hopeless(measured, "varied", "best") == (is_scarce and time_us > 1.1)
+
+
+def test_an_open_race_of_long_calls_goes_on_before_anything_else(monkeypatch):
+    confirmed = []
+    monkeypatch.setattr(selection, "confirm", lambda *given: confirmed.append(given[-1]))
+    monkeypatch.setattr(_Entering, "is_open", True)
+    monkeypatch.setattr(_Entering, "champion", _Raced("the best"))
+    names = _entered(monkeypatch, 4.1, assemble=lambda: pytest.fail("expected no segments"))
+    assert names[-1] == "raced"
+    assert confirmed == ["the best"]
 
 
 def test_what_a_second_search_found_takes_part(monkeypatch):
@@ -165,6 +188,7 @@ def _entered(monkeypatch, remaining_s, assemble=None, other=None, is_last_race_a
     search.is_last_race_all = is_last_race_all
     monkeypatch.setattr(selection, "MeasuredSearch", lambda *_: search)
     monkeypatch.setattr(selection, "shortest_race_s", lambda *_: 0.5)
+    monkeypatch.setattr(selection, "deciding_s", lambda *_: 0.5)
     monkeypatch.setattr(selection, "_prefer_memory", lambda *_: None)
     monkeypatch.setattr(selection, "_enter_greedy", lambda *_: None)
     found = SimpleNamespace(

@@ -29,7 +29,7 @@ from saturax.mlir_modules import ModuleSource
 from saturax.options import NUMERICS, Options
 from saturax.racing.contest import Contest
 from saturax.racing.correction import correct_prices
-from saturax.racing.refine import shortest_race_s
+from saturax.racing.durations import shortest_race_s
 from saturax.racing.selection import (
     confirm,
     contest_of,

@@ -28,8 +28,9 @@ from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import Executable, compile_module
 from saturax.mlir_modules import ModuleSource, parse_module, without_donation
+from saturax.racing.evidence import LOOKS, NO_PAIRS, Pairs, chance
 from saturax.racing.footprint import Footprint, measure
-from saturax.racing.select import RaceEntry, RaceResult, race
+from saturax.racing.select import LONG_CALL_S, RaceEntry, RaceResult, calls_in_a_row, race
 from saturax.racing.work import Work, is_less, work_of
 from saturax.report.model import CandidateReport
 from saturax.run import unless_interrupted
@@ -46,7 +47,9 @@ _GOOD_ERROR_SHARE = 0.6
 _AS_ASKED: Mapping[str, Any] = {}
 _QUICKLY: Mapping[str, Any] = {"xla_backend_optimization_level": 1}
 # A longer call on a sample has warmed the program up, and another one would cost as much again.
-_LONG_CALL_S = 0.2
+_LONG_SAMPLE_S = 0.2
+# A race goes on from so many pairs at most, so that as many again are new.
+_MOST_BEGUN = LOOKS[-1] // 2
 # Inputs on which steps that lose accuracy are looked for.
 _MOST_BLAMING = 2
 
@@ -124,6 +127,7 @@ class Contest:
         self._arrays = self.original.put(inputs)
         self._seen: set[Graph] = {self.program.graph}
         self._works: dict[int, Work | None] = {}
+        self._pairs: dict[tuple[Executable, Executable], Pairs] = {}
         self._footprints: WeakKeyDictionary[Executable, Footprint] = WeakKeyDictionary()
 
     def _unchecked_inputs(self) -> list[Array]:
@@ -334,7 +338,7 @@ class Contest:
         sampled_s = min((sample.original_s for sample in self.samples), default=0.0)
         times = []
         with running(self.on_ran):
-            for _ in range(1 if sampled_s > _LONG_CALL_S else 2):
+            for _ in range(1 if sampled_s > _LONG_SAMPLE_S else 2):
                 start = time.monotonic()
                 self._timed_original()()
                 times.append(time.monotonic() - start)
@@ -345,21 +349,47 @@ class Contest:
         candidates: Sequence[Candidate],
         time_limit_s: float,
         against: Candidate | None = None,
+        *,
+        is_last: bool = True,
     ) -> RaceResult:
         """Time candidates against the original (or another candidate), on the same inputs.
 
-        Against the original, what was measured goes into the candidates' reports.
+        A race that is not the last one of two programs is gone on with by the next, where calls are
+        long. Pairs of short calls are cheap: they are timed anew, at another moment.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended the race.
         """
+        first = self.original if against is None else against.executable
+        keys = [(first, candidate.executable) for candidate in candidates]
+        begun = self._pairs.get(keys[0]) if is_last and len(keys) == 1 else None
         with running(self.on_ran):
             result = race(
                 self._timed_original() if against is None else self._timed(against),
                 [self._timed(candidate) for candidate in candidates],
                 time_limit_s=time_limit_s,
+                begun=begun,
+                is_last=is_last,
             )
+        if self.has_long_calls and not is_last:
+            timed = zip(keys, (entry.pairs for entry in result.entries), strict=True)
+            self._pairs |= {key: pairs for key, pairs in timed if 0 < len(pairs) <= _MOST_BEGUN}
         return unless_interrupted(result)
+
+    @property
+    def has_long_calls(self) -> bool:
+        """Whether pairs are so dear that none is thrown away."""
+        return self.call_s > LONG_CALL_S
+
+    def seconds_of(self, pairs: int) -> float:
+        """Seconds that so many pairs of programs as fast as the original take."""
+        return pairs * 2 * sum(calls_in_a_row(self.call_s)) * self.call_s
+
+    def chance(self, candidate: Candidate, time_limit_s: float) -> float:
+        """How probable it is that the last race, in so many seconds, decides for a candidate."""
+        pairs = self._pairs.get((self.original, candidate.executable), NO_PAIRS)
+        more = int(time_limit_s / max(self.seconds_of(1), 1e-9))
+        return chance(pairs, min(more, LOOKS[-1] - len(pairs)))
 
     def _timed_original(self) -> Callable[[], object]:
         return lambda: jax.block_until_ready(self.original(self._arrays))

@@ -40,9 +40,9 @@ class FrozenContest(Contest):
     """Candidates are split into a prologue and a main program, and only the latter is timed.
 
     XLA may like weights better as constants or as arguments. Candidates are compiled with arguments
-    and race the original in that form; the best of them then takes the faster of its two forms, and
-    meets the original in the faster of its own, which is `original_split`. Where that is the one
-    with constants by far, other candidates may take the place of the best in this form.
+    and race the original in that form; the best of them then meets the original in the faster of
+    its forms, which is `original_split`. Where that is the one with constants, so may be the best
+    candidate's, and where it is by far, other candidates may take its place in this form.
     `largest_bytes` bounds the values that a candidate holds ready.
     """
 
@@ -63,8 +63,13 @@ class FrozenContest(Contest):
             self.original_split = self._base.split
 
     def best_form(self, champion: Candidate) -> Candidate:
-        """The candidate, or another one, with constants if XLA makes more of it so."""
+        """The candidate, or another one, with constants if XLA makes more of it so.
+
+        What makes the original no faster is not tried: a second compilation, and a race more.
+        """
         assert champion.split is not None
+        if self._base is self._with_arguments:
+            return champion
         best = self._fastest_form(champion, champion.split)
         if self._constants_gain < _TELLING_GAIN:
             return best

@@ -26,7 +26,13 @@ from saturax.cost.formulate import (
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.ir import Graph
 from saturax.racing.contest import Candidate, Contest
-from saturax.racing.select import WARM_UPS, calls_in_a_row, least_pairs
+from saturax.racing.durations import (
+    LONGEST_RACE_S,
+    SHORTEST_RACE_S,
+    deciding_s,
+    is_scarce,
+    shortest_race_s,
+)
 from saturax.report.model import CandidateReport
 from saturax.search.rounds import rules_of
 
@@ -41,25 +47,12 @@ _LOYALTY = 0.7
 _RELUCTANCE = (1.5, 4.0)
 # Rounds of taking inexact steps back.
 _MOST_TAKEN_BACK = 4
-# A race takes so many seconds a program, and as many as so many rounds take: in fewer, one that is
-# warmed up is hardly told from others.
-_SHORTEST_RACE_S, _LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
 # Programs whose times differ by less than this share are equally fast.
 _TIE = 0.02
+# What leads, but is less likely to win its last race, does not run it.
+_LEAST_CHANCE = 0.05
 # Programs are tried with values written if they compute so many times as much without.
 _LEAST_GAIN = 1.03
-
-
-def shortest_race_s(contest: Contest, entries: int) -> float:
-    """Seconds that the first race of so many entries takes at least."""
-    round_s = sum(calls_in_a_row(contest.call_s)) * contest.call_s
-    return max(_SHORTEST_RACE_S, _LEAST_ROUNDS * round_s) * (1 + entries)
-
-
-def deciding_s(contest: Contest) -> float:
-    """Seconds in which a race of two programs can have a winner."""
-    call_s = contest.call_s
-    return 2 * (WARM_UPS + least_pairs() * sum(calls_in_a_row(call_s))) * call_s
 
 
 @dataclass
@@ -79,7 +72,7 @@ class MeasuredSearch:
     several: its formulation and best selection, `original` the program before it. `price` says what
     programs take as wholes, where that is known. `remaining_s()`
     tells the seconds left, compilations not counted; after `patience` variations in a row that were
-    no better, the rest is not worth the wait.
+    no better, the rest is not worth the wait. The `champion` has won a race if that `is_decided`.
     """
 
     formulation: Formulation
@@ -94,6 +87,7 @@ class MeasuredSearch:
     first: tuple[Formulation, Selection] | None = None
     price: Callable[[Graph], float | None] = lambda graph: None
     champion: Entry | None = None
+    is_decided: bool = False
     entries: list[Entry] = field(default_factory=list)
     rejected: list[Selection] = field(default_factory=list)
 
@@ -173,6 +167,12 @@ class MeasuredSearch:
         least_s = shortest_race_s(self.contest, 1) + deciding_s(self.contest)
         return len(self.entries) == 1 and self.remaining_s() < least_s
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the champion has yet to win, and needs the time that is left for it."""
+        is_open = self.champion is not None and not self.is_decided
+        return is_open and is_scarce(self.contest, self.remaining_s())
+
     def challenge(self, name: str, extracted: Extracted, rules: Counter[str]) -> None:
         """Enter one more program and race it against the best so far."""
         self._challenge(self.enter_program(name, extracted, None, rules=rules))
@@ -186,9 +186,9 @@ class MeasuredSearch:
             self.champion = entry
 
     def _race_original(self, entries: Sequence[Entry]) -> None:
-        limit_s = min(0.5 * self.remaining_s(), _LONGEST_RACE_S * (1 + len(entries)))
+        limit_s = min(0.5 * self.remaining_s(), LONGEST_RACE_S * (1 + len(entries)))
         limit_s = max(limit_s, shortest_race_s(self.contest, len(entries)))
-        result = self.contest.race([entry.candidate for entry in entries], limit_s)
+        result = self.contest.race([entry.candidate for entry in entries], limit_s, is_last=False)
         for entry, timed in zip(entries, result.entries, strict=True):
             report = entry.candidate.report
             report.time_us, report.ratio = timed.time_us, timed.ratio
@@ -200,9 +200,15 @@ class MeasuredSearch:
         if result.winner is not None:
             leader = result.winner
         leader = self._least_work(entries, leader, ratios)
-        is_less = self.contest.does_less(entries[leader].candidate, None)
-        if result.winner is not None or ratios[leader] > (1 - _TIE if is_less else 1):
-            self.champion = entries[leader]
+        if result.winner is not None or self._may_win(entries[leader].candidate, ratios[leader]):
+            self.champion, self.is_decided = entries[leader], result.winner == leader
+
+    def _may_win(self, candidate: Candidate, ratio: float) -> bool:
+        """Whether a candidate that leads, but has not won, may do so in the last race."""
+        if self.contest.does_less(candidate, None):
+            return ratio > 1 - _TIE
+        limit_s = max(self.remaining_s(), LONGEST_RACE_S)
+        return ratio > 1 and self.contest.chance(candidate, limit_s) >= _LEAST_CHANCE
 
     def _least_work(self, entries: Sequence[Entry], leader: int, ratios: Sequence[float]) -> int:
         """Of the entries as fast as the leader, one that does less work than it, if there is."""
@@ -331,7 +337,7 @@ class MeasuredSearch:
 
     def _has_time(self) -> bool:
         """Whether there is time for another program and its race."""
-        return self.remaining_s() > max(2 * _SHORTEST_RACE_S, deciding_s(self.contest))
+        return self.remaining_s() > max(2 * SHORTEST_RACE_S, deciding_s(self.contest))
 
     def _to_vary(self) -> Selection | None:
         """The selection to vary: the champion's, else the best prediction's, fit or not."""
@@ -342,7 +348,7 @@ class MeasuredSearch:
         if self.champion is None:
             self._race_original([entry])
             return self.champion is entry
-        limit_s = min(max(_SHORTEST_RACE_S, 0.1 * self.remaining_s()), _LONGEST_RACE_S)
+        limit_s = min(max(SHORTEST_RACE_S, 0.1 * self.remaining_s()), LONGEST_RACE_S)
         limit_s = max(limit_s, deciding_s(self.contest))
         result = self.contest.race([entry.candidate], limit_s, against=self.champion.candidate)
         report, seen = entry.candidate.report, result.entries[0]

@@ -4,8 +4,7 @@ Programs run in rounds, each once in random order, so that a drift of the machin
 A program has the caches to itself while it is timed, as one has that is called over and over: what
 the others left there is made up for by a call that does not count.
 Many candidates are first thinned out on these rounds; the best one then meets the original in
-fresh pairs, judged by sequential tests of signed ranks and of signs and, because real noise has
-heavy tails, by the bootstrap interval of the median ratio too. Fresh, because the fastest of many
+fresh pairs, on which tests in sequence decide (`evidence.py`). Fresh, because the fastest of many
 is partly the luckiest. Ties keep the original.
 """
 
@@ -19,17 +18,21 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from saturax.racing.evidence import (
+    ERROR_PROBABILITY,
+    FINALISTS,
+    LOOKS,
+    MARGIN,
+    NO_PAIRS,
+    Pairs,
+    chance,
+    decide,
+    median_interval,
+)
+
 Call = Callable[[], object]
 """Runs a program on its inputs and returns when its results are there."""
 
-# Numbers of pairs at which the test looks at the data, and the error probability of each look as a
-# share of the whole. Looks share most of their data, so it need not be 1/14: simulated without a
-# margin, looks at 0.15 of 1 % prefer one of two equal programs in 0.7 % of races.
-_LOOKS = (5, 6, 7, 8, 12, 17, 24, 34, 48, 68, 96, 136, 192, 272)
-_LEAST_SIGNED = 8  # in fewer pairs signs prove nothing, but all times of one program may be shorter
-_TESTS = 2  # by signed ranks, and by signs alone, which outliers do not sway
-_ALPHA_SHARE, _ERROR_PROBABILITY = 0.15, 0.01
-_FINALISTS = 3
 OUT_OF_TIME = "time limit reached"
 """How the reasons begin of candidates whose race was not decided in time."""
 WARM_UPS = 2  # calls of each program before the first that counts
@@ -43,22 +46,12 @@ _MOST_CALLS = 1000
 # times. NasRNN reads 17 MB of weights in 2.6 ms: timed in turns call by call, each program fetches
 # into the last cache what the other has driven out, and one that was 5 % slower on its own looked
 # 9 % faster. What longer calls fetch is a small part of them.
-_LONG_CALL_S, _LEAST_CALLS = 0.01, 2
-_RESAMPLES = 1000
+LONG_CALL_S, _LEAST_CALLS = 0.01, 2
 _SHORTEST_CONFIRMATION_S = 0.25  # a state of the machine that favours one program may last 0.1 s
-_EXACT_PAIRS = 48  # beyond, the normal approximation of the signed-rank test is close and cheap
-
-
-def least_pairs(error_probability: float = _ERROR_PROBABILITY) -> int:
-    """The pairs after which a candidate that won all of them is chosen.
-
-    Sooner only one whose slowest call is faster than any of the original.
-
-    >>> least_pairs()
-    12
-    """
-    alpha = _ALPHA_SHARE * error_probability / _FINALISTS
-    return next(pairs for pairs in _LOOKS if _TESTS * 0.5**pairs < alpha)
+# Where time is short, fewer candidates share the error: so many pairs should be left for each.
+_PAIRS_EACH = 34
+# What so probably loses, given all pairs of a race, needs no other.
+_NO_CHANCE = 0.02
 
 
 def calls_in_a_row(call_s: float) -> tuple[int, int]:
@@ -69,7 +62,7 @@ def calls_in_a_row(call_s: float) -> tuple[int, int]:
     >>> calls_in_a_row(1e-4), calls_in_a_row(3e-3), calls_in_a_row(0.02)
     ((1, 5), (1, 2), (0, 1))
     """
-    if call_s > _LONG_CALL_S:
+    if call_s > LONG_CALL_S:
         return 0, 1
     calls = math.ceil(_SHORTEST_RUN_S / max(call_s, 1e-9))
     return 1, min(_MOST_CALLS, max(_LEAST_CALLS, calls))
@@ -82,7 +75,8 @@ class RaceEntry:
     `time_us` is its median time, `original_us` the median of the original in the same rounds,
     `ratio` the median of original over candidate in each round (above 1 is faster), `interval` a
     95 % bootstrap interval of that median, `runs` the number of rounds. `time_us` is None when it
-    never ran to the end; `reason` says why it did not win (empty for the winner).
+    never ran to the end; `reason` says why it did not win (empty for the winner). `pairs` are those
+    that tests have looked at: none if it did not come so far.
     """
 
     index: int
@@ -92,6 +86,7 @@ class RaceEntry:
     interval: tuple[float, float] | None = None
     runs: int = 0
     reason: str = ""
+    pairs: Pairs = NO_PAIRS
 
 
 @dataclass(frozen=True)
@@ -132,10 +127,12 @@ def race(
     candidates: Sequence[Call],
     *,
     time_limit_s: float,
-    margin: float = 0.01,
-    error_probability: float = _ERROR_PROBABILITY,
+    margin: float = MARGIN,
+    error_probability: float = ERROR_PROBABILITY,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    begun: Pairs | None = None,
+    is_last: bool = True,
 ) -> RaceResult:
     """Time candidates against the original and choose.
 
@@ -145,9 +142,11 @@ def race(
     original stays, unless a candidate had been confirmed. `clock` returns seconds.
 
     `time_limit_s` is checked before each round; a round with the original and one candidate can
-    overrun it.
+    overrun it. A race of one candidate goes on from the pairs that an earlier one has `begun`; no
+    other goes on from those of a race that `is_last`.
     """
     contest = _Race(original, candidates, margin, error_probability, seed, clock)
+    contest.begun, contest.is_last = begun, is_last
     contest.deadline = contest.started + time_limit_s
     try:
         contest.run(time_limit_s)
@@ -178,6 +177,8 @@ class _Race:
         self.runners = [_Runner(call) for call in candidates]
         self.entries = [RaceEntry(index) for index in range(len(candidates))]
         self.all_original_times: list[float] = []
+        self.begun: Pairs | None = None
+        self.is_last = True
         self.winner: int | None = None
         self.pairs = 0
         self.stop_reason = "no candidate was faster"
@@ -187,7 +188,7 @@ class _Race:
         self._warm_up_original()
         alive = [index for index in range(len(self.runners)) if self._warm_up_candidate(index)]
         alive = self._thin_out(alive, self.started + _THINNING_SHARE * time_limit_s)
-        finalists = alive[:_FINALISTS]
+        finalists = self._finalists(alive)
         for place, index in enumerate(finalists):
             if self._confirm(index, len(finalists)):
                 self.winner = index
@@ -200,6 +201,14 @@ class _Race:
                     self._reject(other, f"{OUT_OF_TIME} before it met the original")
                 self.stop_reason = "time limit"
                 return
+
+    def _finalists(self, alive: Sequence[int]) -> list[int]:
+        """Those that meet the original one after the other: of the best ones as many as can."""
+        pair_s = 2 * (self.calls + self.warm_ups) * self.original_s
+        count = int((self.deadline - self.clock()) / max(_PAIRS_EACH * pair_s, 1e-9))
+        for index in alive[max(1, count) : FINALISTS]:
+            self._reject(index, f"{OUT_OF_TIME} before it met the original")
+        return list(alive[: min(FINALISTS, max(1, count))])
 
     def result(self) -> RaceResult:
         """All that is known when the race has ended."""
@@ -268,10 +277,10 @@ class _Race:
         return ratios
 
     def _thin_out(self, alive: list[int], until: float) -> list[int]:
-        """Successive halving on fresh rounds; the rest in order of merit, best first."""
+        """Successive halving on ever more rounds; the rest in order of merit, best first."""
         rounds = _FIRST_ROUNDS
+        self._restart(alive)
         while len(alive) > 1:
-            self._restart(alive)
             for _ in range(rounds):
                 alive = self._round(alive)
                 if self.clock() >= until:
@@ -282,68 +291,62 @@ class _Race:
             self._note(alive)
             ranked = sorted(alive, key=lambda index: -merits[index])
             keep = [index for index in ranked if merits[index] > _CLEARLY_SLOWER]
-            keep = keep[: max(_FINALISTS, math.ceil(len(alive) / 2))]
+            keep = keep[: max(FINALISTS, math.ceil(len(alive) / 2))]
             for index in ranked:
                 if index not in keep:
                     self._reject(index, "others were faster in the first rounds")
-            was_final, alive = len(alive) <= _FINALISTS, keep
+            was_final, alive = len(alive) <= FINALISTS, keep
             if was_final or self.clock() >= until:
                 break
             rounds *= 2
         return alive
 
     def _confirm(self, index: int, finalists: int) -> bool:
-        """Fresh pairs of a finalist and the original, until the test has decided."""
+        """Fresh pairs of a finalist and the original, until the tests have decided."""
         self._restart([index])
-        alpha = _ALPHA_SHARE * self.error_probability / finalists
+        if self.begun is not None:
+            self.original.times = list(self.begun.originals)
+            self.runners[index].times = list(self.begun.candidates)
+            finalists = self.begun.finalists
         began = self.clock()
         shortest_s = min(_SHORTEST_CONFIRMATION_S, (self.deadline - began) / 4)
         verdict, reason = False, "not faster by the margin with confidence"
-        while len(self.original.times) < _LOOKS[-1]:
+        while (count := len(self.original.times)) < LOOKS[-1]:
             if self.clock() >= self.deadline:
-                reason = f"{OUT_OF_TIME} after {len(self.original.times)} pairs"
+                reason = self._why_open(self._pairs_of(index, finalists))
                 # The last look comes early: no other follows.
-                enough = len(self.original.times) >= _LOOKS[0]
-                verdict = enough and self._decide(index, alpha) is True
+                enough = self.is_last and count >= LOOKS[0]
+                verdict = enough and self._decide(index, finalists, is_last=True) is True
                 break
             if not self._round([index]):
                 return False
             self.pairs += 1
-            if len(self.original.times) not in _LOOKS:
+            if (count := count + 1) not in LOOKS:
                 continue
-            lasted = self.clock() - began >= shortest_s or len(self.original.times) == _LOOKS[-1]
-            decision = self._decide(index, alpha)
+            is_end = count == LOOKS[-1]
+            lasted = self.clock() - began >= shortest_s or is_end
+            decision = self._decide(index, finalists, is_last=self.is_last and is_end)
             if decision is False or (decision and lasted):
                 verdict = decision
                 break
         self._note([index])
         self._reject(index, "" if verdict else reason)
+        pairs = self._pairs_of(index, finalists)
+        self.entries[index] = replace(self.entries[index], pairs=pairs)
         return verdict
 
-    def _decide(self, index: int, alpha: float) -> bool | None:
-        """Whether the candidate is faster; None while that is open."""
-        ratios = self._ratios(index)
-        if len(ratios) < _LEAST_SIGNED:
-            return self._decide_apart(index, alpha)
-        gains = np.log(ratios) - math.log1p(self.margin)
-        likeliest = min(signed_rank_probability(gains), sign_probability(gains))
-        if _TESTS * likeliest < alpha:
-            return median_interval(ratios, self.random)[0] > 1 or None
-        # The mirror image of the test: it is not faster by the margin, stop trying.
-        return False if signed_rank_probability(-gains) < self.error_probability else None
+    def _why_open(self, pairs: Pairs) -> str:
+        """Why a race that time has ended has no winner."""
+        if chance(pairs, LOOKS[-1] - len(pairs), self.margin) < _NO_CHANCE:
+            return f"after {len(pairs)} pairs it is most likely not faster by the margin"
+        return f"{OUT_OF_TIME} after {len(pairs)} pairs"
 
-    def _decide_apart(self, index: int, alpha: float) -> bool | None:
-        """Whether the candidate is faster in every round than the original in any, or slower.
+    def _pairs_of(self, index: int, finalists: int) -> Pairs:
+        return Pairs(tuple(self.original.times), tuple(self.runners[index].times), finalists)
 
-        Of 2n times of equal programs, those of one are the shortest n once in 2n over n times.
-        """
-        originals = np.array(self.original.times) / (1 + self.margin)
-        times = np.array(self.runners[index].times)
-        probability = 1 / math.comb(2 * len(times), len(times))
-        if times.max() < originals.min() and probability < alpha:
-            return True
-        is_slower = times.min() > originals.max() and probability < self.error_probability
-        return False if is_slower else None
+    def _decide(self, index: int, finalists: int, *, is_last: bool) -> bool | None:
+        pairs = self._pairs_of(index, finalists)
+        return decide(pairs, self.random, self.margin, self.error_probability, is_last=is_last)
 
     def _note(self, indices: Sequence[int]) -> None:
         """Enter the current times into the entries."""
@@ -363,54 +366,3 @@ class _Race:
 
     def _reject(self, index: int, reason: str) -> None:
         self.entries[index] = replace(self.entries[index], reason=reason)
-
-
-def signed_rank_probability(values: np.ndarray) -> float:
-    """One-sided p-value of Wilcoxon's signed-rank test that `values` lie above 0.
-
-    Given the sizes of the values, each sign is a fair coin under the null hypothesis, so the sum W
-    of positive ranks r has the generating function Π (1 + xʳ)/2, mean Σr/2 and variance Σr²/4. The
-    answer is exact, also with ties, for up to 48 values; beyond, W is taken as normal.
-    """
-    values = np.asarray(values, dtype=float)
-    values = values[values != 0]
-    if values.size == 0:
-        return 1.0
-    sizes = np.abs(values)
-    # Twice the mean rank of each value: an integer, also among ties.
-    doubled = (sizes[:, None] > sizes).sum(1) + (sizes[:, None] >= sizes).sum(1) + 1
-    observed = int(doubled[values > 0].sum())
-    if values.size > _EXACT_PAIRS:
-        deviation = math.sqrt(float((doubled**2).sum()) / 4)
-        # Continuity: doubled ranks without ties move in steps of 2.
-        return 0.5 * math.erfc((observed - 1 - doubled.sum() / 2) / (deviation * math.sqrt(2)))
-    distribution = np.zeros(int(doubled.sum()) + 1)
-    distribution[0] = 1.0
-    for rank in doubled.tolist():
-        shifted = np.zeros_like(distribution)
-        shifted[rank:] = distribution[: distribution.size - rank]
-        distribution = (distribution + shifted) / 2
-    return float(distribution[observed:].sum())
-
-
-def sign_probability(values: np.ndarray) -> float:
-    """One-sided p-value of the sign test that `values` lie above 0.
-
-    Where a call in ten takes twice as long, those few have the highest ranks of all.
-
-    >>> sign_probability(np.array([1.0, 2.0, -9.0, 1.0]))
-    0.3125
-    """
-    count, above = int((values != 0).sum()), int((values > 0).sum())
-    return float(sum(math.comb(count, k) for k in range(above, count + 1)) * 0.5**count)
-
-
-def median_interval(
-    values: np.ndarray, random: np.random.Generator, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the median."""
-    picks = random.integers(0, len(values), (_RESAMPLES, len(values)))
-    low, high = np.quantile(
-        np.median(values[picks], axis=1), ((1 - confidence) / 2, (1 + confidence) / 2)
-    )
-    return float(low), float(high)

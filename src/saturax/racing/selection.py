@@ -14,32 +14,35 @@ from saturax.cost.formulate import Extracted, read_program, without_frozen
 from saturax.extract import Extraction, Selection, tree_greedy
 from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
+from saturax.racing.durations import (
+    TELLING_PAIRS,
+    deciding_s,
+    is_scarce,
+    last_race_s,
+    shortest_race_s,
+)
 from saturax.racing.footprint import Footprint, predict
 from saturax.racing.frozen_contest import FrozenContest
 from saturax.racing.predicted import best_of, best_predicted
-from saturax.racing.refine import Entry, MeasuredSearch, deciding_s, shortest_race_s
-from saturax.racing.select import WARM_UPS, least_pairs
-from saturax.report.model import CandidateReport, MemoryReport
+from saturax.racing.refine import Entry, MeasuredSearch
+from saturax.report.model import MemoryReport
 from saturax.run import Run
 from saturax.search.rounds import Found, rules_of
 from saturax.search.segments import Assembled
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
-# The last race takes so many seconds, or as many as so many pairs of long programs take, within a
-# share of the time limit: eight pairs tell nothing on a noisy machine. The fewest pairs that can
-# decide it may take a larger share.
-_CONFIRMATION_S, _CONFIRMATION_PAIRS, _CONFIRMATION_SHARE = 4.0, 34, 0.3
-_DECIDING_SHARE = 0.5
 # So much of what the preparation leaves is kept, if need be, for one candidate: to check it, which
-# takes so many calls an input, and to race it until that can be decided.
-_RESERVED_SHARE, _CALLS_A_CHECK = 0.25, 2.0
+# takes so many calls an input, and to race it in so many pairs: where calls vary by a tenth, they
+# decide about a gain of 7 %.
+_RESERVED_SHARE, _RESERVED_PAIRS, _CALLS_A_CHECK = 0.25, 48, 2.0
 # Candidates are compiled and checked for this share of the time for selection.
 _ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
 # So many bytes count as frozen in any case: programs without weights have tables, too.
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
 _SAMPLING_SHARE = 0.1
-# What greedy extraction chooses races where it takes no more than so many times as long.
+# What greedy extraction chooses races where it is predicted to take no more than so many times as
+# long as the best, and where time is scarce any other program, too.
 _NEARLY = 1.1
 _IN_SEGMENTS = "in segments"
 # A program needs less memory if it needs so many times as much.
@@ -132,7 +135,8 @@ def prepare(run: Run, program: Program, examples: Sequence[Array] | None) -> Con
 
 def _entering_s(contest: Contest) -> float:
     """Seconds in which a candidate is checked, and a race can decide about it."""
-    return deciding_s(contest) + _CALLS_A_CHECK * len(contest.samples) * contest.call_s
+    checks_s = _CALLS_A_CHECK * len(contest.samples) * contest.call_s
+    return deciding_s(contest, _RESERVED_PAIRS) + checks_s
 
 
 def select_assembled(run: Run, program: Program, contest: Contest, assembled: Assembled) -> None:
@@ -194,21 +198,23 @@ def select_by_measuring(
             for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
                 # Two predictions have a first choice each.
-                least_s = race_s if number <= 1 else max(until_s, race_s)
-                if run.remaining_s < least_s and measured.entries:
+                if number > 1:
+                    race_s = max(until_s, race_s, deciding_s(contest, TELLING_PAIRS))
+                if run.remaining_s < race_s and measured.entries:
                     break
                 enter()
             if is_hurried := measured.is_last_race_all:
                 measured.champion = measured.entries[0]
             else:
                 measured.race()
-            notes["corrected prices"] = correct(measured)
+            is_hurried |= measured.is_open
+            notes["corrected prices"] = 0 if is_hurried else correct(measured)
             notes["candidates"] = len(run.report.candidates)
-        if assemble is not None:
+        if assemble is not None and not is_hurried:
             _enter_assembled(run, measured, assemble)
         _prefer_memory(run, contest, measured)
         is_wanted = run.options.extraction == "global" and run.options.objective == "time"
-        if is_wanted and not (is_hurried or run.is_interrupted):
+        if is_wanted and not (is_hurried or measured.is_open or run.is_interrupted):
             with run.stage("refine") as notes:
                 notes["tried"] = measured.refine()
     finally:
@@ -290,13 +296,24 @@ def _entries(
     if (held := measured.held()) is not None:
         program, values = held
         yield partial(measured.enter_held, "original", program, values.count)
-    kin = [partial(measured.enter, f"varied {n}", each) for n, each in enumerate(varied, 1)]
-    yield from kin[:1]  # the best by the other prediction, if the two do not agree
+    kin = [(partial(measured.enter, f"varied {n}", each), each) for n, each in enumerate(varied, 1)]
+    yield from (enter for enter, _ in kin[:1])  # the best by the other prediction, if they differ
     if found.other is None:  # else that was a search by greedy choices
         yield partial(_enter_greedy, measured, found, best)
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
         yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
-    yield from kin[1:]
+    for enter, selection in kin[1:]:
+        if not _is_hopeless(measured, selection, best):
+            yield enter
+
+
+def _is_hopeless(measured: MeasuredSearch, selection: Selection, best: Selection) -> bool:
+    """Whether a selection is predicted to be so much slower that scarce time is not for it."""
+    if not is_scarce(measured.contest, measured.remaining_s()):
+        return False
+    programs = (read_program(measured.formulation, each) for each in (selection, best))
+    time_us, best_us = (measured.price(without_frozen(program)) for program in programs)
+    return time_us is not None and best_us is not None and time_us > _NEARLY * best_us
 
 
 def _enter_greedy(measured: MeasuredSearch, found: Found, best: Selection) -> None:
@@ -324,7 +341,9 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     """A last race between the champion and the original decides."""
     with run.stage("confirm"):
         champion = contest.best_form(champion)
-        result = contest.last_race(champion, _confirmation_s(run, contest, champion.report))
+        limit_s = run.options.time_limit_s
+        seconds = last_race_s(contest, champion.report, run.remaining_s, limit_s)
+        result = contest.last_race(champion, seconds)
     entry, report = result.entries[0], champion.report
     report.time_us, report.ratio, report.interval = entry.time_us, entry.ratio, entry.interval
     run.report.original_us = result.original_us
@@ -343,23 +362,6 @@ def confirm(run: Run, program: Program, contest: Contest, champion: Candidate) -
     run.report.optimized_us, run.report.speedup = entry.time_us, entry.ratio
     run.report.predicted_optimized_us = report.predicted_us
     _accept(run, program, champion.program, Counter(report.rules), champion.split)
-
-
-def _confirmation_s(run: Run, contest: Contest, report: CandidateReport) -> float:
-    """Seconds for the last race of a candidate, by what earlier races say of its pairs.
-
-    It has all the time that is left, too, if there were none.
-    """
-    pair_us, left_s = 2e6 * contest.call_s, run.remaining_s
-    if report.time_us is not None and report.ratio is not None:
-        pair_us, left_s = report.time_us * (1 + report.ratio), 0.0
-    deciding_s = (WARM_UPS + least_pairs()) * pair_us / 1e6
-    longest_s = max(
-        _CONFIRMATION_S,
-        _CONFIRMATION_SHARE * run.options.time_limit_s,
-        min(deciding_s, _DECIDING_SHARE * run.options.time_limit_s),
-    )
-    return left_s + min(max(_CONFIRMATION_S, _CONFIRMATION_PAIRS * pair_us / 1e6), longest_s)
 
 
 def _accept(
