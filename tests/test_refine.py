@@ -145,6 +145,30 @@ def test_a_first_fit_variation_leads_though_its_race_ran_out_of_time(ratio, is_c
     assert entry.candidate.report.ratio == ratio
 
 
+@pytest.mark.parametrize(("chance", "is_champion"), [(0.2, True), (0.01, False)])
+def test_what_has_no_chance_runs_no_last_race(chance, is_champion):
+    search = _search(lambda graph: False)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.contest.chance = lambda candidate, limit_s: chance
+    search.race()
+    assert (search.champion is not None) is is_champion
+
+
+@pytest.mark.parametrize(
+    ("remaining_s", "has_long_calls", "is_open"),
+    [(30.0, True, True), (30.0, False, False), (60.0, True, False)],
+)
+def test_an_undecided_champion_has_the_time_of_200_pairs(remaining_s, has_long_calls, is_open):
+    search = _search(lambda graph: False, remaining_s)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    assert not search.is_open
+    search.contest.call_s, search.contest.has_long_calls = 0.1, has_long_calls
+    search.race()
+    assert search.is_open is is_open
+    search.is_decided = True
+    assert not search.is_open
+
+
 @pytest.mark.parametrize(("call_s", "limit_s"), [(1e-3, 1.0), (0.5, 6.0)])
 def test_slow_programs_are_timed_even_if_no_time_is_left(call_s, limit_s):
     search = _search(lambda graph: False, remaining_s=0.0)

@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from saturax.racing.evidence import (
+    Pairs,
+    chance,
     median_interval,
     sign_probability,
     signed_rank_probability,
@@ -301,3 +303,58 @@ def test_median_interval_covers() -> None:
         low, high = median_interval(random.normal(1.0, 0.1, 40), random)
         covered += low <= 1.0 <= high
     assert covered >= 180
+
+
+def test_chance_asks_what_more_pairs_may_show() -> None:
+    """Of gains of 4 % in pairs that vary by a tenth, nothing is known after 17 pairs."""
+    random = np.random.default_rng(0)
+    varied = np.exp(0.1 * random.standard_normal(400))
+
+    def seen(gain: float, count: int) -> Pairs:
+        times = tuple((1 / (1 + gain) / varied[:count]).tolist())
+        return Pairs((1.0,) * count, times)
+
+    assert chance(seen(0.04, 17), 100) > 0.2
+    assert chance(seen(0.04, 200), 72) > 0.9
+    assert chance(seen(-0.04, 200), 72) < 0.01
+    assert chance(seen(0.04, 200), 0) == chance(Pairs(), 100) == 1.0  # nothing to be told
+
+
+def continued(gain: float, seed: int, noise: float, limits_s: tuple[float, ...]) -> bool:
+    """Whether a candidate wins a race that is gone on with, as often as there are limits."""
+    machine = Machine(seed, noise)
+    programs = machine.program(0.1), machine.program(0.1 / (1 + gain))
+    begun = None
+    for number, limit_s in enumerate(limits_s, 1):
+        result = race(
+            programs[0],
+            [programs[1]],
+            time_limit_s=limit_s,
+            seed=seed,
+            clock=machine.clock,
+            begun=begun,
+            is_last=number == len(limits_s),
+        )
+        begun = result.entries[0].pairs
+    return result.winner is not None
+
+
+def test_a_race_goes_on_from_its_pairs() -> None:
+    """A race of 8 s hardly tells a gain of 6 %, which the pairs of two together do."""
+    assert sum(continued(0.06, seed, 0.07, (8.0,)) for seed in range(20)) <= 12
+    assert sum(continued(0.06, seed, 0.07, (8.0, 8.0)) for seed in range(20)) >= 16
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.01])
+def test_a_race_that_goes_on_prefers_nothing_that_is_not_faster(gain: float) -> None:
+    assert sum(continued(gain, seed, 0.05, (6.0, 6.0)) for seed in range(100)) <= 3
+
+
+def test_only_as_many_share_the_error_as_time_is_for() -> None:
+    machine = Machine(0, 0.01)
+    programs = [machine.program(0.1 / gain) for gain in (1.0, 1.2, 1.19, 1.18)]
+    limits_s = {10.0: 1, 1000.0: 3}
+    for limit_s, count in limits_s.items():
+        result = race(programs[0], programs[1:], time_limit_s=limit_s, clock=machine.clock)
+        assert result.winner is not None
+        assert result.entries[result.winner].pairs.finalists == count

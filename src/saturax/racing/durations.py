@@ -16,7 +16,7 @@ TELLING_PAIRS, _SCARCE = 100, 2.0
 # The last race takes so many seconds, or as many as so many pairs of long programs take, within a
 # share of the time limit: eight pairs tell nothing on a noisy machine. The fewest pairs that can
 # decide it may take a larger share.
-_LAST_RACE_S, _LAST_PAIRS, _LAST_SHARE, _DECIDING_SHARE = 4.0, 34, 0.3, 0.5
+_LAST_RACE_S, LAST_PAIRS, _LAST_SHARE, _DECIDING_SHARE = 4.0, 34, 0.3, 0.5
 
 
 def shortest_race_s(contest: Contest, entries: int) -> float:
@@ -50,4 +50,4 @@ def last_race_s(
         _LAST_SHARE * time_limit_s,
         min((WARM_UPS + least_pairs()) * pair_s, _DECIDING_SHARE * time_limit_s),
     )
-    return max(remaining_s, min(max(_LAST_RACE_S, _LAST_PAIRS * pair_s), longest_s))
+    return max(remaining_s, min(max(_LAST_RACE_S, LAST_PAIRS * pair_s), longest_s))

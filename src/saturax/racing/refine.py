@@ -27,6 +27,7 @@ from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.ir import Graph
 from saturax.racing.contest import Candidate, Contest
 from saturax.racing.durations import (
+    LAST_PAIRS,
     LONGEST_RACE_S,
     SHORTEST_RACE_S,
     deciding_s,
@@ -207,7 +208,7 @@ class MeasuredSearch:
         """Whether a candidate that leads, but has not won, may do so in the last race."""
         if self.contest.does_less(candidate, None):
             return ratio > 1 - _TIE
-        limit_s = max(self.remaining_s(), LONGEST_RACE_S)
+        limit_s = max(self.remaining_s(), LONGEST_RACE_S, self.contest.seconds_of(LAST_PAIRS))
         return ratio > 1 and self.contest.chance(candidate, limit_s) >= _LEAST_CHANCE
 
     def _least_work(self, entries: Sequence[Entry], leader: int, ratios: Sequence[float]) -> int:
