@@ -145,6 +145,18 @@ def test_a_first_fit_variation_leads_though_its_race_ran_out_of_time(ratio, is_c
     assert entry.candidate.report.ratio == ratio
 
 
+def test_who_has_run_most_pairs_leads():
+    """And not who was luckier in fewer rounds."""
+    search = _search(lambda graph: False)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.enter("original", search.formulation.original())
+    entries = tuple(RaceEntry(i, 1.0, 2.0, ratio) for i, ratio in enumerate((1.05, 1.07)))
+    result = RaceResult(None, 2.0, entries, 44, 9.0, "time limit", leader=0)
+    search.contest.race = lambda *_, **__: result
+    search.race()
+    assert search.champion is search.entries[0]
+
+
 @pytest.mark.parametrize(("chance", "is_champion"), [(0.2, True), (0.01, False)])
 def test_what_has_no_chance_runs_no_last_race(chance, is_champion):
     search = _search(lambda graph: False)

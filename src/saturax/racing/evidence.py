@@ -16,7 +16,9 @@ from statistics import NormalDist
 import numpy as np
 
 ERROR_PROBABILITY, MARGIN = 0.01, 0.01
-FINALISTS = 3
+# Shares of the error of candidates that meet the original one after the other: the first one, the
+# fastest in the rounds before, has most of it, since with long calls there is no time for another.
+FINALISTS = (0.8, 0.1, 0.1)
 # Numbers of pairs at which the tests look at the data, and the error probability of each look and
 # of the last one as shares of the whole. Looks share most of their data: simulated without a
 # margin, with normal times and with outliers (Student's t of 2 degrees), this prefers one of two
@@ -36,12 +38,12 @@ _EXACT_PAIRS = 48  # beyond, the normal approximation of the signed-rank test is
 class Pairs:
     """Times of the original and of a candidate in the same rounds, in seconds.
 
-    `finalists` candidates share the probability of an error.
+    Their tests have a `share` of the probability of an error.
     """
 
     originals: tuple[float, ...] = ()
     candidates: tuple[float, ...] = ()
-    finalists: int = 1
+    share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.originals)
@@ -63,7 +65,7 @@ def least_pairs(error_probability: float = ERROR_PROBABILITY) -> int:
     >>> least_pairs()
     12
     """
-    alpha = _RANKS_SHARE * _LOOK_SHARE * error_probability / FINALISTS
+    alpha = _RANKS_SHARE * _LOOK_SHARE * error_probability * FINALISTS[0]
     return next(pairs for pairs in LOOKS if 0.5**pairs < alpha)
 
 
@@ -76,8 +78,7 @@ def decide(
     is_last: bool = False,
 ) -> bool | None:
     """Whether the candidate is faster, at one look, the last or not; None while that is open."""
-    share = _LAST_SHARE if is_last else _LOOK_SHARE
-    alpha = share * error_probability / pairs.finalists
+    alpha = (_LAST_SHARE if is_last else _LOOK_SHARE) * error_probability * pairs.share
     if len(pairs) < _LEAST_SIGNED:
         return _decide_apart(pairs, margin, alpha, error_probability)
     ratios = pairs.ratios()
@@ -122,7 +123,7 @@ def chance(pairs: Pairs, more: int, margin: float = MARGIN) -> float:
     low, middle, high = np.quantile(gains, (0.25, 0.5, 0.75))
     normal = NormalDist()
     deviation = max(float(high - low) / (2 * normal.inv_cdf(0.75)), 1e-9)
-    alpha = _RANKS_SHARE * _LAST_SHARE * ERROR_PROBABILITY / pairs.finalists
+    alpha = _RANKS_SHARE * _LAST_SHARE * ERROR_PROBABILITY * pairs.share
     needed = normal.inv_cdf(1 - alpha) * deviation / math.sqrt(total)
     return normal.cdf((float(middle) - needed) / (deviation * math.sqrt(more / (n * total))))
 

@@ -198,9 +198,12 @@ class MeasuredSearch:
         ratios = [timed.ratio or 0.0 for timed in result.entries]
         # A race that ran out of time has no winner; its leader still gets a confirmation.
         leader = max(range(len(ratios)), key=ratios.__getitem__)
+        if result.leader is not None and ratios[result.leader] > 1:
+            leader = result.leader  # the best of few rounds is but luckier
         if result.winner is not None:
             leader = result.winner
-        leader = self._least_work(entries, leader, ratios)
+        if not self.contest.has_long_calls:  # their pairs would be thrown away
+            leader = self._least_work(entries, leader, ratios)
         if result.winner is not None or self._may_win(entries[leader].candidate, ratios[leader]):
             self.champion, self.is_decided = entries[leader], result.winner == leader
 

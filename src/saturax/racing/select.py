@@ -48,8 +48,6 @@ _MOST_CALLS = 1000
 # 9 % faster. What longer calls fetch is a small part of them.
 LONG_CALL_S, _LEAST_CALLS = 0.01, 2
 _SHORTEST_CONFIRMATION_S = 0.25  # a state of the machine that favours one program may last 0.1 s
-# Where time is short, fewer candidates share the error: so many pairs should be left for each.
-_PAIRS_EACH = 34
 # What so probably loses, given all pairs of a race, needs no other.
 _NO_CHANCE = 0.02
 
@@ -93,6 +91,7 @@ class RaceEntry:
 class RaceResult:
     """The outcome: `winner` is the index of the chosen candidate, None for the original.
 
+    `leader` is the index of the candidate whose pairs time has ended, None if it ended none.
     `entries` are in the order of the candidates. `stop_reason` says in a few words why the race
     ended. `original_us` is the original's median over all rounds, None if it never ran.
     """
@@ -103,6 +102,7 @@ class RaceResult:
     pairs: int
     elapsed_s: float
     stop_reason: str
+    leader: int | None = None
 
 
 @dataclass
@@ -180,6 +180,7 @@ class _Race:
         self.begun: Pairs | None = None
         self.is_last = True
         self.winner: int | None = None
+        self.leader: int | None = None
         self.pairs = 0
         self.stop_reason = "no candidate was faster"
 
@@ -188,9 +189,10 @@ class _Race:
         self._warm_up_original()
         alive = [index for index in range(len(self.runners)) if self._warm_up_candidate(index)]
         alive = self._thin_out(alive, self.started + _THINNING_SHARE * time_limit_s)
-        finalists = self._finalists(alive)
+        finalists = alive[: len(FINALISTS)]
+        shares = FINALISTS if len(finalists) > 1 else (1.0,)
         for place, index in enumerate(finalists):
-            if self._confirm(index, len(finalists)):
+            if self._confirm(index, shares[place]):
                 self.winner = index
                 self.stop_reason = "a candidate was faster with confidence"
                 for other in finalists[place + 1 :]:
@@ -199,16 +201,8 @@ class _Race:
             if self.clock() >= self.deadline:
                 for other in finalists[place + 1 :]:
                     self._reject(other, f"{OUT_OF_TIME} before it met the original")
-                self.stop_reason = "time limit"
+                self.leader, self.stop_reason = index, "time limit"
                 return
-
-    def _finalists(self, alive: Sequence[int]) -> list[int]:
-        """Those that meet the original one after the other: of the best ones as many as can."""
-        pair_s = 2 * (self.calls + self.warm_ups) * self.original_s
-        count = int((self.deadline - self.clock()) / max(_PAIRS_EACH * pair_s, 1e-9))
-        for index in alive[max(1, count) : FINALISTS]:
-            self._reject(index, f"{OUT_OF_TIME} before it met the original")
-        return list(alive[: min(FINALISTS, max(1, count))])
 
     def result(self) -> RaceResult:
         """All that is known when the race has ended."""
@@ -220,6 +214,7 @@ class _Race:
             pairs=self.pairs,
             elapsed_s=self.clock() - self.started,
             stop_reason=self.stop_reason,
+            leader=self.leader,
         )
 
     def _warm_up(self, runner: _Runner) -> float:
@@ -291,32 +286,32 @@ class _Race:
             self._note(alive)
             ranked = sorted(alive, key=lambda index: -merits[index])
             keep = [index for index in ranked if merits[index] > _CLEARLY_SLOWER]
-            keep = keep[: max(FINALISTS, math.ceil(len(alive) / 2))]
+            keep = keep[: max(len(FINALISTS), math.ceil(len(alive) / 2))]
             for index in ranked:
                 if index not in keep:
                     self._reject(index, "others were faster in the first rounds")
-            was_final, alive = len(alive) <= FINALISTS, keep
+            was_final, alive = len(alive) <= len(FINALISTS), keep
             if was_final or self.clock() >= until:
                 break
             rounds *= 2
         return alive
 
-    def _confirm(self, index: int, finalists: int) -> bool:
+    def _confirm(self, index: int, share: float) -> bool:
         """Fresh pairs of a finalist and the original, until the tests have decided."""
         self._restart([index])
         if self.begun is not None:
             self.original.times = list(self.begun.originals)
             self.runners[index].times = list(self.begun.candidates)
-            finalists = self.begun.finalists
+            share = self.begun.share
         began = self.clock()
         shortest_s = min(_SHORTEST_CONFIRMATION_S, (self.deadline - began) / 4)
         verdict, reason = False, "not faster by the margin with confidence"
         while (count := len(self.original.times)) < LOOKS[-1]:
             if self.clock() >= self.deadline:
-                reason = self._why_open(self._pairs_of(index, finalists))
+                reason = self._why_open(self._pairs_of(index, share))
                 # The last look comes early: no other follows.
                 enough = self.is_last and count >= LOOKS[0]
-                verdict = enough and self._decide(index, finalists, is_last=True) is True
+                verdict = enough and self._decide(index, share, is_last=True) is True
                 break
             if not self._round([index]):
                 return False
@@ -325,13 +320,13 @@ class _Race:
                 continue
             is_end = count == LOOKS[-1]
             lasted = self.clock() - began >= shortest_s or is_end
-            decision = self._decide(index, finalists, is_last=self.is_last and is_end)
+            decision = self._decide(index, share, is_last=self.is_last and is_end)
             if decision is False or (decision and lasted):
                 verdict = decision
                 break
         self._note([index])
         self._reject(index, "" if verdict else reason)
-        pairs = self._pairs_of(index, finalists)
+        pairs = self._pairs_of(index, share)
         self.entries[index] = replace(self.entries[index], pairs=pairs)
         return verdict
 
@@ -341,11 +336,11 @@ class _Race:
             return f"after {len(pairs)} pairs it is most likely not faster by the margin"
         return f"{OUT_OF_TIME} after {len(pairs)} pairs"
 
-    def _pairs_of(self, index: int, finalists: int) -> Pairs:
-        return Pairs(tuple(self.original.times), tuple(self.runners[index].times), finalists)
+    def _pairs_of(self, index: int, share: float) -> Pairs:
+        return Pairs(tuple(self.original.times), tuple(self.runners[index].times), share)
 
-    def _decide(self, index: int, finalists: int, *, is_last: bool) -> bool | None:
-        pairs = self._pairs_of(index, finalists)
+    def _decide(self, index: int, share: float, *, is_last: bool) -> bool | None:
+        pairs = self._pairs_of(index, share)
         return decide(pairs, self.random, self.margin, self.error_probability, is_last=is_last)
 
     def _note(self, indices: Sequence[int]) -> None:
