@@ -10,8 +10,8 @@ from saturax.report.model import CandidateReport
 # A race takes so many seconds a program, and as many as so many rounds take: in fewer, one that is
 # warmed up is hardly told from others.
 SHORTEST_RACE_S, LONGEST_RACE_S, _LEAST_ROUNDS = 0.5, 4.0, WARM_UPS + 4
-# Of so many pairs, a gain of 4 % needs four fifths in most races, if calls vary by a tenth. Time is
-# scarce if it is no more than twice what they take.
+# In so many pairs most races tell a gain of 4 %, if calls vary by a tenth. Time is scarce if it is
+# no more than twice what they take.
 TELLING_PAIRS, _SCARCE = 100, 2.0
 # The last race takes so many seconds, or as many as so many pairs of long programs take, within a
 # share of the time limit: eight pairs tell nothing on a noisy machine. The fewest pairs that can
