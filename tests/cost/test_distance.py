@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax.numpy as jnp
+import pytest
 from running import normal, program_of
 
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES, held_bytes, level_of
 from saturax.cost.formulate import formulate
+from saturax.cost.kernel import kernel_at
 from saturax.cost.model import PriceModel
-from saturax.cost.program import kernels_of_program
+from saturax.cost.program import kernels_of_program, predict_us
 from saturax.search.pricing import module_of
 from saturax.search.represent import represent
 
@@ -80,3 +84,32 @@ def test_slices_of_stacked_weights_are_distant_when_their_copies_are_read():
 
 def _has_dot(graph):
     return any(node.op == "dot_general" for node in graph.nodes)
+
+
+def test_what_a_kernel_reads_beside_a_value_makes_it_no_more_distant():
+    """The weights are large; what the kernel before has just written is read with them."""
+    weights, x = [normal(3000, 3000, seed=i) for i in range(2)], normal(64, 3000)
+    graph = program_of(lambda w, x: (x @ w[0].T) @ w[1].T, weights, x).graph
+    second = kernels_of_program(graph)[-1]
+    near = [level for level, type in zip(second.levels, second.graph.inputs, strict=True)
+            if type.shape == (64, 3000)]  # fmt: skip
+    assert near == [0]
+    assert max(second.levels) > 0
+
+
+def test_kernels_of_a_program_are_predicted_by_products_at_their_distance():
+    """As they were measured for the search, with what the compiler folds into them."""
+    weights, x = [normal(2000, 2000, seed=i) for i in range(3)], normal(32, 2000)
+
+    def layers(w, x):
+        return ((x @ w[0].T) @ w[1].T) @ w[2].T
+
+    model = PriceModel(Calibration("test"))
+    folded = program_of(lambda w, x: jnp.einsum("ij,kj->ik", x, w), weights[0], x).graph
+    (dot,) = (kernel_at(folded, node) for node in folded.nodes if node.op == "dot_general")
+    for kernel in kernels_of_program(program_of(layers, weights, x).graph):
+        far = max(kernel.levels)
+        assert far > 0
+        model.learn(replace(dot, levels=(0, far)), 5_000.0)
+        model.learn(replace(dot, levels=(far, far)), 5_000.0)
+        assert predict_us(kernel, model) == pytest.approx(5_000.0, rel=0.01)

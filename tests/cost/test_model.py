@@ -58,6 +58,18 @@ def test_measured_price_counts(model):
     assert model.kernel_us(kernel) == 123.0
 
 
+def test_a_product_measured_at_another_distance_says_what_it_takes(model):
+    dot = _dot(768)
+    far, farther = (dataclasses.replace(dot, levels=(0, level)) for level in (2, 3))
+    unmeasured = model.kernel_us(farther)
+    model.learn(far, 10 * unmeasured)
+    assert model.kernel_us(farther) >= 10 * unmeasured
+    assert model.kernel_us(dot) > unmeasured  # near
+    model.learn(farther, 12 * unmeasured)
+    assert model.kernel_us(farther) == 12 * unmeasured
+    assert model.kernel_us(_dot(700)) < 10 * unmeasured
+
+
 def test_a_product_faster_than_the_calibration_raises_hopes_for_others(model):
     known, other = _dot(512), _dot(640)
     expected, predicted = model.kernel_us(known), model.kernel_us(other)

@@ -17,13 +17,13 @@ is free in memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from saturax.cost.distance import held_bytes
-from saturax.cost.kernel import EXPENSIVE, Kernel, byte_size
+from saturax.cost.kernel import DISTANT_OPERANDS, EXPENSIVE, Kernel, byte_size
 from saturax.cost.model import PriceModel
 from saturax.cost.places import Kernels, Places, is_fused
 from saturax.extract.greedy import dag_greedy
@@ -43,8 +43,6 @@ _EXPENSIVE_FACTOR, _NEGATION_FACTOR = 3.0, 0.9
 _LARGEST_FROZEN_BYTES = 256 << 20
 # Up to so many times an operand of a product may be computed again.
 _FEW_READS = 4
-# They wait for their operands: how far those are is part of their price.
-_DISTANT_OPERANDS = ("dot_general", "blocked_dot", "convolution", "slice", "dynamic_slice")
 
 CHANGE_OF_MODE = -1
 _MEMORY, _INLINE, _COMPUTED, _MODES = 0, 1, 2, 3
@@ -225,13 +223,19 @@ class _Rows:
         self.signatures.append(signature)
 
 
-def formulate(represented: Represented, model: PriceModel) -> Formulation:
-    """State the choice of the cheapest program in the e-graph as an extraction problem."""
+def formulate(
+    represented: Represented, model: PriceModel, levels: Sequence[int] | None = None
+) -> Formulation:
+    """State the choice of the cheapest program in the e-graph as an extraction problem.
+
+    `levels[i]` says how far input i is (`distance`), where that is known otherwise than by what the
+    program itself reads between two reads of it: of a kernel of a larger program.
+    """
     egraph = represented.egraph
     kernels = Kernels(egraph)
     number = {class_id: index for index, class_id in enumerate(kernels.nodes)}
     rows = _Rows()
-    places = Places.of(kernels, held_bytes(represented.graph))
+    places = Places.of(kernels, held_bytes(represented.graph), levels)
     for class_id, nodes in kernels.nodes.items():
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
@@ -249,7 +253,7 @@ def formulate(represented: Represented, model: PriceModel) -> Formulation:
         for enode in nodes:
             children = tuple(_MODES * number[child] for child in enode.children)
             kernel = kernels.of(class_id, enode)
-            if kernel.op in _DISTANT_OPERANDS:
+            if kernel.op in DISTANT_OPERANDS:
                 kernel = kernels.of(class_id, enode, places.levels(enode, kernel))
             if model.is_in_region:
                 kernel = kernel.in_region

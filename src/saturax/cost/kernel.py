@@ -33,6 +33,8 @@ BITCASTS = ("reshape", "transpose", "broadcast_in_dim")
 """Operations that may leave their operand's elements as they lie in memory."""
 EXPENSIVE = TRANSCENDENTAL | {"divide", "remainder", "sqrt", "rsqrt"}
 """Functions whose arithmetic a fusion may wait for."""
+DISTANT_OPERANDS = ("dot_general", "blocked_dot", "convolution", "slice", "dynamic_slice")
+"""They wait for their operands: how far those are is part of their price."""
 _NEVER_MEASURED = CONTROL_FLOW | COLLECTIVES | {"stablehlo.custom_call", BARRIER}
 
 
@@ -59,6 +61,11 @@ class Kernel:
         levels = "@" + "".join(map(str, self.levels)) if any(self.levels) else ""
         some = "" if self._results is None else f"[{len(self._results)} of them]"
         return f"{self.op}{canonical_text(self.attributes)}({operands})->{self.type}{some}{levels}"
+
+    @cached_property
+    def near(self) -> Kernel:
+        """The same kernel with all its operands in the nearest cache."""
+        return replace(self, levels=()) if self.levels else self
 
     @cached_property
     def is_measurable(self) -> bool:

@@ -6,16 +6,17 @@ throughput from the device's calibration. `saturax.cost.formulate` composes them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from math import prod
 from typing import Any
 
 from saturax.cost.collectives import COLLECTIVES, Link, collective_us
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES
-from saturax.cost.kernel import CONTROL_FLOW, EXPENSIVE, Kernel, byte_size
+from saturax.cost.kernel import CONTROL_FLOW, DISTANT_OPERANDS, EXPENSIVE, Kernel, byte_size
 from saturax.cost.library import short_rows_us
 from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
@@ -82,6 +83,10 @@ class PriceModel:
     is_in_region: bool = False
     _moves: dict[tuple[int, int], float] = field(default_factory=dict, init=False, repr=False)
     _predicted: dict[str, float] = field(default_factory=dict, init=False, repr=False)
+    # Those that were measured with operands at certain levels, by what they are without these.
+    _elsewhere: dict[str, dict[tuple[int, ...], Kernel]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _hoped_gflop_s: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
     @contextmanager
@@ -174,6 +179,10 @@ class PriceModel:
         predicted = self._predicted.get(kernel.key)
         if predicted is None:
             predicted = self._predicted[kernel.key] = self.predict_us(kernel)
+        elsewhere = self._elsewhere.get(kernel.near.key)
+        if elsewhere:
+            other = _nearest(kernel.levels, elsewhere)
+            return predicted * self.measured[other.key] / self.predict_us(other)
         factor = self.neighbours.factor(kernel)
         if self.caution > 1 and kernel.is_measurable:
             factor = self.caution * max(factor, self.neighbours.usual(kernel))
@@ -182,6 +191,8 @@ class PriceModel:
     def learn(self, kernel: Kernel, time_us: float) -> None:
         """A kernel was measured."""
         self.measured[kernel.key] = time_us
+        if kernel.op in DISTANT_OPERANDS:
+            self._elsewhere.setdefault(kernel.near.key, {})[kernel.levels] = kernel
         if kernel.op in ("dot_general", "convolution"):
             self.neighbours.learn(kernel, time_us / self.predict_us(kernel))
         if kernel.op == "dot_general" and time_us > _TELLING_US:
@@ -261,6 +272,15 @@ class PriceModel:
         """The kernels without a measured price, most expensive by prediction first."""
         missing = (k for k in kernels if k.key not in self.measured and k.key not in self.failed)
         return sorted(missing, key=lambda k: (-self.kernel_us(k), k.key))
+
+
+def _nearest(levels: tuple[int, ...], known: Mapping[tuple[int, ...], Kernel]) -> Kernel:
+    """Of kernels by their levels, the one whose levels are least unlike these."""
+
+    def difference(other: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        return sum(abs(a - b) for a, b in zip_longest(levels, other, fillvalue=0)), other
+
+    return known[min(known, key=difference)]
 
 
 def _pads_rows(kernel: Kernel) -> bool:

@@ -7,7 +7,7 @@ been far away ever since.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -52,17 +52,19 @@ class Places:
 
     `held` are inputs, and what depends on frozen ones alone. `parts` are slices of those, which are
     copied before a product reads them. `prepared` are what loops make of `held` ones alone, as
-    weights that are scaled beforehand: all of them lie in memory at the same time.
+    weights that are scaled beforehand: all of them lie in memory at the same time. `known` are levels
+    of inputs, and of views of them, that are given.
     """
 
     held: frozenset[int]
     parts: frozenset[int]
     prepared: frozenset[int]
     bytes_held: int
+    known: Mapping[int, int]
 
     @staticmethod
-    def of(kernels: Kernels, bytes_held: int) -> Places:
-        """The places of the classes of an e-graph."""
+    def of(kernels: Kernels, bytes_held: int, levels: Sequence[int] | None = None) -> Places:
+        """The places of the classes of an e-graph; `levels` are those of its inputs, if known."""
         nodes, data = kernels.nodes, kernels.egraph.data
         held = {c for c in nodes if data(c).is_frozen}
         held |= {c for c, some in nodes.items() if any(n.op == "parameter" for n in some)}
@@ -71,28 +73,44 @@ class Places:
         held = _closed(held, views)
         parts = _closed({part for part, of in _slices(kernels) if of in held}, views)
         prepared = frozenset(_prepared(kernels, held))
-        return Places(frozenset(held), frozenset(parts - held), prepared, bytes_held)
+        known = {} if levels is None else _given(kernels, levels, views)
+        return Places(frozenset(held), frozenset(parts - held), prepared, bytes_held, known)
 
     def levels(self, enode: Any, kernel: Kernel) -> tuple[int, ...]:
         """How far the operands of a kernel are."""
         pairs = zip(enode.children, map(byte_size, kernel.operands), strict=True)
-        return tuple(self._level(n) if self._is_distant(child) else 0 for child, n in pairs)
+        return tuple(self._level(child, n) if self._is_distant(child) else 0 for child, n in pairs)
 
     def level(self, class_id: int, size: int) -> int:
         """How far a value of so many bytes is when a loop reads it."""
-        return self._level(size) if class_id in self.held else 0
+        return self._level(class_id, size) if class_id in self.held else 0
 
     def _is_distant(self, class_id: int) -> bool:
         return class_id in self.held or class_id in self.parts
 
-    def _level(self, size: int) -> int:
+    def _level(self, class_id: int, size: int) -> int:
         """All that is held is read between two reads of one that is."""
-        return level_of(self.bytes_held - size, size)
+        known = self.known.get(class_id)
+        return level_of(self.bytes_held - size, size) if known is None else known
 
 
 def is_fused(op: str) -> bool:
     """Whether an operation is computed inside the kernels that use it."""
     return op in _MOVEMENT or (op in TABLE and TABLE[op].kind == "elementwise")
+
+
+def _given(
+    kernels: Kernels, levels: Sequence[int], views: Sequence[tuple[int, int]]
+) -> dict[int, int]:
+    """The levels of the classes that inputs are in, and of views of them."""
+    found: dict[int, int] = {}
+    for class_id, nodes in kernels.nodes.items():
+        for enode in nodes:
+            if enode.op == "parameter" and enode.attributes[0] < len(levels):
+                found[class_id] = levels[enode.attributes[0]]
+    while more := {view: found[of] for view, of in views if of in found and view not in found}:
+        found |= more
+    return found
 
 
 def _views(kernels: Kernels) -> Iterator[tuple[int, int]]:

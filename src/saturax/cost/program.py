@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from saturax.cost.clusters import Cluster, clusters_of, library_passes_us
 from saturax.cost.concurrency import Load, makespan_us
 from saturax.cost.distance import Touched, bytes_read, level_of
+from saturax.cost.folded import folded
 from saturax.cost.formulate import formulate
 from saturax.cost.kernel import byte_size, kernel_at
 from saturax.cost.loop_bodies import trip_us
@@ -103,7 +104,8 @@ def predict_us(kernel: ClusterKernel, model: PriceModel) -> float:
         launch_us = model.calibration.kernel_overhead_us
         regions_us = sum(program_us(region, model, {}) for region in loop.regions)
         return launch_us + trip_count(loop) * trip_us(loop.regions, regions_us, launch_us)
-    problem = formulate(represent(kernel.graph), model).problem  # nothing but the kernel is in it
+    alone = represent(folded(kernel.graph))  # nothing but the kernel is in it
+    problem = formulate(alone, model, kernel.levels).problem
     return selected_us(problem, dag_greedy(problem)) + _passes_us(kernel.graph, model)
 
 
@@ -134,10 +136,11 @@ def _levels(graph: Graph, clusters: Sequence[Cluster]) -> dict[tuple[int, int], 
     for is_second_run in (False, True):
         for number in (number_of[step.root] for step in order):
             cluster = clusters[number]
+            for value in cluster.inputs if is_second_run else ():
+                size = byte_size(graph.nodes[value].type)
+                levels[number, value] = level_of(touched.bytes_since(value), size)
+            # Only now: what a kernel reads beside a value comes with it, and not before it.
             for position, value in enumerate(cluster.inputs):
-                if is_second_run:
-                    size = byte_size(graph.nodes[value].type)
-                    levels[number, value] = level_of(touched.bytes_since(value), size)
                 touched.touch(value, parts[number].get(position, 0))
             touched.touch(cluster.root, byte_size(graph.nodes[cluster.root].type))
     return levels
