@@ -63,7 +63,8 @@ def device_of(folder: Path, threads: str) -> Device:
         model.learn(kernels[name], price.time_us)
     names = [COMPANION_KEY, *(kernel.key for kernel in wanted_clusters(folder))]
     prices = database.get_many(key, names).items()
-    clusters = {name: Load(price.time_us, price.cores) for name, price in prices}
+    # What could not be told from a call is predicted.
+    clusters = {name: Load(price.time_us, price.cores) for name, price in prices if price.time_us}
     cores = 1 if threads == "one" else len(os.sched_getaffinity(0))
     return Device(model, calibration, clusters, cores)
 

@@ -11,9 +11,12 @@ import pytest
 
 from saturax.assembly.repeated import hold_repeated
 from saturax.cost.device import default_calibration
+from saturax.cost.formulate import formulate
 from saturax.cost.model import PriceModel
 from saturax.cost.program import kernels_of_program, predict_us, program_us
+from saturax.extract import selected_us
 from saturax.graph.ir import Graph, node_regions
+from saturax.search.represent import represent
 from saturax.stablehlo import import_module
 
 MODEL = PriceModel(default_calibration())
@@ -121,3 +124,19 @@ def test_a_part_is_written_where_it_is():
         (whole,) = (node for node in graph.nodes if node.op == "stablehlo.while")
         times_us.append(max(program_us(region, MODEL, {}) for region in node_regions(whole)))
     assert times_us[1] == pytest.approx(times_us[0], rel=0.1)
+
+
+@pytest.mark.parametrize("exponent", [-1.0, 0.5, 2.0, 3.0])
+def test_powers_that_the_compiler_has_other_functions_for_cost_what_those_do(exponent):
+    def power_us(exponent: float) -> tuple[float, float]:
+        def function(x: Any) -> Any:
+            return jax.lax.pow(x, jnp.full_like(x, exponent))
+
+        graph = graph_of(function, 256, 256)
+        formulation = formulate(represent(graph), MODEL)
+        of_search = selected_us(formulation.problem, formulation.original())
+        return _only_kernel_us(function, 256, 256), of_search
+
+    roots, others = power_us(exponent), power_us(2.5)
+    assert all(other > 2 * root for root, other in zip(roots, others, strict=True))
+    assert roots[0] < 3 * _only_kernel_us(lambda x: x * x, 256, 256)

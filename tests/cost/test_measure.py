@@ -78,7 +78,7 @@ def test_long_calls_take_part_in_fewer_rounds() -> None:
         index: measure._Timed(cast(TimedProgram, _Program(seconds, now)), 1, 0.0)
         for index, seconds in enumerate((0.01, 0.3))
     }
-    overhead: Any = SimpleNamespace(run=lambda: None, seconds=lambda *arity: (0.0, 0.0))
+    overhead: Any = SimpleNamespace(run=lambda: None, timing=lambda *arity: Timing(0.0, 0.0, 0))
     run = measure._Run(default_device(), math.inf, 0.024, overhead, lambda: now[0])
     results: list[Measurement | None] = [None, None]
     measure._time_group(programs, run, results)
@@ -244,6 +244,26 @@ def test_time_computed_is_told_from_time_passed() -> None:
     asleep, at_work = time_call(lambda: time.sleep(0.002), 0.02), time_call(compute, 0.02)
     assert asleep.computed_s < 0.5 * asleep.seconds
     assert at_work.computed_s == pytest.approx(0.002, rel=0.5)
+
+
+def test_what_others_take_of_a_call_is_not_its_own() -> None:
+    """Two threads shared a call of 1 s for which they computed 0.2; 0.1 s of others' calls stay."""
+    assert Timing(1.0, 0.0, 2, computed_s=0.2).undisturbed_s == pytest.approx(0.2, abs=1e-3)
+    assert Timing(0.1, 0.0, 2, computed_s=0.19).undisturbed_s == 0.1
+    assert Timing(0.1, 0.0, 2).undisturbed_s == 0.1  # computed elsewhere
+
+
+def test_what_cannot_be_told_from_a_call_is_nothing() -> None:
+    timed = measure._Timed(cast(TimedProgram, None), 4, 0.0)
+
+    def microseconds(seconds: float, spread: float) -> float:
+        timing, besides = Timing(seconds, 0.0, 9, 5e-5), Timing(2e-5, spread, 9, 2e-5)
+        return measure._measurement(timed, timing, besides, is_cpu=True).time_us
+
+    assert microseconds(4e-5, 0.1) == pytest.approx(5.0)
+    assert microseconds(4e-5, 1.1) == 0.0  # slow calls without it take longer
+    assert microseconds(2.5e-5, 0.0) == 0.0  # hidden behind what prepares the next call
+    assert microseconds(1e-5, 0.0) == 0.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can pin threads")

@@ -17,6 +17,7 @@ from saturax.cost.loop_bodies import body_of, trip_us
 from saturax.cost.loops import WHILE, trip_count
 from saturax.cost.model import PriceModel
 from saturax.cost.parts import bytes_of_part
+from saturax.cost.plausible import least_us
 from saturax.graph.ops import (
     Blocks,
     ConvDimensions,
@@ -44,6 +45,22 @@ def _kernel(function, *arguments, op=None):
     (node,) = [n for n in graph.nodes if (n.op == op if op else n.op != "parameter")]
     operands = tuple(graph.nodes[i].type for i in node.operands)
     return Kernel(node.op, node.attributes, operands, node.type)
+
+
+def test_no_kernel_is_faster_than_its_bytes_and_products_can_be(model):
+    dot = _dot(2048)
+    by_products = dot.flops / (1e3 * model.calibration.dot_gflop_s["f32"])
+    assert least_us(dot.graph, (), model.calibration) == pytest.approx(by_products / 2)
+    vector = _kernel(jnp.matmul, normal(2048, 2048), normal(2048))
+    near, far = (least_us(vector.graph, levels, model.calibration) for levels in ((), (3, 0)))
+    assert 0 < near < far
+    assert far < model.predict_us(dataclasses.replace(vector, levels=(3, 0)))
+    whole = normal(2048, 2048)
+    for function in (
+        lambda x: jax.lax.fori_loop(0, 9, lambda _, y: y + x, x),
+        lambda x: x.at[0].set(1.0),  # a row is written where it lies
+    ):
+        assert least_us(program_of(function, whole).graph, (), model.calibration) == 0.0
 
 
 def _dot(n):

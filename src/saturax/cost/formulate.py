@@ -23,7 +23,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from saturax.cost.distance import held_bytes
-from saturax.cost.kernel import DISTANT_OPERANDS, EXPENSIVE, Kernel, byte_size
+from saturax.cost.kernel import (
+    DISTANT_OPERANDS,
+    EXPENSIVE,
+    Kernel,
+    byte_size,
+    compiled_power,
+    is_power,
+)
 from saturax.cost.model import PriceModel
 from saturax.cost.places import Kernels, Places, is_fused
 from saturax.extract.greedy import dag_greedy
@@ -255,6 +262,8 @@ def formulate(
             kernel = kernels.of(class_id, enode)
             if kernel.op in DISTANT_OPERANDS:
                 kernel = kernels.of(class_id, enode, places.levels(enode, kernel))
+            if is_power(enode):
+                kernel = compiled_power(kernel, kernels.constant(enode.children[1]))
             if model.is_in_region:
                 kernel = kernel.in_region
             _add_enode(

@@ -12,9 +12,10 @@ from weakref import WeakKeyDictionary
 
 from saturax.cost.clusters import Fusion
 from saturax.cost.distance import REUSE_BYTES
-from saturax.cost.kernel import byte_size, kernel_at
+from saturax.cost.kernel import byte_size, compiled_power, is_power, kernel_at
 from saturax.cost.model import PriceModel
 from saturax.graph.ir import Graph
+from saturax.graph.literal import Literal
 from saturax.graph.types import TensorType
 
 _FOUND: WeakKeyDictionary[Graph, Fusion] = WeakKeyDictionary()
@@ -50,8 +51,20 @@ def loop_us(graph: Graph, levels: tuple[int, ...], model: PriceModel) -> float:
             time_us += max(0.0, again) * model.elementwise_us("add", type.dtype, prod(type.shape))
         elif node.operands and not fusion.is_constant[index]:
             times = fusion.emissions.times_computed(index)
-            time_us += times * model.inline_us(kernel_at(graph, node))
+            kernel = kernel_at(graph, node)
+            if is_power(node):
+                kernel = compiled_power(kernel, _constant(graph, node.operands[1]))
+            time_us += times * model.inline_us(kernel)
     return time_us
+
+
+def _constant(graph: Graph, index: int) -> Literal | None:
+    """The constant that a value repeats, or is."""
+    node = graph.nodes[index]
+    if node.op == "broadcast_in_dim":
+        return _constant(graph, node.operands[0])
+    literal: Any = node.attributes[0] if node.op == "constant" else None
+    return literal if isinstance(literal, Literal) else None
 
 
 def _changed_in_place(graph: Graph, fusion: Fusion) -> int | None:

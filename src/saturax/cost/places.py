@@ -15,6 +15,7 @@ from typing import Any
 from saturax.cost.distance import level_of
 from saturax.cost.kernel import BITCASTS, Kernel, byte_size
 from saturax.egraph import EGraph
+from saturax.graph.literal import Literal
 from saturax.graph.operation import TABLE
 
 _MOVEMENT = frozenset({"broadcast_in_dim", "slice", "dynamic_slice", "pad", "reverse"})
@@ -31,6 +32,17 @@ class Kernels:
     def nodes(self) -> dict[int, list[Any]]:
         """All e-classes, ascending, with their e-nodes."""
         return {class_id: self.egraph.nodes(class_id) for class_id in self.egraph.classes()}
+
+    def constant(self, class_id: int) -> Literal | None:
+        """The constant that a class is, or repeats; None if it is not known."""
+        data, find = self.egraph.data, self.egraph.find
+        repeated = [
+            data(enode.children[0]).constant
+            for enode in self.nodes[find(class_id)]
+            if enode.op == "broadcast_in_dim"
+        ]
+        found = [data(class_id).constant, *repeated]
+        return next((literal for literal in found if literal is not None), None)
 
     def of(self, class_id: int, enode: Any, levels: tuple[int, ...] = ()) -> Kernel:
         """The kernel of an e-node whose operands are as far away as `levels` say."""
@@ -52,8 +64,8 @@ class Places:
 
     `held` are inputs, and what depends on frozen ones alone. `parts` are slices of those, which are
     copied before a product reads them. `prepared` are what loops make of `held` ones alone, as
-    weights that are scaled beforehand: all of them lie in memory at the same time. `known` are levels
-    of inputs, and of views of them, that are given.
+    weights that are scaled beforehand: all of them lie in memory at the same time. `known` are the
+    levels of inputs, and of views of them, that are given.
     """
 
     held: frozenset[int]

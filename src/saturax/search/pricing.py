@@ -23,6 +23,7 @@ from saturax.cost.loops import WHILE, counter_of
 from saturax.cost.measure import ModuleToMeasure, Range, measure_modules
 from saturax.cost.merged import merged
 from saturax.cost.model import PriceModel
+from saturax.cost.plausible import least_us
 from saturax.cost.program import ClusterKernel
 from saturax.cost.recomputation import charge_recomputation
 from saturax.cost.repeat import most_times, repeated
@@ -222,14 +223,22 @@ class Pricing:
             if result is None:
                 continue
             if result.error is None:
-                # Nothing is free: it was not to be told from the call, or that was disturbed.
-                time_us = result.time_us or self.model.predict_us(kernel)
+                time_us = result.time_us
+                if not self.is_believable(time_us, kernel.graph, kernel.levels):
+                    time_us = self.model.predict_us(kernel)
                 found[kernel.key] = Price(
                     time_us, result.spread, result.repetitions, cores=result.cores
                 )
             else:
                 self.model.failed.add(kernel.key)
         return found
+
+    def is_believable(self, time_us: float, graph: Graph, levels: Sequence[int]) -> bool:
+        """Whether a kernel can have taken so long.
+
+        Nothing is free: it was not to be told from the call, or that was disturbed.
+        """
+        return time_us > 0 and time_us >= least_us(graph, levels, self.model.calibration)
 
     def _doubtful(self, timed: Sequence[tuple[Kernel, Price]]) -> list[Kernel]:
         """Kernels whose times may be those of a disturbed second: they vary, or are unexpected."""

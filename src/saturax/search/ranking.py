@@ -181,7 +181,9 @@ class Ranking:
         found = {
             kernel.key: Price(result.time_us, result.spread, result.repetitions, cores=result.cores)
             for kernel, result in zip(kernels, results, strict=False)
-            if result is not None and math.isfinite(result.time_us) and result.time_us > 0
+            if result is not None
+            and result.error is None
+            and pricing.is_believable(result.time_us, kernel.graph, kernel.levels)
         }
         pricing.database.put_many(pricing.device.key, found)
         self.measured |= {key: _load(price) for key, price in found.items()}
