@@ -170,7 +170,7 @@ def _predictions_us(graphs: Sequence[Graph]) -> list[float]:
     prices: Mapping[str, Load] = {
         kernel.key: Load(result.time_us, result.cores)
         for kernel, result in zip(kernels, results, strict=True)
-        if result is not None and result.error is None
+        if result is not None and result.time_us > 0  # others, and NaN, are predicted
     }
     cores = len(os.sched_getaffinity(0))
     return [program_us(graph, model, prices, cores) for graph in graphs]
