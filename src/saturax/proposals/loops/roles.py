@@ -7,7 +7,7 @@ instead; what is left in cycles has to stay a loop.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from saturax.graph.components import strong_components
@@ -15,8 +15,9 @@ from saturax.graph.ir import Graph
 from saturax.graph.ops import identity_value
 from saturax.graph.ops.reduction import REDUCERS
 from saturax.graph.types import TensorType, is_complex, is_float
+from saturax.proposals.loops.inner import deciding_operands
 from saturax.proposals.loops.linear import System, has_steps, system_of
-from saturax.proposals.loops.structure import Loop, parameters_of
+from saturax.proposals.loops.structure import WHILE, Loop, parameters_of
 from saturax.proposals.loops.vectorise import can_apply, is_same_in_every_bit
 from saturax.proposals.loops.windows import Progression, progression
 
@@ -144,7 +145,9 @@ def _find_roles(loop: Loop, is_bitwise: bool, leaves_nothing: bool) -> Roles:
     stuck = {
         i
         for i, node in enumerate(body.nodes)
-        if i in varying and _is_stuck(loop, i, is_bitwise) and not _is_solved(roles, body, i)
+        if i in varying
+        and _is_stuck(loop, i, varying, is_bitwise)
+        and not _is_solved(roles, body, i)
     }
     if loop.trip_count is None:
         stuck |= varying
@@ -164,10 +167,12 @@ def _find_roles(loop: Loop, is_bitwise: bool, leaves_nothing: bool) -> Roles:
     )
 
 
-def _is_stuck(loop: Loop, index: int, is_bitwise: bool) -> bool:
+def _is_stuck(loop: Loop, index: int, varying: Container[int], is_bitwise: bool) -> bool:
     node = loop.body.nodes[index]
     if node.op == "parameter":
         return False
+    if node.op == WHILE and any(node.operands[k] in varying for k in deciding_operands(node)):
+        return True
     return not can_apply(node) or (is_bitwise and not is_same_in_every_bit(node))
 
 

@@ -378,7 +378,8 @@ def _tables(body: Graph, counters: Mapping[int, Array], count: int) -> dict[int,
                     values = counters[node.attributes[0]][:count]  # type: ignore[index]
                     items[index] = Batched(constant_of(values), True)
                 continue
-            if node.op not in ("constant", "iota") and not can_apply(node):
+            is_of_table = node.op in TABLE and can_apply(node)
+            if node.op not in ("constant", "iota") and not is_of_table:
                 continue
             if all(operand in items for operand in node.operands):
                 operands = [items[operand] for operand in node.operands]

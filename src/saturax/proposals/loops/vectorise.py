@@ -29,7 +29,7 @@ from saturax.graph.ops import (
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.reference import UnsupportedError, evaluate_operation
 from saturax.graph.types import TensorType, TupleType, Type, is_float, numpy_dtype
-from saturax.proposals.loops import contractions, windows
+from saturax.proposals.loops import contractions, inner, windows
 from saturax.proposals.loops.batched import (
     Batched,
     constant_of,
@@ -40,6 +40,7 @@ from saturax.proposals.loops.batched import (
 
 # Tables of indices and predicates up to this size are computed here and now.
 _LARGEST_TABLE = 1 << 16
+_WHILE = "stablehlo.while"
 
 Operands = Sequence[Batched]
 
@@ -48,6 +49,8 @@ def can_apply(node: Node) -> bool:
     """Whether an operation can be applied to all iterations at once."""
     if node.op == "convolution":
         return contractions.can_apply_convolution(node)
+    if node.op == _WHILE:
+        return inner.is_made_of(node, can_apply)
     return node.op in _BATCHING or node.op in _GENERIC
 
 
@@ -60,19 +63,24 @@ def is_same_in_every_bit(node: Node) -> bool:
         return isinstance(node.type, TensorType) and not (
             is_float(node.type.dtype) or node.type.dtype.startswith("complex")
         )
+    if node.op == _WHILE:
+        return inner.is_made_of(node, is_same_in_every_bit)
     return node.op in _BATCHING
 
 
 def apply_to_all(builder: GraphBuilder, node: Node, operands: Operands, count: int) -> Batched:
     """An operation applied in each of `count` iterations; `builder` must be the current one.
 
-    Raises `AssertionError` for an operation that `can_apply` does not admit, if operands vary.
+    Raises `AssertionError` for an operation that `can_apply` does not admit, if operands vary, and
+    for a loop that may run more often in one iteration than in another.
     """
     if not any(operand.varies for operand in operands):
         indices = tuple(operand.value.index for operand in operands)
         value = builder.append(Node(node.op, node.attributes, indices, node.type))
         return Batched(_folded(value), False)
     assert can_apply(node), f"{node.op} cannot be applied to all iterations at once"
+    if node.op == _WHILE:
+        return inner.loop_of_all(apply_to_all, builder, node, operands, count)
     result = _BATCHING.get(node.op, _leading_batch)(node, operands, count)
     if isinstance(result, Batched):
         return result._replace(value=_folded(result.value))
@@ -259,6 +267,12 @@ def _unchanged_attributes(node: Node, operands: Operands, count: int) -> Value:
     return result
 
 
+def _get_result(node: Node, operands: Operands, count: int) -> Batched:
+    """One of several results: of a loop, some may be the same in every iteration."""
+    value: Value = make(node.op, operands[0].value, attributes=node.attributes)
+    return Batched(value, value.type != node.type)
+
+
 def _leading_batch(node: Node, operands: Operands, count: int) -> Value:
     """Generic operations that work on the last dimensions, whatever comes before them."""
     values = [stacked(operand, count) for operand in operands]
@@ -302,7 +316,7 @@ _BATCHING: dict[str, Callable[[Node, Operands, int], Value | Batched]] = {
     "sort_pair": _along_one_dimension,
     "arg_reduce": _arg_reduce,
     **dict.fromkeys(_LAST_DIMENSIONS, _unchanged_attributes),
-    "get_result": _unchanged_attributes,
+    "get_result": _get_result,
     "constant": _unchanged_attributes,
     "iota": _unchanged_attributes,
 }
