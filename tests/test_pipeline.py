@@ -336,6 +336,31 @@ def test_wrong_candidate_is_rejected(monkeypatch):
     assert {c.outcome for c in result.report.candidates} == {"rejected"}
 
 
+@pytest.mark.parametrize("numerics", ["rounding", "bitwise"])
+def test_exact_rules_are_asked_where_roundings_are_rejected(monkeypatch, numerics):
+    """A planted judge: nothing passes but what exact rules alone have made."""
+    judge = contest._judge
+
+    def judge_strictly(report, verdict):
+        judge(report, verdict)
+        if report.name != "by exact rules alone":
+            report.verified, report.outcome = False, "rejected"
+
+    def draws(a, x, keys):
+        def step(c, key):
+            return jnp.sin(c) + jax.random.uniform(key, (64,)), c
+
+        return jax.lax.scan(step, (a @ a) @ x, keys)
+
+    monkeypatch.setattr(contest, "_judge", judge_strictly)
+    keys = jax.random.split(jax.random.PRNGKey(0), 16)
+    options = Options(numerics=numerics, time_limit_s=120.0, candidates=1)
+    report = saturax.optimize(draws, normal(64, 64), normal(64), keys, options=options).report
+    found = [c for c in report.candidates if c.name == "by exact rules alone"]
+    assert len(found) == (numerics == "rounding")
+    assert not any("order_contractions" in each.rules for each in found)
+
+
 def _with_outputs_negated(graph):
     from saturax.graph.ir import Graph, Node
 

@@ -33,7 +33,8 @@ class Judge:
 
     def enter(self, name, graph, frozen, predicted_us, rules):
         report = CandidateReport(name, predicted_us, graph.size(), dict(rules))
-        if not self.unfit(graph):
+        report.verified = not self.unfit(graph)
+        if report.verified:
             self.candidates.append(SimpleNamespace(report=report, graph=graph))
         return report
 
@@ -127,6 +128,51 @@ def test_what_cannot_be_blamed_is_no_failure():
     search = _search(lambda graph: True)  # a judge without samples
     search.enter("best predicted", dag_greedy(search.formulation.problem))
     assert search._take_back_inexact_steps() == 0
+
+
+def _exact(search):
+    """The outcome of an exact search, by which the original is best."""
+    formulation = search.formulation
+    return SimpleNamespace(
+        formulation=formulation, best=formulation.original(), rules=Counter(), best_us=1.0
+    )
+
+
+def test_exact_rules_are_asked_where_nothing_is_accurate_enough():
+    search = _search(lambda graph: not search.rejected)
+    search.search_exactly = lambda: _exact(search)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    assert search._keep_every_bit() == 1
+    assert [report.name for report in search.reports][1:] == ["by exact rules alone"]
+    assert search.champion.candidate.report is search.reports[1]
+
+
+@pytest.mark.parametrize(("is_original", "tried"), [(False, 0), (True, 1)])
+def test_exact_rules_are_not_asked_where_a_program_is_fit(is_original, tried):
+    """Unless that is the original, with values written."""
+    search = _search(lambda graph: False)
+    search.search_exactly = lambda: _exact(search)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.reports.append(CandidateReport("unfit", 1.0, 1, {}, verified=False))
+    search.entries[0].is_original = is_original
+    assert search._keep_every_bit() == tried
+
+
+def test_several_inexact_programs_are_enough():
+    search = _search(lambda graph: True)
+    reports = [CandidateReport("unfit", 1.0, 1, {}, verified=False) for _ in range(3)]
+    search.reports += reports[:2]
+    assert not search.is_inexact
+    search.reports += reports[2:]
+    assert search.is_inexact
+
+
+def test_what_fails_for_other_reasons_is_not_searched_for_exactly():
+    search = _search(lambda graph: True)
+    search.search_exactly = lambda: _exact(search)
+    search.enter("best predicted", dag_greedy(search.formulation.problem))
+    search.reports[0].verified = None  # it did not compile
+    assert search._keep_every_bit() == 0
 
 
 def test_no_program_is_varied_after_the_time():

@@ -40,7 +40,7 @@ class _Entering:
     """Stands for the measured search: notes who is entered, which takes a second each."""
 
     champion = None
-    is_last_race_all = is_open = False
+    is_last_race_all = is_open = is_inexact = False
     contest = SimpleNamespace(has_long_calls=False)
     held = staticmethod(lambda *_: None)  # nothing is worth writing
 
@@ -77,6 +77,11 @@ def test_what_segments_make_meets_the_best_of_the_whole(remaining_s, names, monk
 def test_without_segments_more_of_what_the_whole_search_found_takes_part(monkeypatch):
     names = ["best predicted", "varied 1", "varied 2", "raced"]
     assert _entered(monkeypatch, 4.1) == names
+
+
+def test_kin_of_what_is_not_accurate_enough_takes_no_part(monkeypatch):
+    monkeypatch.setattr(_Entering, "is_inexact", True)
+    assert _entered(monkeypatch, 4.1) == ["best predicted", "raced"]
 
 
 @pytest.mark.parametrize(("remaining_s", "count"), [(0.0, 1), (1.4, 1), (1.9, 2)])

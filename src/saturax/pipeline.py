@@ -46,6 +46,7 @@ from saturax.rules import rules_within
 from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
 from saturax.search.device_prices import pricing_of
+from saturax.search.exact import search_exactly
 from saturax.search.kernels import compare_kernels
 from saturax.search.partition import Partition
 from saturax.search.pricing import Pricing, branches_taken
@@ -333,7 +334,10 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
             if parts is not None:
                 assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
             correct = partial(correct_prices, run, pricing=pricing, original=program.graph)
-            select_by_measuring(run, program, contest, found, extraction, assemble, correct, price)
+            exactly = partial(search_exactly, run, program.graph, rules, pricing)
+            select_by_measuring(
+                run, program, contest, found, extraction, assemble, correct, price, exactly
+            )
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
 

@@ -119,6 +119,15 @@ class Run:
         self.reserved_s = reserved_s
         self.budget_s = self.remaining_s
 
+    @contextmanager
+    def under(self, options: Options) -> Iterator[None]:
+        """A block in which other options hold."""
+        before, self.options = self.options, options
+        try:
+            yield
+        finally:
+            self.options = before
+
     def release(self) -> None:
         """Let the races have what is kept for them."""
         self.reserved_s = 0.0

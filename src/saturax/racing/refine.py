@@ -9,20 +9,13 @@ extracted anew around it, and the variation is kept if it is measured to be fast
 from __future__ import annotations
 
 import logging
-import math
 from collections import Counter
-from collections.abc import Callable, Container, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from saturax.assembly.repeated import Held, with_values_written
 from saturax.checking.blame import Blame, blame
-from saturax.cost.formulate import (
-    CHANGE_OF_MODE,
-    Extracted,
-    Formulation,
-    read_program,
-    without_frozen,
-)
+from saturax.cost.formulate import Extracted, Formulation, read_program, without_frozen
 from saturax.extract import Selection, dag_cost, dag_greedy
 from saturax.graph.ir import Graph
 from saturax.racing.contest import Candidate, Contest
@@ -34,18 +27,19 @@ from saturax.racing.durations import (
     is_scarce,
     shortest_race_s,
 )
+from saturax.racing.nearby import LOYALTY, avoiding, exactly
 from saturax.report.model import CandidateReport
-from saturax.search.rounds import rules_of
+from saturax.search.rounds import Found, rules_of
 
 logger = logging.getLogger("saturax")
 
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
-# What the champion uses is made cheaper, so that a variation changes little else.
-_LOYALTY = 0.7
 # What the original does not run has to be so many times as fast to be taken, where the best
 # prediction is unfit: a few bold changes often hold most of the gain, and fewer roundings.
 _RELUCTANCE = (1.5, 4.0)
+# Of programs that are not accurate enough, what so many others share is looked at next.
+_INEXACT_ALIKE = 3
 # Rounds of taking inexact steps back.
 _MOST_TAKEN_BACK = 4
 # Programs whose times differ by less than this share are equally fast.
@@ -62,6 +56,8 @@ class Entry:
 
     candidate: Candidate
     selection: Selection | None
+    is_original: bool = False
+    """Whether it is the original, with values written: nothing that the search has found."""
 
 
 @dataclass
@@ -71,7 +67,8 @@ class MeasuredSearch:
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
     the signatures of the kernels that the original runs, `first` is the first round of a search in
     several: its formulation and best selection, `original` the program before it. `price` says what
-    programs take as wholes, where that is known. `remaining_s()`
+    programs take as wholes, where that is known; `search_exactly()` searches once more, by rules
+    that keep every bit. `remaining_s()`
     tells the seconds left, compilations not counted; after `patience` variations in a row that were
     no better, the rest is not worth the wait. The `champion` has won a race if that `is_decided`.
     """
@@ -87,6 +84,7 @@ class MeasuredSearch:
     original: Extracted
     first: tuple[Formulation, Selection] | None = None
     price: Callable[[Graph], float | None] = lambda graph: None
+    search_exactly: Callable[[], Found | None] = lambda: None
     champion: Entry | None = None
     is_decided: bool = False
     entries: list[Entry] = field(default_factory=list)
@@ -149,12 +147,26 @@ class MeasuredSearch:
         if selection is not None:
             rules = self.base_rules + rules_of(self.formulation, self._extracted(selection))
         rules["hold_repeated"] = count
-        return self.enter_program(f"{name}, values written", written, None, rules=rules)
+        entry = self.enter_program(f"{name}, values written", written, None, rules=rules)
+        if entry is not None:
+            entry.is_original = selection is None
+        return entry
 
     def _extracted(self, selection: Selection | None) -> Extracted:
         if selection is None:
             return self.original
         return read_program(self.formulation, selection)
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether no program that the search has found is fit to race."""
+        return all(entry.is_original for entry in self.entries)
+
+    @property
+    def is_inexact(self) -> bool:
+        """Whether nothing is fit, and several programs were not accurate enough."""
+        inexact = sum(report.verified is False for report in self.reports)
+        return self.is_unfit and inexact >= _INEXACT_ALIKE
 
     def race(self) -> None:
         """Time all entries against the original; the fastest becomes the champion."""
@@ -226,11 +238,12 @@ class MeasuredSearch:
         """Vary the champion while time is left; return how many variations were tried.
 
         Where no program was fit to race, what makes the best prediction unfit is sought: steps that
-        lose accuracy are taken back, then small changes are left out, then kernels are forbidden
-        one after the other, until a program is fit.
+        lose accuracy are taken back, then small changes are left out, then all that rounds, then
+        kernels are forbidden one after the other, until a program is fit.
         """
         tried = self._take_back_inexact_steps()
         tried += self._change_less()
+        tried += self._keep_every_bit()
         failures = 0
         base = self._to_vary()
         banned: set[Hashable] = set()
@@ -247,7 +260,7 @@ class MeasuredSearch:
             if entry is not None and self._beats_champion(entry):
                 self.champion, base, failures = entry, variation, 0
                 banned.add(suspect)
-            elif not self.entries:
+            elif self.is_unfit:
                 base = variation
                 banned.add(suspect)
                 suspects = [each for each in self._suspects(base) if each not in banned]
@@ -269,14 +282,14 @@ class MeasuredSearch:
             banned: set[Hashable] = set()
             selection: Selection | None = base
             for _ in range(_MOST_TAKEN_BACK):
-                if selection is None or self.entries or not self._has_time():
+                if selection is None or not (self.is_unfit and self._has_time()):
                     break
                 blamed = self._blame(formulation, selection)
                 if not blamed.exact.items() - exact.items():
                     break
                 exact |= blamed.exact
                 banned |= self._kernels_of(blamed.inexact, formulation, selection)
-                selection = _exactly(formulation, base, exact, banned)
+                selection = exactly(formulation, base, exact, banned)
                 if selection is not None:
                     tried += 1
                     name = f"variation {tried}: inexact steps taken back"
@@ -329,7 +342,7 @@ class MeasuredSearch:
         Until one of them is fit.
         """
         base, tried = self._to_vary(), 0
-        while base is not None and not self.entries and tried < len(_RELUCTANCE):
+        while base is not None and self.is_unfit and tried < len(_RELUCTANCE):
             if not self._has_time():
                 break
             variation = self._reluctantly(base, _RELUCTANCE[tried])
@@ -338,6 +351,23 @@ class MeasuredSearch:
         if tried:
             self.race()
         return tried
+
+    def _keep_every_bit(self) -> int:
+        """Where nothing accurate enough was found, enter what exact rules alone lead to.
+
+        Where a program decides by what it has computed, as a resampling of particles does, another
+        rounding is another result. Work that leaves a loop as it was rounds as before.
+        Returns how many programs were entered.
+        """
+        if not self.is_unfit or all(report.verified is not False for report in self.reports):
+            return 0
+        if not self._has_time() or (found := self.search_exactly()) is None:
+            return 0
+        extracted = read_program(found.formulation, found.best)
+        rules = found.rules + rules_of(found.formulation, extracted)
+        self.enter_program("by exact rules alone", extracted, found.best_us, rules=rules)
+        self.race()
+        return 1
 
     def _has_time(self) -> bool:
         """Whether there is time for another program and its race."""
@@ -372,7 +402,7 @@ class MeasuredSearch:
         for node in selection.values():
             if signatures[node] not in self.usual and "(" in str(signatures[node]):
                 cost[signatures[node]] += problem.cost_us[node]  # type: ignore[assignment]
-        least_us = _WORTHWHILE_SHARE * total if self.entries else 0.0
+        least_us = 0.0 if self.is_unfit else _WORTHWHILE_SHARE * total
         return [s for s, us in cost.most_common() if us >= least_us]
 
     def _reluctantly(self, base: Selection, reluctance: float) -> Selection:
@@ -380,7 +410,7 @@ class MeasuredSearch:
         problem = self.formulation.problem
         factors = [reluctance] * len(problem.cost_us)
         for node in base.values():
-            factors[node] *= _LOYALTY
+            factors[node] *= LOYALTY
         rows = zip(problem.signatures or (), problem.cost_us, factors, strict=True)
         costs = [us * (1.0 if name in self.usual else factor) for name, us, factor in rows]
         return dag_greedy(problem.with_costs(costs))
@@ -389,36 +419,4 @@ class MeasuredSearch:
         """The cheapest selection close to a given one that has none of the banned kernels."""
         signatures = self.formulation.problem.signatures or ()
         nodes = {node for node, name in enumerate(signatures) if name in banned}
-        return _avoiding(self.formulation, selection, nodes)
-
-
-def _exactly(
-    formulation: Formulation, base: Selection, exact: Mapping[int, int], banned: Container[Hashable]
-) -> Selection | None:
-    """The cheapest selection close to a given one that takes the e-nodes `exact`, by e-class.
-
-    It has none of the kernels that are banned; None where there is no such selection.
-    """
-    find = formulation.represented.egraph.find
-    signatures = formulation.problem.signatures or ()
-    others = {
-        node
-        for node, enode in enumerate(formulation.enodes)
-        if signatures[node] in banned
-        or (enode != CHANGE_OF_MODE and exact.get(find(enode), enode) != enode)
-    }
-    return _avoiding(formulation, base, others)
-
-
-def _avoiding(formulation: Formulation, base: Selection, nodes: Container[int]) -> Selection | None:
-    """The cheapest selection close to a given one without some nodes of the problem."""
-    problem = formulation.problem
-    loyal = set(base.values())
-    costs = [
-        math.inf if node in nodes else us * (_LOYALTY if node in loyal else 1.0)
-        for node, us in enumerate(problem.cost_us)
-    ]
-    try:
-        return dag_greedy(problem.with_costs(costs))
-    except ValueError:
-        return None
+        return avoiding(self.formulation, selection, nodes)

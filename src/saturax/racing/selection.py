@@ -169,13 +169,15 @@ def select_by_measuring(
     assemble: Callable[[], Assembled | None] | None = None,
     correct: Callable[[MeasuredSearch], int] = lambda measured: 0,
     price: Callable[[Graph], float | None] = lambda graph: None,
+    search_exactly: Callable[[], Found | None] = lambda: None,
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel.
 
     Once those that the search of the whole has found have met the original, `correct(measured)`
     looks after prices that this race contradicts, and `assemble()` makes another of segments, which
     may take all the time that there is. Where time is enough for one race of one program only, that
-    is the last one. `price` says what programs take as wholes, as far as known.
+    is the last one. `price` says what programs take as wholes, as far as known; `search_exactly()`
+    is asked where nothing accurate enough was found.
     """
     run.release()
     measured = MeasuredSearch(
@@ -190,6 +192,7 @@ def select_by_measuring(
         found.rounds[0][0],
         found.first,
         price,
+        search_exactly,
     )
     try:
         with run.stage("select") as notes:
@@ -285,7 +288,11 @@ def _entries(
     extraction: Extraction,
     found: Found,
 ) -> Iterator[Callable[[], object]]:
-    """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin."""
+    """Ways to enter candidates, those first that tell most: the best, its ancestors, its kin.
+
+    Kin of what is not accurate enough is as a rule no better: all that was left of the time went to
+    checking seven programs that resampled particles by the same sum in another order.
+    """
     best, *varied = extraction.selections
     if (held := measured.held(best)) is not None:
         program, values = held
@@ -296,6 +303,8 @@ def _entries(
     if (held := measured.held()) is not None:
         program, values = held
         yield partial(measured.enter_held, "original", program, values.count)
+    if measured.is_inexact:
+        return
     kin = [(partial(measured.enter, f"varied {n}", each), each) for n, each in enumerate(varied, 1)]
     yield from (enter for enter, _ in kin[:1])  # the best by the other prediction, if they differ
     if found.other is None:  # else that was a search by greedy choices
@@ -303,6 +312,8 @@ def _entries(
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
         yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
     for enter, selection in kin[1:]:
+        if measured.is_inexact:
+            return
         if not _is_hopeless(measured, selection, best):
             yield enter
 
