@@ -73,4 +73,17 @@ ROWS = (
         (regular(64), normal(64, 4)),
         numerics="finite",
     ),
+    Identity(
+        "orthogonal_factor_transposed_times_matrix",
+        lambda a: jnp.linalg.qr(a)[0].T @ a,
+        lambda a: jnp.linalg.qr(a)[1],
+        (normal(256, 32),),
+    ),
+    Identity(
+        "log_determinant_of_gram_by_cholesky",
+        lambda a: 2 * jnp.sum(jnp.log(jnp.diag(jnp.linalg.cholesky(a @ a.T)))),
+        lambda a: 2 * jnp.linalg.slogdet(a)[1],
+        (regular(64),),
+        numerics="finite",
+    ),
 )

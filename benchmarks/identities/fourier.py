@@ -145,4 +145,10 @@ ROWS = (
         lambda z: jnp.roll(z, 3, 1),
         (Z,),
     ),
+    Identity(
+        "transform_of_repeated_column",
+        lambda x: jnp.fft.fft(jnp.broadcast_to(x[:, :1], (N, N))),
+        lambda x: jnp.pad(N * x[:, :1], ((0, 0), (0, N - 1))),
+        (Z,),
+    ),
 )

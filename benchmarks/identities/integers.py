@@ -212,4 +212,16 @@ ROWS = (
         lambda x: 3 * x + 5,
         (integers(N, N, low=0, below=256, dtype="uint8"),),
     ),
+    Identity(
+        "parity_of_exclusive_or",
+        lambda x, y: (lax.population_count(x ^ y) & 1) ^ (lax.population_count(x) & 1),
+        lambda x, y: lax.population_count(y) & 1,
+        (X, Y),
+    ),
+    Identity(
+        "comparison_of_converted",
+        lambda x, y: x.astype(jnp.float32) < y.astype(jnp.float32),
+        lambda x, y: x < y,
+        (integers(N, N, dtype="int16"), integers(N, N, dtype="int16")),
+    ),
 )

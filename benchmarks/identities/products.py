@@ -389,4 +389,10 @@ ROWS = (
         lambda a, x: a @ x,
         (A, V),
     ),
+    Identity(
+        "intercept_column",
+        lambda x, w, b: jnp.concatenate([x, jnp.ones((N, 1))], 1) @ jnp.concatenate([w, b[None]]),
+        lambda x, w, b: x @ w + b,
+        (A, B, V),
+    ),
 )

@@ -366,4 +366,10 @@ ROWS = (
         lambda x: 3 * jnp.sum(jnp.abs(x)),
         (normal(N, N),),
     ),
+    Identity(
+        "count_above_greatest",
+        lambda x: jnp.sum(x > x.max(1, keepdims=True), 1),
+        lambda x: jnp.zeros(N, jnp.int32),
+        (X,),
+    ),
 )

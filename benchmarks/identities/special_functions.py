@@ -276,4 +276,10 @@ ROWS = (
         numerics="approximate",
         note="false at 0, -1, -2, …",
     ),
+    Identity(
+        "exponential_of_log_sigmoid",
+        lambda x: jnp.exp(nn.log_sigmoid(x)),
+        nn.sigmoid,
+        (X,),
+    ),
 )

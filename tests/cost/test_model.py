@@ -451,3 +451,21 @@ def test_convolutions_in_loops_are_the_library_s_with_features_last_only() -> No
     signal = TensorType((256, 256, 1), "f32"), TensorType((5, 1, 1), "f32")
     features_last = Kernel("convolution", (window, last, Groups(1, 1)), signal, signal[0])
     assert features_last.in_region is features_last
+
+
+def test_each_small_matrix_costs_lapack_a_call(model):
+    def of_batch(count, n):
+        return model.kernel_us(
+            Kernel(
+                "lu",
+                ("lapack",),
+                (TensorType((count, n, n), "f32"),),
+                TupleType((TensorType((count, n, n), "f32"), TensorType((count, n), "i32"))),
+            )
+        )
+
+    # Measured: 536 µs; by the rate of products it would be one.
+    assert 250 < of_batch(4096, 2) < 1100
+    assert of_batch(1, 2) < 20
+    # A large one is as fast as products of blocks are.
+    assert of_batch(1, 512) < 2 * 512**3 / 3 / 1000

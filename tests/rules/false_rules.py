@@ -38,6 +38,7 @@ from . import (
     false_products,
     false_sums,
     false_transforms,
+    false_words,
 )
 from .declare import FALSE_RULES, false_rule
 
@@ -58,6 +59,7 @@ __all__ = [
     "false_products",
     "false_sums",
     "false_transforms",
+    "false_words",
 ]
 
 

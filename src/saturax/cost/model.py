@@ -17,6 +17,7 @@ from saturax.cost.collectives import COLLECTIVES, Link, collective_us
 from saturax.cost.device import Calibration
 from saturax.cost.distance import REUSE_BYTES
 from saturax.cost.kernel import CONTROL_FLOW, DISTANT_OPERANDS, EXPENSIVE, Kernel, byte_size
+from saturax.cost.lapack import lapack_us
 from saturax.cost.library import short_rows_us
 from saturax.cost.loop_bodies import trip_us
 from saturax.cost.loops import WHILE, trip_count
@@ -227,8 +228,7 @@ class PriceModel:
         if kernel.op in ("dot_general", "convolution"):
             compute = self._product_us(kernel, dtype)
         elif kernel.op in LINEAR_ALGEBRA or kernel.op == "fft":
-            # Half the rate of a matrix product: so BLAS does on triangles of some hundred rows.
-            compute = 2 * self.dot_us(dtype, kernel.flops)
+            compute = self._routine_us(kernel, dtype)
         elif kernel.op == "lu_permutation":  # a step of the loop is about three kernels
             steps = kernel.operands[0].shape[-1]  # type: ignore[union-attr]
             compute = 3 * steps * self.calibration.kernel_overhead_us
@@ -247,6 +247,12 @@ class PriceModel:
         else:
             compute = 0.0
         return self.calibration.kernel_overhead_us + max(move, compute)
+
+    def _routine_us(self, kernel: Kernel, dtype: str) -> float:
+        """A factorisation, a solve or a transform."""
+        # Half the rate of a matrix product: so BLAS does on triangles of some hundred rows.
+        compute = 2 * self.dot_us(dtype, kernel.flops)
+        return compute if kernel.op == "fft" else max(compute, lapack_us(kernel))
 
     def _short_rows_us(self, kernel: Kernel) -> float:
         """What the rows of an operand cost a reduction besides their elements."""

@@ -200,6 +200,35 @@ def compare_converted_with_constant(x: Value, s: Any, e: Literal, d: Any, k: Any
     return compare(x, full_like(x, bound), d, kind)
 
 
+_EXACT = {"f16": 1 << 11, "bf16": 1 << 8, "f32": 1 << 24, "f64": 1 << 53}
+"""Up to which magnitude each type of floats has all integers."""
+
+
+def _holds(s: str, least: int, most: int) -> bool:
+    """Whether each integer from `least` to `most` is a number of its own in the type s."""
+    if s in _EXACT:
+        return max(-least, most) <= _EXACT[s]
+    low, high = _limits(s) if s in INTEGERS else (0, -1)
+    return low <= least and most <= high
+
+
+@rule(
+    lambda x, y, s, d, k: compare(convert(x, s), convert(y, s), d, k),
+    numerics=BITWISE,
+    source="conversions that are exact preserve order",
+    uses_facts=True,
+    examples=lambda rng: (
+        dict.fromkeys("xy", TensorType((2, 3), str(rng.choice(["i8", "ui8"]))))
+        | {"s": str(rng.choice(["i32", "f32", "f64"]))}
+    ),
+)
+def compare_converted(x: Value, y: Value, s: Any, d: Any, k: Any) -> Value | None:
+    """(s(x) < s(y)) = (x < y) and so on for integers x and y of one type that s holds"""
+    need(x.dtype in INTEGERS and x.dtype == y.dtype and k != "TOTALORDER")
+    need(all(_holds(s, *map(int, bounds_of(z))) for z in (x, y)))
+    return compare(x, y, d, "UNSIGNED" if is_unsigned(x.dtype) else "SIGNED")
+
+
 # ------------------------------------------------------------------ quotients and remainders
 
 

@@ -10,13 +10,16 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     binary,
+    broadcast_in_dim,
     compare,
     constant,
+    full,
     full_like,
     maximum,
     minimum,
     multiply,
     negate,
+    reduce_,
     unary,
 )
 from saturax.graph.types import TensorType, is_complex, is_integer, is_unsigned
@@ -116,6 +119,24 @@ def compare_own_minimum(x: Value, y: Value, d: Any, k: Any) -> Value | None:
     """(min(x, y) ≤ x) = true and (min(x, y) > x) = false, not complex"""
     need(d in ("LE", "GT") and not is_complex(x.dtype) and k != "TOTALORDER")
     return full_like(compare(x, y, d, k), d == "LE")
+
+
+@rule(
+    lambda f, x, r, s, m, d, k: compare(x, broadcast_in_dim(reduce_(f, x, r), s, m), d, k),
+    numerics=BITWISE,
+    source=ORDER,
+    examples=lambda rng: (
+        {"x": TensorType((3, 4), str(rng.choice(["f32", "i32"]))), "s": (3, 4), "r": (1,)}
+        | {"m": (0,)}
+        | dict(zip("fd", [("maximum", "GT"), ("minimum", "LT")][rng.integers(2)], strict=True))
+    ),
+)
+def compare_with_greatest(f: Any, x: Value, r: Any, s: Any, m: Any, d: Any, k: Any) -> Value | None:
+    """(x > max x) = false and (x < min x) = false, along any dimensions; not complex"""
+    need((f, d) in (("maximum", "GT"), ("minimum", "LT")) and k != "TOTALORDER")
+    need(not is_complex(x.dtype) and tuple(s) == x.shape)
+    need(tuple(m) == tuple(i for i in range(x.rank) if i not in r))
+    return full(False, TensorType(x.shape, "i1"))
 
 
 compare_with_own_maximum_exactly = for_integers(compare_with_own_maximum)

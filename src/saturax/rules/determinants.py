@@ -123,6 +123,25 @@ def determinant_of_orthogonal(a: Value, s: Any, t: Any, r: Any) -> Any:
 
 
 @rule(
+    lambda a, d, p, e, r: log_abs_determinant(dot_general(a, a, d, p, e), r),
+    numerics=ROUNDING,
+    source=DETERMINANT,
+    examples=lambda rng: {
+        "a": TensorType((3, 3), "f64"),
+        "e": "f64",
+        "d": DotDimensions((), (), (int(rng.integers(2)),), (int(rng.integers(2)),)),
+    },
+)
+def determinant_of_square(a: Value, d: Any, p: Any, e: str, r: Any) -> Any:
+    """log|det(a·a)| = 2 log|det a|, also of aᵀ·a and a·aᵀ, for square a"""
+    d, batch = DotDimensions(*d), tuple(range(a.rank - 2))
+    need(a.dtype == e and a.shape[-1] == a.shape[-2] and d.lhs_batch == d.rhs_batch == batch)
+    need(len(d.lhs_contract) == 1 and a.size > 0)
+    rest = log_abs_determinant(a, r)
+    return multiply(rest, full_like(rest, 2))
+
+
+@rule(
     lambda a, r: log_abs_determinant(a, r),
     numerics=ROUNDING,
     source=DETERMINANT,

@@ -35,6 +35,7 @@ from saturax.graph.ops import (
     qr,
     reduce_,
     select,
+    slice_dimension,
     transpose,
     unary,
 )
@@ -104,6 +105,30 @@ def multiply_orthogonal_and_triangle(
     need(DotDimensions(*d) == _matrix_product(a.rank, a.rank - 2))
     need(is_all(c, 0.0) and _is_below_diagonal(m))
     return a
+
+
+@rule(
+    lambda a, r, s, d, p, e: dot_general(
+        householder_product(get_result(qr(a, r), 0), get_result(qr(a, r), 1), s), a, d, p, e
+    ),
+    numerics=ROUNDING,
+    source="QᵀA = QᵀQR = R",
+    examples=lambda rng: (
+        {"a": TensorType((int(rng.integers(3, 5)), 3), "f64"), "e": "f64"}
+        | {"d": DotDimensions((), (), (0,), (0,))}
+        | dict.fromkeys(("r", "s"), LAPACK)
+    ),
+)
+def project_on_orthogonal_factor(a: Value, r: Any, s: Any, d: Any, p: Any, e: str) -> Any:
+    """Qᵀa = R, real, for the factors of a matrix with no more columns than rows"""
+    batch, rows = tuple(range(a.rank - 2)), (a.rank - 2,)
+    need(a.dtype in REALS and a.dtype == e and a.size > 0 and a.shape[-2] >= a.shape[-1])
+    need(DotDimensions(*d) == DotDimensions(batch, batch, rows, rows))
+    n = a.shape[-1]
+    above = slice_dimension(get_result(qr(a, r), 0), a.rank - 2, 0, n)
+    counts = above.tensor.with_dtype("i32")
+    is_below = compare(iota(a.rank - 2, counts), iota(a.rank - 1, counts), "GT", "SIGNED")
+    return select(is_below, full(0, above.tensor), above)
 
 
 @rule(

@@ -19,6 +19,7 @@ from saturax.graph.ops import (
     full,
     full_like,
     multiply,
+    pad,
     reduce_,
     reshape,
     slice_,
@@ -27,7 +28,7 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.facts import splat_of
+from saturax.rules.facts import has_numbers, splat_of
 from saturax.rules.rule import ROUNDING, need, rule
 
 SOURCE = "definition of the discrete Fourier transform"
@@ -303,6 +304,28 @@ def _first_frequency(rng: Any) -> dict[str, Any]:
     k = str(rng.choice(["FFT", "IFFT", "RFFT"]))
     x = TensorType((m, n), "f64" if k == "RFFT" else "complex<f64>")
     return {"x": x, "k": k, "n": (n,), "a": (0, 0), "b": (m, 1), "c": (1, 1)}
+
+
+@rule(
+    lambda x, s, m, k, n: fft(broadcast_in_dim(x, s, m), k, n),
+    numerics=ROUNDING,
+    source="F(1) = (n, 0, 0, …)",
+    uses_facts=True,
+    examples=lambda rng: (
+        {"x": TensorType((2,), "complex<f64>"), "s": (2, 3), "m": (0,), "n": (3,)}
+        | {"k": str(rng.choice(["FFT", "IFFT"]))}
+    ),
+)
+def transform_of_repeated(x: Value, s: Lengths, m: Lengths, k: str, n: Lengths) -> Value | None:
+    """F(bcast x) = n·x at frequency 0, else 0, and F⁻¹(bcast x) = x there, along one dimension"""
+    last = len(s) - 1
+    need(k in ("FFT", "IFFT") and len(n) == 1 and n[0] > 1 and has_numbers(x))
+    need(last not in m and x.size > 0)
+    line = broadcast_in_dim(x, (*s[:last], 1), m)
+    if k == "FFT":
+        line = multiply(line, full_like(line, n[0]))
+    none = (0,) * len(s)
+    return pad(line, full(0, TensorType((), line.dtype)), none, (*none[:last], n[0] - 1), none)
 
 
 @rule(

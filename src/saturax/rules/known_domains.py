@@ -5,6 +5,7 @@ Most are twins of rules that hold of such operands only, and are of class FINITE
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from saturax.rules.facts import (
     is_positive,
     never_nan,
 )
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, Rule, need, rule
 
 POWERS = "laws of powers of positive numbers"
 
@@ -110,6 +111,22 @@ cancel_factor_of_finite = where_proved(
 cancel_divisor_of_finite = where_proved(
     powers.cancel_divisor, lambda x, y, z: _may_divide(z), __name__
 )
+
+
+def _of_positive(general: Rule, divisor: str) -> Rule:
+    """The FINITE twin of a quotient that cancels a positive number: no exponential is 0."""
+    twin = where_proved(
+        general, lambda **operands: is_positive(operands[divisor]), __name__, FINITE
+    )
+    return replace(twin, name=f"{general.name}_of_positive")
+
+
+multiply_by_positive_divisor = _of_positive(powers.multiply_by_divisor, "y")
+divide_by_positive_factor = _of_positive(powers.divide_by_factor, "y")
+divide_by_positive_multiple = _of_positive(powers.divide_by_multiple, "x")
+cancel_positive_factor = _of_positive(powers.cancel_factor, "x")
+cancel_positive_divisor = _of_positive(powers.cancel_divisor, "z")
+cancel_positive_divisor_of_reshaped = _of_positive(powers.cancel_divisor_of_reshaped, "z")
 divide_by_own_root_of_positive = where_proved(
     powers.divide_by_own_root, lambda x: is_positive(x), __name__
 )

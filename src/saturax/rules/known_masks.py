@@ -11,6 +11,7 @@ from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
+    binary,
     broadcast_in_dim,
     compare,
     constant,
@@ -29,10 +30,12 @@ from saturax.graph.ops import (
     unary,
 )
 from saturax.graph.types import TensorType
-from saturax.rules.conditions import REALS, exactly, is_all, is_exact
+from saturax.rules.conditions import REALS, exactly, is_all, is_exact, where_proved
 from saturax.rules.facts import (
     facts_of,
     is_diagonal,
+    is_finite,
+    is_frozen,
     is_identity,
     is_splat,
     is_symmetric,
@@ -40,7 +43,7 @@ from saturax.rules.facts import (
     zero_blocks_of,
 )
 from saturax.rules.moves import cut
-from saturax.rules.rule import BITWISE, ROUNDING, need, rule
+from saturax.rules.rule import BITWISE, FINITE, ROUNDING, need, rule
 
 
 @rule(
@@ -119,6 +122,38 @@ def drop_mask_beside_band(p: Value, x: Value, y: Value) -> Value | None:
     """0 where p, else y = y for banded y, if p is false on its diagonals"""
     need(is_zero(x) and _misses(p, y))
     return y
+
+
+def _two_masks(rng: np.random.Generator) -> dict[str, Any]:
+    first, second = _masked_example(rng), _masked_example(rng)
+    shape = first["y"].type.shape
+    type = TensorType(shape, "f64")
+    zeros = Literal(np.zeros(shape))
+    numbers = {name: Literal(rng.normal(size=shape)) for name in ("x", "w")}
+    other = second["p"] if second["y"].type.shape == shape else first["p"]
+    return {"p": first["p"], "q": other, "y": zeros, "z": zeros, **numbers, "v": type}
+
+
+@rule(
+    lambda p, x, y, q, w, z: multiply(select(p, x, y), select(q, w, z)),
+    numerics=FINITE,
+    source="0 · x = 0",
+    uses_facts=True,
+    examples=_two_masks,
+)
+def multiply_masked(p: Value, x: Value, y: Value, q: Value, w: Value, z: Value) -> Value | None:
+    """(x where p, else 0)·(w where q, else 0) = x·w where p ∧ q, else 0, for known masks"""
+    need(is_zero(y) and is_zero(z) and p.shape == q.shape == x.shape)
+    need(is_frozen(p) and is_frozen(q))
+    return select(binary("and", p, q), multiply(x, w), y)
+
+
+multiply_masked_of_finite = where_proved(
+    multiply_masked,
+    lambda p, x, y, q, w, z: is_finite(x) and is_finite(w),
+    __name__,
+    examples=_two_masks,
+)
 
 
 def _diagonal_example(rng: np.random.Generator) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     broadcast_in_dim,
@@ -47,6 +47,34 @@ def _where_nonnegative(x: Value, value: Value) -> Value:
 def _with_exponential(rng: np.random.Generator) -> dict[str, Any]:
     type = TensorType((2, 3), str(rng.choice(["f32", "f64"])))
     return {"x": type, "y": Literal(rng.uniform(0.1, 3.0, (2, 3)))} if type.dtype == "f64" else {}
+
+
+@rule(
+    lambda x, c: _exp(
+        add(maximum(x, constant(c)), unary("log_plus_one", _exp(negate(unary("abs", x)))))
+    ),
+    numerics=ROUNDING,
+    source="softplus x = log(1 + eˣ)",
+    examples=lambda rng: {"c": splat(0, TensorType((2, 3), "f64"))},
+)
+def exponential_of_softplus(x: Value, c: Literal) -> Value | None:
+    """exp(max(x, 0) + log1p(exp(-|x|))) = 1 + eˣ, x real"""
+    need(x.dtype in REALS and is_all(c, 0.0))
+    return add(_exp(x), full_like(x, 1))
+
+
+@rule(
+    lambda x, c: _exp(
+        negate(add(maximum(x, constant(c)), unary("log_plus_one", _exp(negate(unary("abs", x))))))
+    ),
+    numerics=ROUNDING,
+    source="log(logistic x) = -softplus(-x)",
+    examples=lambda rng: {"c": splat(0, TensorType((2, 3), "f64"))},
+)
+def exponential_of_log_of_logistic(x: Value, c: Literal) -> Value | None:
+    """exp(-(max(x, 0) + log1p(exp(-|x|)))) = logistic(-x), x real"""
+    need(x.dtype in REALS and is_all(c, 0.0))
+    return unary("logistic", negate(x))
 
 
 def _with_row(rng: np.random.Generator) -> dict[str, Any]:

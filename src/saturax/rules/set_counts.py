@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import add, binary, constant, multiply, subtract, unary
+from saturax.graph.types import TensorType
 from saturax.rules.conditions import INTEGERS, is_all
 from saturax.rules.rule import BITWISE, need, rule
 
@@ -78,3 +79,20 @@ def distance_by_inclusion_and_exclusion(x: Value, y: Value, c: Literal) -> Value
     need(x.dtype in INTEGERS and is_all(c, 2))
     distance: Value = _count("xor", x, y)
     return distance
+
+
+@rule(
+    lambda x, y, c: binary(
+        "xor",
+        binary("and", unary("popcnt", x), constant(c)),
+        binary("and", unary("popcnt", y), constant(c)),
+    ),
+    numerics=BITWISE,
+    source="the parity of bits is linear over ℤ/2",
+    examples=lambda rng: {"c": splat(1, TensorType((2, 3), "i32"))},
+)
+def add_parities(x: Value, y: Value, c: Literal) -> Value | None:
+    """(popcnt x ∧ 1) ⊕ (popcnt y ∧ 1) = popcnt(x ⊕ y) ∧ 1"""
+    need(x.dtype in INTEGERS and is_all(c, 1))
+    parity: Value = binary("and", _count("xor", x, y), constant(c))
+    return parity

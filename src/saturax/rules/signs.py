@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saturax.graph.build import Value
-from saturax.graph.literal import Literal
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     add,
     binary,
     compare,
     constant,
+    convert,
     divide,
     full_like,
     maximum,
     minimum,
     multiply,
     negate,
+    reduce_,
     select,
+    subtract,
     unary,
 )
+from saturax.graph.types import TensorType
 from saturax.rules.conditions import (
     INTEGERS,
     REALS,
@@ -29,7 +35,7 @@ from saturax.rules.conditions import (
     is_all,
     where_proved,
 )
-from saturax.rules.facts import is_nonzero
+from saturax.rules.facts import is_nonzero, never_nan
 from saturax.rules.rule import APPROXIMATE, BITWISE, FINITE, ROUNDING, need, rule
 from saturax.rules.selection import DUAL, MONOTONE
 
@@ -148,3 +154,38 @@ def add_squares_of_parts(x: Value, c: Literal, d: Literal) -> Value | None:
     """max(x, 0)² + min(x, 0)² = x², not complex"""
     need((x.dtype in REALS or x.dtype in INTEGERS) and is_all(c, 0.0) and is_all(d, 0.0))
     return multiply(x, x)
+
+
+@rule(
+    lambda x, d: maximum(reduce_("maximum", x, d), negate(reduce_("minimum", x, d))),
+    numerics=ROUNDING,
+    source="|x| = max(x, -x)",
+)
+def greatest_absolute(x: Value, d: Any) -> Value | None:
+    """max(max x, -min x) = max |x| along the same dimensions; real"""
+    need(x.dtype in REALS)
+    return reduce_("maximum", unary("abs", x), d)
+
+
+def _numbers(rng: np.random.Generator) -> dict[str, Any]:
+    type = TensorType((3,), "f64")
+    return {"x": Literal(rng.integers(-1, 2, 3).astype(float)), "z": splat(0, type), "t": "f64"}
+
+
+@rule(
+    lambda x, t, z, k: subtract(
+        convert(compare(x, constant(z), "GT", k), t), convert(compare(x, constant(z), "LT", k), t)
+    ),
+    numerics=FINITE,
+    source="definition of sign",
+    examples=lambda rng: _numbers(rng) | {"x": TensorType((3,), "f64")},
+)
+def difference_of_indicators(x: Value, t: Any, z: Literal, k: Any) -> Value | None:
+    """1 where x > 0 less 1 where x < 0 = sign x, x not NaN"""
+    need(x.dtype in REALS and t == x.dtype and is_all(z, 0.0) and k != "TOTALORDER")
+    return unary("sign", x)
+
+
+difference_of_indicators_where_proved = where_proved(
+    difference_of_indicators, lambda x, **_: never_nan(x), __name__, examples=_numbers
+)
