@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from saturax.jaxlib_compat import memory_analysis
+from saturax.racing import contest as contest_module
 from saturax.racing.contest import Contest
 from saturax.racing.select import RaceEntry
 from saturax.racing.work import Work, is_less, work_of
-from saturax.stablehlo import import_module
+from saturax.stablehlo import import_module, widen
 
 X = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
 LEAN = Work(100.0, 10.0, 1000.0, 0.0, 0.0)
@@ -72,3 +74,27 @@ def test_tie_that_costs_accuracy_keeps_the_original(contest):
 def test_tie_without_less_work_keeps_the_original(contest):
     same = entered(contest, lambda x: jnp.tanh(-x) * jnp.tanh(x))
     assert not contest.wins_tie(same, RaceEntry(0, ratio=1.0, interval=(0.96, 1.1)))
+
+
+def _reference_bytes(contest):
+    """Temporary bytes of the reference of eight products with weights of their own."""
+    weights = [np.ones((128, 128), np.float32)] * 8
+
+    def layers(x, *weights):
+        for w in weights:
+            x = jnp.tanh(x @ w)
+        return x
+
+    program = import_module(
+        jax.jit(layers).lower(np.ones((1, 128), np.float32), *weights).compiler_ir()
+    )
+    return memory_analysis(contest._compile_reference(widen(program))).temporary_bytes
+
+
+def test_reference_does_not_widen_all_weights_at_once(contest):
+    assert _reference_bytes(contest) < 4 * 128 * 128 * 8
+
+
+def test_reference_needs_no_option_that_is_unknown(contest, monkeypatch):
+    monkeypatch.setattr(contest_module, "_SPARINGLY", {"xla_no_such_option": "of any value"})
+    assert _reference_bytes(contest) > 0

@@ -21,6 +21,7 @@ from saturax.assembly.split import Split, bytes_before, split
 from saturax.cache.entries import MOST_CUT_SHORT, Memory, Remembered, renamed
 from saturax.checking.inputs import Array
 from saturax.checking.isolate import outside_calls
+from saturax.collector import collector_relieved
 from saturax.cost.database import PriceDatabase
 from saturax.cost.formulate import without_frozen
 from saturax.errors import OptionsError, SaturaxError
@@ -225,6 +226,7 @@ def _take(run: Run, program: Program, found: Remembered) -> None:
         run.split = found.split or replace(run.split, constants=found.constants)
 
 
+@collector_relieved()
 def _optimize_safely(run: Run, program: Program, examples: Sequence[Array] | None) -> Optimized:
     """Optimise; whatever fails is said in the report."""
     report = run.report

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from saturax.collector import no_garbage_collection
+from saturax.collector import collector_paused, collector_relieved, no_garbage_collection
 from saturax.cost import measure
 from saturax.cost.measure import (
     Measurement,
@@ -298,3 +298,26 @@ def test_garbage_collection_comes_back() -> None:
     with no_garbage_collection():
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_what_was_built_stays_frozen_until_the_end() -> None:
+    gc.unfreeze()
+    with collector_paused():
+        pass
+    assert not gc.get_freeze_count()
+    with collector_relieved():
+        with collector_relieved(), collector_paused():
+            pass
+        assert gc.isenabled()
+        assert gc.get_freeze_count()
+    assert not gc.get_freeze_count()
+
+
+def test_what_others_have_frozen_stays_so() -> None:
+    gc.freeze()
+    try:
+        with collector_relieved(), collector_paused():
+            pass
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()

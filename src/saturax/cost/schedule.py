@@ -66,7 +66,13 @@ class Schedule:
             for operand in dict.fromkeys(node.operands):
                 self._users[operand].append(index)
         self._readers: dict[int, list[Cluster]] = {}
-        for cluster in self._clusters.values():
+        self._ops: dict[int, set[str]] = {}  # of each kernel
+        self._loops: set[int] = set()  # kernels that are loops
+        for root, cluster in self._clusters.items():
+            inside = [graph.nodes[i] for i in cluster.nodes]
+            self._ops[root] = {node.op for node in inside}
+            if all(is_loop(graph, node) for node in inside if node.operands):
+                self._loops.add(root)
             for index in cluster.inputs:
                 self._readers.setdefault(index, []).append(cluster)
         self.places: list[Value] = []
@@ -139,16 +145,9 @@ class Schedule:
         return (
             index in self._clusters
             and len(readers) == 1
-            and self._has(readers[0], PRODUCTS)
-            and self._is_loop(self._clusters[index])
+            and not self._ops[readers[0].root].isdisjoint(PRODUCTS)
+            and index in self._loops
         )
-
-    def _is_loop(self, cluster: Cluster) -> bool:
-        nodes = (self.graph.nodes[i] for i in cluster.nodes)
-        return all(is_loop(self.graph, node) for node in nodes if node.operands)
-
-    def _has(self, cluster: Cluster, ops: frozenset[str]) -> bool:
-        return any(self.graph.nodes[i].op in ops for i in cluster.nodes)
 
     def _orders_read(self, cluster: Cluster) -> Iterator[tuple[int, tuple[int, ...]]]:
         """The inputs that products read, and the order of dimensions that those want.
@@ -178,7 +177,7 @@ class Schedule:
             return ()
         readers = self._readers.get(cluster.root, ())
         keeps_order = bool(readers) and all(
-            self._is_loop(reader) or self._has(reader, frozenset({"convolution"}))
+            reader.root in self._loops or "convolution" in self._ops[reader.root]
             for reader in readers
         )
         moved: set[int] = set()  # what is read elsewhere than it is written
