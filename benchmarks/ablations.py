@@ -81,7 +81,7 @@ def segments_of(factor: float) -> Patch:
         def other(graph: Any) -> Any:
             return partition(graph, int(factor * SMALLEST), int(factor * LARGEST))
 
-        return mock.patch("saturax.search.segments.partition", other)
+        return mock.patch("saturax.search.outline.partition", other)
 
     return patch
 
@@ -105,7 +105,9 @@ MEASURED = (
     ),
     Variant("extraction", "one candidate", {"candidates": 1}),
     Variant(
-        "segments", "none", patch=patched("saturax.pipeline.repetitive_partition", lambda _: None)
+        "segments",
+        "none",
+        patch=patched("saturax.search.outline.repetitive_partition", lambda _: None),
     ),
     Variant("segments", "half as large", patch=segments_of(0.5)),
     Variant("segments", "twice as large", patch=segments_of(2.0)),
@@ -152,7 +154,7 @@ def ablate(task: Task, groups: Sequence[str]) -> dict[str, Any]:
 
 
 def _is_segmented(report: saturax.Report) -> bool:
-    return any(stage.name == "segments" for stage in report.stages)
+    return any("parts" in stage.notes for stage in report.stages)
 
 
 def predicted(case: Case, options: saturax.Options, parts: Sequence[str]) -> list[dict[str, Any]]:

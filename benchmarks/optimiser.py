@@ -78,7 +78,7 @@ def cost_of(
         own[stage.name] += stage.seconds - stage.xla_seconds
     own["other"] = total_s - report.seconds
     measured = [stage.notes.get("measured", 0) for stage in report.stages if stage.name == "price"]
-    segments = [stage.notes for stage in report.stages if stage.name == "segments"]
+    parts = [stage.notes for stage in report.stages if "parts" in stage.notes]
     return {
         "operations": report.operations_before,
         "total_s": total_s,
@@ -86,7 +86,7 @@ def cost_of(
         "cpu_s": time.process_time() - cpu_start,
         "own_s_by_stage": dict(own),
         "kernels_measured": sum(measured),
-        "segments": segments[0] if segments else None,
+        "parts": parts[0] if parts else None,
         "outcome": report.outcome,
         "speedup": report.speedup,
         "reason": report.reason,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 
 import numpy as np
 import pytest
 from running import QUICK, assert_equal, matrix_chain, run
-from test_partition import arguments, network
 
 import saturax
 from saturax import Options, OptionsError, pipeline
@@ -97,47 +95,6 @@ def test_progress_tells_what_is_left():
     )
     assert ("saturate", "") in told
     assert any(s == "saturate" and d in ("at most 40 s left", "at most 39 s left") for s, d in told)
-
-
-@pytest.fixture
-def in_segments(monkeypatch):
-    """A program that is optimised in segments only."""
-    monkeypatch.setattr(pipeline, "_LARGEST_WHOLE", 600)
-    return arguments(24), Options(time_limit_s=240, candidates=2, cache=False)
-
-
-def test_a_segment_that_fails_leaves_the_others(in_segments, monkeypatch):
-    inputs, options = in_segments
-    searched = []
-
-    def search(run, equalities, *more):
-        searched.append(equalities.graph)
-        raise MemoryError("too many e-nodes")
-
-    monkeypatch.setattr(pipeline, "search", search)
-    monkeypatch.setattr(logging.getLogger("saturax"), "disabled", True)
-    result = saturax.optimize(network, *inputs, options=options)
-    assert searched
-    assert_equal(run(result.program, inputs), [network(*inputs)], 1e-4)
-    assert result.report.outcome == "original"
-    (warning,) = {w for w in result.report.warnings if "segment of" in w}
-    assert "internal error, please report it: MemoryError('too many e-nodes')" in warning
-
-
-def test_ctrl_c_within_a_segment_ends_all_of_it(in_segments):
-    inputs, options = in_segments
-    begun = []
-
-    def interrupt(stage, detail):
-        if stage == "saturate" and not detail:
-            begun.append(stage)
-            raise KeyboardInterrupt
-
-    result = saturax.optimize(network, *inputs, options=options, on_progress=interrupt)
-    assert len(begun) == 1
-    assert result.is_interrupted
-    assert result.report.reason == "it was interrupted"
-    assert_equal(run(result.program, inputs), [network(*inputs)], 1e-4)
 
 
 def test_more_effort_takes_more():

@@ -19,7 +19,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from running import assert_equal, matrix_chain, normal, program_of, run
+from running import assert_equal, matrix_chain, normal, run
 
 import saturax
 from saturax import Options, pipeline, reasons, stablehlo
@@ -271,19 +271,6 @@ def test_a_module_seen_before_is_not_even_read(tmp_path, monkeypatch):
     monkeypatch.setattr(stablehlo, "import_module", _must_not_search)
     with pytest.warns(saturax.SaturaxWarning, match="searched"):
         third(*_ARGUMENTS)
-
-
-def test_a_segment_is_found_again_whatever_time_it_got(tmp_path):
-    """It is remembered under the options of the whole, apart from what had all of their time."""
-    program = program_of(lambda x: x + 1, np.ones(3, np.float32))
-    whole = Options(cache=tmp_path, time_limit_s=30)
-
-    def name(limit_s, whole=whole):
-        options = Options(cache=tmp_path, time_limit_s=limit_s)
-        return entries.Memory.of(program, options, None, whole=whole).name
-
-    assert name(3.1) == name(4.7)
-    assert len({name(3.1), name(30, None), name(3.1, replace(whole, seed=1))}) == 3
 
 
 def test_names_do_not_count_but_the_program_does(tmp_path, monkeypatch):

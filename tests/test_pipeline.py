@@ -125,7 +125,7 @@ def test_gradients_of_each_example_where_one_class_is_picked():
 
 def test_stages_appear_in_order(optimized):
     names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
-    assert names[:4] == ["calibrate", "prepare", "saturate", "price"]
+    assert names[:4] == ["calibrate", "prepare", "outline", "saturate"]
     assert names[-2:] == ["refine", "confirm"]
 
 
@@ -248,7 +248,7 @@ def test_ctrl_c_within_a_stage_ends_the_search(monkeypatch, module, name):
     ("module", "name", "error", "told"),
     [
         (growth, "saturate", RuleError("rule `bad` raised"), "rule `bad` raised"),
-        (rounds, "formulate", RuntimeError("a defect"), "internal error, please report it"),
+        (pricing, "formulate", RuntimeError("a defect"), "internal error, please report it"),
         (rounds, "propose", TypeError("a defect"), "internal error, please report it"),
         (varied, "extract", MemoryError("too much"), "internal error, please report it"),
     ],

@@ -56,25 +56,13 @@ class _Entering:
         self.state.remaining_s -= 1.0
 
     enter_program = challenge = enter
+    whole = staticmethod(lambda program: program)
 
     def race(self):
         self.entries.append("raced")
 
 
-@pytest.mark.parametrize(
-    ("remaining_s", "names"),
-    [
-        (0.0, ["best predicted", "raced", "in segments"]),
-        (4.1, ["best predicted", "varied 1", "raced", "in segments"]),
-    ],
-)
-def test_what_segments_make_meets_the_best_of_the_whole(remaining_s, names, monkeypatch):
-    """After a race: segments may take all the time that there is."""
-    assembled = SimpleNamespace(graph=None, ahead=(), rules=None)
-    assert _entered(monkeypatch, remaining_s, assemble=lambda: assembled) == names
-
-
-def test_without_segments_more_of_what_the_whole_search_found_takes_part(monkeypatch):
+def test_what_else_the_search_found_takes_part(monkeypatch):
     names = ["best predicted", "varied 1", "varied 2", "raced"]
     assert _entered(monkeypatch, 4.1) == names
 
@@ -114,7 +102,7 @@ def test_an_open_race_of_long_calls_goes_on_before_anything_else(monkeypatch):
 
 
 def test_what_a_second_search_found_takes_part(monkeypatch):
-    monkeypatch.setattr(selection, "best_of", lambda _: (SimpleNamespace(graph=None), Counter()))
+    monkeypatch.setattr(selection, "best_of", lambda *_: (SimpleNamespace(graph=None), Counter()))
     other = SimpleNamespace(formulation=None, best={}, rules=Counter(), best_us=2.0)
     names = _entered(monkeypatch, 6.0, other=other)
     assert names[:3] == ["best predicted", "of the second search", "varied 1"]
@@ -131,7 +119,11 @@ def test_what_greedy_extraction_chooses_takes_part_if_it_is_nearly_as_good(
     monkeypatch.setattr(selection, "without_frozen", lambda program: program)
     monkeypatch.setattr(selection, "rules_of", lambda *_: Counter())
     measured = SimpleNamespace(
-        formulation=None, price=prices.get, enter_program=lambda *given, **_: entered.append(given)
+        formulation=None,
+        price=prices.get,
+        enter_program=lambda *given, **_: entered.append(given),
+        whole=lambda program: program,
+        extracted=lambda name: name,
     )
     found = SimpleNamespace(first=(SimpleNamespace(problem=None), "best"))
     selection._enter_greedy(measured, found, "best")
@@ -177,7 +169,7 @@ def test_seconds_kept_for_the_races_are_not_shared_out():
     assert run.remaining_s == pytest.approx(20.0, abs=0.1)
 
 
-def _entered(monkeypatch, remaining_s, assemble=None, other=None, is_last_race_all=False):
+def _entered(monkeypatch, remaining_s, other=None, is_last_race_all=False):
     """The names of those that are entered in so many seconds, a second each, and races."""
     state = SimpleNamespace(
         remaining_s=remaining_s,
@@ -200,5 +192,5 @@ def _entered(monkeypatch, remaining_s, assemble=None, other=None, is_last_race_a
         formulation=None, rules=None, usual=None, first=None, rounds=[(None, 0.0)], other=other
     )
     extraction = SimpleNamespace(selections=[{}, {}, {}])
-    selection.select_by_measuring(state, None, None, found, extraction, assemble)
+    selection.select_by_measuring(state, None, None, found, extraction)
     return search.entries

@@ -24,19 +24,18 @@ from saturax.checking.isolate import outside_calls
 from saturax.collector import collector_relieved
 from saturax.cost.database import PriceDatabase
 from saturax.cost.formulate import without_frozen
+from saturax.cost.repetition import ITSELF
 from saturax.errors import OptionsError, SaturaxError
 from saturax.graph.ir import Graph, Program
 from saturax.mlir_modules import ModuleSource
 from saturax.options import NUMERICS, Options
 from saturax.racing.contest import Contest
 from saturax.racing.correction import correct_prices
-from saturax.racing.durations import shortest_race_s
 from saturax.racing.selection import (
     confirm,
     contest_of,
     operation_counts,
     prepare,
-    select_assembled,
     select_by_measuring,
     select_by_prediction,
 )
@@ -49,22 +48,15 @@ from saturax.run import OnProgress, Run
 from saturax.search.device_prices import pricing_of
 from saturax.search.exact import search_exactly
 from saturax.search.kernels import compare_kernels
-from saturax.search.partition import Partition
+from saturax.search.outline import Outline, outline_of
 from saturax.search.pricing import Pricing, branches_taken
 from saturax.search.ranking import Ranking
 from saturax.search.rounds import equalities_of, search
-from saturax.search.segments import Assembled, optimize_segments, repetitive_partition
 from saturax.search.varied import extract_varied
 from saturax.stablehlo import emit_module, to_text
 from saturax.versions import versions
 
 logger = logging.getLogger("saturax")
-
-# Larger graphs that repeat themselves are optimised in segments only; segments of smaller ones get
-# a share of what is left of the time limit.
-_LARGEST_WHOLE, _SEGMENTS_SHARE, _SEGMENTS_ALONE_SHARE = 2_500, 0.5, 0.8
-# What was searched as a whole gains nothing from segments that there is no time for.
-_LEAST_FOR_SEGMENTS_S = 4.0
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,7 +103,6 @@ def optimize_program(
     devices: Sequence[jax.Device] = (),
     compiler_options: Mapping[str, Any] | None = None,
     source: ModuleSource | None = None,
-    whole: Options | None = None,
 ) -> Optimized:
     """Find the fastest program equal to `program` on this device.
 
@@ -120,8 +111,7 @@ def optimize_program(
     is computed beforehand. `devices` are those that it is partitioned for, or the one that it runs
     on; by default the first ones of the default backend. It will be compiled with the
     `compiler_options`, as are its candidates. `source` is the module that the program was read
-    from: races time it as the original. `whole` are the options of the program that this one is a
-    segment of: it is remembered under them, since what time it gets is never twice the same.
+    from: races time it as the original.
     Never raises for what a stage could not do: the report then says why the original was kept.
     """
     is_here = bool(devices) and devices[0].process_index == jax.process_index()
@@ -131,7 +121,7 @@ def optimize_program(
     with where, jax.transfer_guard("allow"):
         settings = dict(compiler_options or {})
         return _optimized(
-            program, options, examples, on_progress, frozen, devices, settings, source, whole
+            program, options, examples, on_progress, frozen, devices, settings, source
         )
 
 
@@ -144,7 +134,6 @@ def _optimized(
     devices: Sequence[jax.Device],
     compiler_options: dict[str, Any],
     source: ModuleSource | None,
-    whole: Options | None,
 ) -> Optimized:
     """`optimize_program`, where the default device is the first of `devices`."""
     options = Options() if options is None else options
@@ -162,7 +151,7 @@ def _optimized(
         report.reason = reason
         return _result(run, program)
     start = time.monotonic()
-    memory = Memory.of(program, options, run.frozen, run.devices, compiler_options, whole)
+    memory = Memory.of(program, options, run.frozen, run.devices, compiler_options)
     if memory is None:
         return _optimize_safely(run, program, examples)
     known = memory.find()
@@ -308,40 +297,52 @@ def _where(run: Run, program: Program) -> str:
 
 def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> None:
     run.report.measured_on = _where(run, program) if run.options.measure else ""
-    is_alone = run.options.measure and len(run.devices) <= 1
-    parts = repetitive_partition(program.graph) if is_alone else None
     with closing(PriceDatabase(run.options.database)) as database:
         pricing = pricing_of(run, database)
         run.restart_clock()
-        if parts is not None and len(program.graph.nodes) > _LARGEST_WHOLE:
-            _optimize_in_segments(run, program, examples, parts, pricing)
-            return
         contest = prepare(run, program, examples) if run.options.measure else None
         if contest is not None:
             pricing.model.taken.update(_branches_taken(run, program, contest))
         elif run.options.measure:
             return
-        rules = active_rules(run.options)
-        equalities = equalities_of(run, program.graph, rules, pricing)
-        found = search(run, equalities, rules, pricing, frozenset(run.frozen or ()))
-        if contest is not None:
-            found, extraction = extract_varied(run, found, pricing)
-        price = Ranking(pricing).price_us
-        whole_us = price(without_frozen(found.rounds[0][0]))
-        run.report.predicted_original_us = found.original_us if whole_us is None else whole_us
-        if contest is None:
-            select_by_prediction(run, program, found, price)
-        else:
-            assemble = None
-            if parts is not None:
-                assemble = partial(_assembled_in_time, run, program, contest, parts, pricing)
-            correct = partial(correct_prices, run, pricing=pricing, original=program.graph)
-            exactly = partial(search_exactly, run, program.graph, rules, pricing)
-            select_by_measuring(
-                run, program, contest, found, extraction, assemble, correct, price, exactly
-            )
+        outline = _outlined(run, program)
+        pricing.repetition = outline.repetition
+        _search_and_select(run, program, outline, contest, pricing)
+        pricing.repetition = ITSELF
     if run.best is not None:
         run.report.kernels = compare_kernels(program.graph, run.best.graph, pricing)
+
+
+def _outlined(run: Run, program: Program) -> Outline:
+    """What is searched in place of a program: of equal parts, one."""
+    with run.stage("outline") as notes:
+        outline = outline_of(program.graph, run.frozen or ())
+        if outline.parts is not None:
+            distinct = outline.parts.distinct()
+            notes |= {"parts": len(outline.parts.segments), "distinct": len(distinct)}
+    return outline
+
+
+def _search_and_select(
+    run: Run, program: Program, outline: Outline, contest: Contest | None, pricing: Pricing
+) -> None:
+    """Search, and take the program that is found if it is better; `contest` is where it races."""
+    rules = active_rules(run.options)
+    equalities = equalities_of(run, outline.graph, rules, pricing)
+    found = search(run, equalities, rules, pricing, outline.frozen)
+    if contest is not None:
+        found, extraction = extract_varied(run, found, pricing)
+    price = Ranking(pricing).price_us
+    whole_us = price(without_frozen(outline.whole(found.rounds[0][0])))
+    run.report.predicted_original_us = found.original_us if whole_us is None else whole_us
+    if contest is None:
+        select_by_prediction(run, program, found, price, outline.whole)
+    else:
+        correct = partial(correct_prices, run, pricing=pricing, searched=outline)
+        exactly = partial(search_exactly, run, outline, rules, pricing)
+        select_by_measuring(
+            run, program, contest, found, extraction, correct, price, outline.whole, exactly
+        )
 
 
 def _branches_taken(run: Run, program: Program, contest: Contest) -> dict[tuple[Graph, ...], int]:
@@ -356,87 +357,6 @@ def _branches_taken(run: Run, program: Program, contest: Contest) -> dict[tuple[
     except Exception as error:  # whatever a compiler may raise
         logger.info("the branches that %s takes are not known: %s", program.name, error)
         return {}
-
-
-def _optimize_in_segments(
-    run: Run,
-    program: Program,
-    examples: Sequence[Array] | None,
-    parts: Partition,
-    pricing: Pricing,
-) -> None:
-    """Optimise a graph too large to be searched as a whole."""
-    contest = prepare(run, program, examples)
-    if contest is None:
-        return
-    segments_s = _SEGMENTS_ALONE_SHARE * run.remaining_s
-    assembled = _assembled(run, program, contest, parts, pricing, segments_s)
-    if assembled is not None:
-        select_assembled(run, program, contest, assembled)
-
-
-def _assembled_in_time(
-    run: Run, program: Program, contest: Contest, parts: Partition, pricing: Pricing
-) -> Assembled | None:
-    """What segments make of a program that was searched as a whole; None if there is no time."""
-    left_s = run.remaining_s - shortest_race_s(contest, 1)
-    segments_s = min(_SEGMENTS_SHARE * run.remaining_s, left_s)
-    if segments_s < _LEAST_FOR_SEGMENTS_S:
-        return None
-    return _assembled(run, program, contest, parts, pricing, segments_s, is_punctual=True)
-
-
-def _assembled(
-    run: Run,
-    program: Program,
-    contest: Contest,
-    parts: Partition,
-    pricing: Pricing,
-    time_limit_s: float,
-    *,
-    is_punctual: bool = False,
-) -> Assembled | None:
-    """The program with its distinct segments optimised, if any of them became faster."""
-    warnings: list[str] = []
-
-    def optimize(
-        segment: Program,
-        options: Options,
-        examples: Sequence[Array] | None,
-        *,
-        frozen: Sequence[int] | None,
-    ) -> Optimized:
-        result = optimize_program(
-            segment,
-            options,
-            examples,
-            run.on_progress,
-            frozen,
-            devices=run.devices,
-            compiler_options=run.compiler_options,
-            whole=run.options,
-        )
-        run.count_running(result.report.xla_seconds)
-        run.is_interrupted |= result.is_interrupted
-        size = segment.graph.size()
-        warnings.extend(f"segment of {size} operations: {w}" for w in result.report.warnings)
-        return result
-
-    with run.stage("segments") as notes:
-        found = optimize_segments(
-            program,
-            parts,
-            run.frozen or (),
-            replace(run.options, time_limit_s=time_limit_s),
-            optimize,
-            contest.evaluate_on_examples,
-            pricing.predict_us,
-            is_punctual=is_punctual,
-        )
-        notes |= {"segments": len(parts.segments), "distinct": len(parts.distinct())}
-        notes["faster"] = [] if found is None else [list(gain) for gain in found.gains]
-    run.report.warnings += dict.fromkeys(warnings)
-    return found
 
 
 def active_rules(options: Options) -> tuple[Rule, ...]:

@@ -7,7 +7,7 @@ from benchmarks.worker import Task
 
 from saturax import Report, proposals
 from saturax.rules import families
-from saturax.search import partition, segments
+from saturax.search import outline, partition
 
 
 def test_parts_are_families_and_proposals():
@@ -29,8 +29,8 @@ def test_patches_find_their_targets():
         with variant.patch():
             pass
     with segments_of(2.0)():
-        assert segments.partition is not partition.partition
-    assert segments.partition is partition.partition
+        assert outline.partition is not partition.partition
+    assert outline.partition is partition.partition
 
 
 def test_variants_of_a_workload():

@@ -36,7 +36,7 @@ def answers(figures):
 
 ROW = {
     "operations": 100, "own_s": 1.0, "total_s": 3.0, "cpu_s": 2.0, "peak_mb": 500.0,
-    "before_mb": 300.0, "kernels_measured": 7, "own_s_by_stage": {"price": 1.0}, "segments": None,
+    "before_mb": 300.0, "kernels_measured": 7, "own_s_by_stage": {"price": 1.0}, "parts": None,
 }  # fmt: skip
 
 

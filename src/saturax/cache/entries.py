@@ -69,21 +69,15 @@ class Memory:
         frozen: Sequence[int] | None,
         devices: Sequence[jax.Device] = (),
         compiler_options: Mapping[str, Any] | None = None,
-        whole: Options | None = None,
     ) -> Memory | None:
         """The place of a program under these options, on `devices` (none: the default one),
         compiled with `compiler_options`; None if it is not to be kept.
-
-        A segment of another program has its place under that one's options, apart from programs
-        that were given all the time of the limit.
         """
         if not is_kept(options):
             return None
         inputs = None if frozen is None else list(frozen)
-        around = circumstances(options if whole is None else whole, devices, compiler_options)
+        around = circumstances(options, devices, compiler_options)
         identity = [program_fingerprint(program), inputs, *around]
-        if whole is not None:
-            identity.append("segment")
         wait_s = max(_LEAST_WAIT_S, _WAIT_LIMITS * options.time_limit_s)
         return cls(ProgramCache(folder_of(options)), key_digest(identity), known_versions(), wait_s)
 

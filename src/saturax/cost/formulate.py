@@ -33,6 +33,7 @@ from saturax.cost.kernel import (
 )
 from saturax.cost.model import PriceModel
 from saturax.cost.places import Kernels, Places, is_fused
+from saturax.cost.repetition import ITSELF, Repetition
 from saturax.extract.greedy import dag_greedy
 from saturax.extract.problem import Problem, Selection
 from saturax.graph.build import GraphBuilder, prune
@@ -104,7 +105,8 @@ class Formulation:
     read off selections, and `slowness` knows how often they compute each e-node, and how. `own` is
     the part of the problem that the original is in, at the costs that it has had. These stay when
     prices change. `repeated` maps nodes to how many times as much they cost for that, if it is
-    more. Such charges are part of the problem's costs, not of the `prices_us` of its nodes.
+    more. Such charges are part of the problem's costs, not of the `prices_us` of its nodes. Both
+    count as often as the program that the e-graph stands for has the node: its `times`.
     """
 
     represented: Represented
@@ -116,6 +118,7 @@ class Formulation:
     heavy: dict[int, Heavy]
     prepared: dict[int, int]
     prices_us: tuple[float, ...]
+    times: tuple[int, ...]
     charged: frozenset[int] = frozenset()
     needs_fresh_memory: dict[frozenset[int], bool] = field(default_factory=dict)
     repeated: Mapping[int, float] = field(default_factory=dict)
@@ -131,8 +134,8 @@ class Formulation:
             kind = heavy.kernel.key, heavy.form
             if kind not in price_us:
                 price_us[kind] = heavy.us(model)
-            prices[node] = price_us[kind]
-            costs[node] = price_us[kind] * self.repeated.get(node, 1)
+            prices[node] = price_us[kind] * self.times[node]
+            costs[node] = prices[node] * self.repeated.get(node, 1)
         problem = self.problem.with_costs(costs)
         return replace(self, problem=problem, prices_us=tuple(prices))
 
@@ -231,18 +234,23 @@ class _Rows:
 
 
 def formulate(
-    represented: Represented, model: PriceModel, levels: Sequence[int] | None = None
+    represented: Represented,
+    model: PriceModel,
+    levels: Sequence[int] | None = None,
+    repetition: Repetition = ITSELF,
 ) -> Formulation:
     """State the choice of the cheapest program in the e-graph as an extraction problem.
 
     `levels[i]` says how far input i is (`distance`), where that is known otherwise than by what the
-    program itself reads between two reads of it: of a kernel of a larger program.
+    program itself reads between two reads of it: of a kernel of a larger program. The programs in
+    the e-graph stand for others, as `repetition` says.
     """
     egraph = represented.egraph
     kernels = Kernels(egraph)
     number = {class_id: index for index, class_id in enumerate(kernels.nodes)}
     rows = _Rows()
-    places = Places.of(kernels, held_bytes(represented.graph), levels)
+    held = held_bytes(represented.graph) + repetition.elsewhere_bytes
+    places = Places.of(kernels, held, levels)
     for class_id, nodes in kernels.nodes.items():
         memory = _MODES * number[class_id]
         type = egraph.type_of(class_id)
@@ -276,7 +284,10 @@ def formulate(
                 is_frozen,
             )
     roots = tuple(dict.fromkeys(_MODES * number[root] for root in represented.roots))
-    problem = Problem.build(_MODES * len(number), rows.rows, roots, rows.signatures)
+    times = _times(rows, kernels, represented, repetition)
+    pairs = zip(rows.rows, times, strict=True)
+    counted = [(owner, us * count, operands) for (owner, us, operands), count in pairs]
+    problem = Problem.build(_MODES * len(number), counted, roots, rows.signatures)
     operands = tuple(row[2] for row in rows.rows)
     enodes = tuple(rows.enodes)
     return Formulation(
@@ -289,7 +300,21 @@ def formulate(
         heavy=rows.heavy,
         prepared=rows.prepared,
         prices_us=problem.cost_us,
+        times=times,
     )
+
+
+def _times(
+    rows: _Rows, kernels: Kernels, represented: Represented, repetition: Repetition
+) -> tuple[int, ...]:
+    """How often the program has each node of the problem that the e-graph stands for."""
+
+    def children(class_id: int) -> list[int]:
+        return [child for enode in kernels.nodes[class_id] for child in enode.children]
+
+    of_class = repetition.of_classes(represented.roots, children)
+    of_number = [of_class.get(class_id, 1) for class_id in kernels.nodes]
+    return tuple([of_number[owner // _MODES] for owner, *_ in rows.rows])
 
 
 def _add_enode(

@@ -45,7 +45,7 @@ def charge_fresh_memory(
     charged = formulation.prepared.keys() - set(spared)
     costs = list(formulation.problem.cost_us)
     for node in charged:
-        costs[node] += model.fresh_us(formulation.prepared[node])
+        costs[node] += formulation.times[node] * model.fresh_us(formulation.prepared[node])
     problem = formulation.problem.with_costs(costs)
     return replace(formulation, problem=problem, charged=frozenset(charged))
 

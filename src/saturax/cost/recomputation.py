@@ -50,7 +50,7 @@ def charge_recomputation(
         if (passes_us := slowness.passes_us.get(enode, 0.0)) > 0:
             egraph = formulation.represented.egraph
             size = egraph.type_of(enode).size
-            price_us = formulation.prices_us[node]
+            price_us = formulation.prices_us[node] / formulation.times[node]
             factor *= 1 + model.on_all_cores_us(passes_us, size) / price_us
         if factor > _SLIGHTLY_MORE * formulation.repeated.get(node, 1):
             more[node] = factor

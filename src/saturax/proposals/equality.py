@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from saturax.facts import Facts, facts_of_nodes
 from saturax.graph.build import GraphBuilder, Value
@@ -68,6 +70,25 @@ class Equalities:
         if value.index != index:
             self.pairs.append((index, value.index, self.reason))
 
+    def keep_apart(self, owners: Sequence[int]) -> None:
+        """Drop what is made of inputs of several parts of a program; each has one of `owners`.
+
+        Products of different layers, say, can not be batched, since one waits for the other.
+        """
+        made_of: list[frozenset[int]] = []
+        places: dict[int, int] = {}
+        nodes, self.builder = self.nodes, GraphBuilder(exact=False)
+        self.builder.inputs.extend(self.graph.inputs)
+        for index, node in enumerate(nodes):
+            own = [owners[_number(node)]] if node.op == "parameter" else []
+            made_of.append(frozenset(own).union(*(made_of[i] for i in node.operands)))
+            if len(made_of[index]) <= 1:
+                operands = tuple([places[i] for i in node.operands])
+                places[index] = self.builder.append(node._replace(operands=operands)).index
+        kept = [pair for pair in self.pairs if pair[0] in places and pair[1] in places]
+        self.pairs = [(places[i], places[j], reason) for i, j, reason in kept]
+        self.promising = [places[index] for index in self.promising if index in places]
+
     def adopt(self, other: Equalities) -> list[int]:
         """Add the nodes and equalities found for a program with the same inputs.
 
@@ -81,3 +102,8 @@ class Equalities:
         self.failures += other.failures
         self.promising += [places[index] for index in other.promising]
         return places
+
+
+def _number(parameter: Node) -> int:
+    number: Any = parameter.attributes[0]
+    return int(number)

@@ -16,9 +16,9 @@ from saturax.cost.formulate import Formulation
 from saturax.cost.fresh_memory import charge_fresh_memory
 from saturax.cost.kernel import Kernel
 from saturax.extract import Selection, extract
-from saturax.graph.ir import Graph
 from saturax.racing.refine import MeasuredSearch
 from saturax.run import Run, unless_interrupted
+from saturax.search.outline import Outline
 from saturax.search.pricing import Pricing
 
 # Ratios of two programs' times that differ by less are no contradiction: what no price of a kernel
@@ -34,13 +34,12 @@ _Prices = Mapping[str, float]
 
 
 @collector_paused()
-def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, original: Graph) -> int:
+def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, searched: Outline) -> int:
     """Measure again what races contradict; return how many prices changed.
 
     If some did, the best program at the prices that are now known is raced.
     """
-    frozen = frozenset(run.frozen or ())
-    alone = pricing.alone(original, frozen)
+    alone = pricing.alone(searched.graph, searched.frozen)
     selection = alone.original()
     alone = charge_fresh_memory(alone, selection, pricing.model)
     call_us = pricing.model.calibration.call_overhead_us  # races time whole calls

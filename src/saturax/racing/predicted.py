@@ -28,22 +28,28 @@ class Predicted:
     is_faster: bool
 
 
-def best_of(found: Found) -> tuple[Extracted, Counter[str]]:
+def best_of(
+    found: Found, whole: Callable[[Extracted], Extracted]
+) -> tuple[Extracted, Counter[str]]:
     """The best program of a search, and the rules that made it of the original."""
     extracted = read_program(found.formulation, found.best)
-    return extracted, found.rules + rules_of(found.formulation, extracted)
+    return whole(extracted), found.rules + rules_of(found.formulation, extracted)
 
 
 def best_predicted(
-    found: Found, original_us: float, price: Callable[[Graph], float | None]
+    found: Found,
+    original_us: float,
+    price: Callable[[Graph], float | None],
+    whole: Callable[[Extracted], Extracted],
 ) -> Predicted:
     """The program of the least time: what a search found, or one in which values are written.
 
     `price` says what programs take as wholes, as far as known, and `original_us` what the original
-    takes. Values are written, in the original too, where that is a clear gain. What a search found
-    is faster only if that is not denied by its price as a whole.
+    takes; what was found stands for its `whole`. Values are written, in the original too, where
+    that is a clear gain. What a search found is faster only if that is not denied by its price as a
+    whole.
     """
-    searched, rules = best_of(found)
+    searched, rules = best_of(found, whole)
     whole_us = price(without_frozen(searched))
     if whole_us is None:
         return Predicted(searched, rules, found.best_us, found.best_us < found.original_us)
@@ -57,11 +63,12 @@ def best_predicted(
         return Predicted(program, made_by, time_us, is_faster)
 
     tried = [predicted(searched, rules, found.best_us, whole_us)]
-    (last, last_us), (original, _) = found.rounds[-1], found.rounds[0]
-    if last is not original:
+    original = whole(found.rounds[0][0])
+    if len(found.rounds) > 1:
+        last, last_us = whole(found.rounds[-1][0]), found.rounds[-1][1]
         tried.append(predicted(last, found.rules, last_us, price(without_frozen(last))))
     if found.other is not None:
-        other, made_by = best_of(found.other)
+        other, made_by = best_of(found.other, whole)
         other_us = price(without_frozen(other))
         tried.append(predicted(other, made_by, found.other.best_us, other_us))
     for program, made_by, time_us in (

@@ -33,6 +33,12 @@ from saturax.search.rounds import Found, rules_of
 
 logger = logging.getLogger("saturax")
 
+Price = Callable[[Graph], float | None]
+"""What a program takes as a whole, in microseconds; None where that is not known."""
+
+Whole = Callable[[Extracted], Extracted]
+"""The program that one found by a search stands for."""
+
 # A kernel below this share of the predicted time is not worth a compilation.
 _WORTHWHILE_SHARE = 0.01
 # What the original does not run has to be so many times as fast to be taken, where the best
@@ -67,8 +73,8 @@ class MeasuredSearch:
     `base_rules` lead from the original to the program that `formulation` begins with, `usual` are
     the signatures of the kernels that the original runs, `first` is the first round of a search in
     several: its formulation and best selection, `original` the program before it. `price` says what
-    programs take as wholes, where that is known; `search_exactly()` searches once more, by rules
-    that keep every bit. `remaining_s()`
+    programs take as wholes, where that is known, and what is read off selections stands for its
+    `whole`; `search_exactly()` searches once more, by rules that keep every bit. `remaining_s()`
     tells the seconds left, compilations not counted; after `patience` variations in a row that were
     no better, the rest is not worth the wait. The `champion` has won a race if that `is_decided`.
     """
@@ -83,7 +89,8 @@ class MeasuredSearch:
     on_progress: Callable[[str], None]
     original: Extracted
     first: tuple[Formulation, Selection] | None = None
-    price: Callable[[Graph], float | None] = lambda graph: None
+    price: Price = lambda graph: None
+    whole: Whole = lambda extracted: extracted
     search_exactly: Callable[[], Found | None] = lambda: None
     champion: Entry | None = None
     is_decided: bool = False
@@ -94,7 +101,8 @@ class MeasuredSearch:
         """Compile and check the program of a selection; None if it is not fit to race."""
         extracted = read_program(self.formulation, selection)
         predicted_us = dag_cost(self.formulation.problem, selection)
-        return self.enter_program(name, extracted, predicted_us, selection)
+        rules = self.base_rules + rules_of(self.formulation, extracted)
+        return self.enter_program(name, self.whole(extracted), predicted_us, selection, rules)
 
     def enter_program(
         self,
@@ -112,8 +120,6 @@ class MeasuredSearch:
             return None
         self.on_progress(f"compiling and checking: {name}")
         rules = Counter(self.base_rules if rules is None else rules)
-        if selection is not None:
-            rules += rules_of(self.formulation, extracted)
         before = len(self.contest.candidates)
         whole_us = self.price(without_frozen(extracted))
         predicted_us = predicted_us if whole_us is None else whole_us
@@ -136,7 +142,7 @@ class MeasuredSearch:
         """
         if self.contest.original.device.platform != "cpu" or len(self.contest.devices) > 1:
             return None
-        found = with_values_written(self._extracted(selection), self.price)
+        found = with_values_written(self.extracted(selection), self.price)
         return None if found is None or found[1].gain < _LEAST_GAIN else found
 
     def enter_held(
@@ -145,17 +151,19 @@ class MeasuredSearch:
         """Compile and check such a program, in which so many values are held."""
         rules = Counter[str]()
         if selection is not None:
-            rules = self.base_rules + rules_of(self.formulation, self._extracted(selection))
+            extracted = read_program(self.formulation, selection)
+            rules = self.base_rules + rules_of(self.formulation, extracted)
         rules["hold_repeated"] = count
         entry = self.enter_program(f"{name}, values written", written, None, rules=rules)
         if entry is not None:
             entry.is_original = selection is None
         return entry
 
-    def _extracted(self, selection: Selection | None) -> Extracted:
+    def extracted(self, selection: Selection | None) -> Extracted:
+        """The program that a selection stands for; without one, the original."""
         if selection is None:
-            return self.original
-        return read_program(self.formulation, selection)
+            return self.whole(self.original)
+        return self.whole(read_program(self.formulation, selection))
 
     @property
     def is_unfit(self) -> bool:
@@ -305,16 +313,16 @@ class MeasuredSearch:
         extracted = read_program(formulation, selection)
         predicted_us = dag_cost(formulation.problem, selection)
         rules = rules_of(formulation, extracted)
-        self.enter_program(name, extracted, predicted_us, rules=rules)
+        self.enter_program(name, self.whole(extracted), predicted_us, rules=rules)
 
     def _blame(self, formulation: Formulation, selection: Selection) -> Blame:
         self.on_progress("looking for steps that lose accuracy")
-        contest = self.contest
+        contest, find = self.contest, formulation.represented.egraph.find
         try:
             return blame(
-                read_program(formulation, formulation.original()),
-                read_program(formulation, selection),
-                formulation.represented.egraph.find,
+                self.whole(read_program(formulation, formulation.original())),
+                self.whole(read_program(formulation, selection)),
+                lambda enode: enode if enode < 0 else find(enode),
                 contest.evaluate_on_samples,
                 lambda graph: contest.evaluate_on_samples(graph, is_wide=True),
             )
@@ -365,7 +373,8 @@ class MeasuredSearch:
             return 0
         extracted = read_program(found.formulation, found.best)
         rules = found.rules + rules_of(found.formulation, extracted)
-        self.enter_program("by exact rules alone", extracted, found.best_us, rules=rules)
+        program = self.whole(extracted)
+        self.enter_program("by exact rules alone", program, found.best_us, rules=rules)
         self.race()
         return 1
 

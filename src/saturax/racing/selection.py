@@ -10,7 +10,7 @@ from typing import Any
 from saturax.assembly.holding import hold_products
 from saturax.assembly.split import Split, bytes_before, split
 from saturax.checking.inputs import Array
-from saturax.cost.formulate import Extracted, read_program, without_frozen
+from saturax.cost.formulate import read_program, without_frozen
 from saturax.extract import Extraction, Selection, tree_greedy
 from saturax.graph.ir import Graph, Program
 from saturax.racing.contest import Candidate, Contest
@@ -24,11 +24,10 @@ from saturax.racing.durations import (
 from saturax.racing.footprint import Footprint, predict
 from saturax.racing.frozen_contest import FrozenContest
 from saturax.racing.predicted import best_of, best_predicted
-from saturax.racing.refine import Entry, MeasuredSearch
+from saturax.racing.refine import Entry, MeasuredSearch, Price, Whole
 from saturax.report.model import MemoryReport
 from saturax.run import Run
 from saturax.search.rounds import Found, rules_of
-from saturax.search.segments import Assembled
 
 _ELEMENTWISE = ("unary", "binary", "ternary")
 # So much of what the preparation leaves is kept, if need be, for one candidate: to check it, which
@@ -36,7 +35,7 @@ _ELEMENTWISE = ("unary", "binary", "ternary")
 # decide about a gain of 7 %.
 _RESERVED_SHARE, _RESERVED_PAIRS, _CALLS_A_CHECK = 0.25, 48, 2.0
 # Candidates are compiled and checked for this share of the time for selection.
-_ENTRY_SHARE, _ENTRY_SHARE_BEFORE_SEGMENTS = 0.5, 0.25
+_ENTRY_SHARE = 0.5
 # So many bytes count as frozen in any case: programs without weights have tables, too.
 _LEAST_FROZEN_BYTES = 1 << 20
 # Programs that run for seconds are compared on fewer inputs.
@@ -44,7 +43,6 @@ _SAMPLING_SHARE = 0.1
 # What greedy extraction chooses races where it is predicted to take no more than so many times as
 # long as the best, and where time is scarce any other program, too.
 _NEARLY = 1.1
-_IN_SEGMENTS = "in segments"
 # A program needs less memory if it needs so many times as much.
 _LESS_MEMORY = 0.99
 
@@ -53,16 +51,18 @@ def select_by_prediction(
     run: Run,
     program: Program,
     found: Found,
-    price: Callable[[Graph], float | None] = lambda graph: None,
+    price: Price = lambda graph: None,
+    whole: Whole = lambda extracted: extracted,
 ) -> None:
     """Take the program with the lowest predicted time, unmeasured and unchecked.
 
-    Where `price`, of programs as wholes, says that this is a clear gain, values are written.
+    Where `price`, of programs as wholes, says that this is a clear gain, values are written. What
+    was found stands for its `whole`.
     """
     original = predict(program)
     _note_original(run, original)
     original_us = run.report.predicted_original_us or found.original_us
-    best = best_predicted(found, original_us, price)
+    best = best_predicted(found, original_us, price, whole)
     extracted, rules = best.extracted, best.rules
     run.report.predicted_optimized_us = best.time_us
     chosen, parts = program.with_graph(extracted.graph), None
@@ -139,45 +139,23 @@ def _entering_s(contest: Contest) -> float:
     return deciding_s(contest, _RESERVED_PAIRS) + checks_s
 
 
-def select_assembled(run: Run, program: Program, contest: Contest, assembled: Assembled) -> None:
-    """Compile and check the program made of segments, and take it if it is faster.
-
-    Errors of segments add up: where the whole is not accurate enough, fewer are replaced.
-    """
-    run.release()
-    name, tried = _IN_SEGMENTS, assembled
-    with run.stage("select"):
-        while True:
-            report = contest.enter(name, tried.graph, tried.ahead, None, tried.rules)
-            if report is not None:
-                run.report.candidates.append(report)
-            if contest.candidates or run.remaining_s <= 0:
-                break
-            if (fewer := tried.fewer()) is None:
-                break
-            name, tried = f"{_IN_SEGMENTS}, {len(fewer.gains)} of them", fewer
-    if contest.candidates:
-        confirm(run, program, contest, contest.candidates[0])
-
-
 def select_by_measuring(
     run: Run,
     program: Program,
     contest: Contest,
     found: Found,
     extraction: Extraction,
-    assemble: Callable[[], Assembled | None] | None = None,
     correct: Callable[[MeasuredSearch], int] = lambda measured: 0,
-    price: Callable[[Graph], float | None] = lambda graph: None,
+    price: Price = lambda graph: None,
+    whole: Whole = lambda extracted: extracted,
     search_exactly: Callable[[], Found | None] = lambda: None,
 ) -> None:
     """Compile, check and time candidates; then vary the best one, kernel by kernel.
 
-    Once those that the search of the whole has found have met the original, `correct(measured)`
-    looks after prices that this race contradicts, and `assemble()` makes another of segments, which
-    may take all the time that there is. Where time is enough for one race of one program only, that
-    is the last one. `price` says what programs take as wholes, as far as known; `search_exactly()`
-    is asked where nothing accurate enough was found.
+    Once those that the search has found have met the original, `correct(measured)` looks after
+    prices that this race contradicts. Where time is enough for one race of one program only, that
+    is the last one. `price` says what programs take as wholes, as far as known; what was found
+    stands for its `whole`. `search_exactly()` is asked where nothing accurate enough was found.
     """
     run.release()
     measured = MeasuredSearch(
@@ -192,12 +170,12 @@ def select_by_measuring(
         found.rounds[0][0],
         found.first,
         price,
+        whole,
         search_exactly,
     )
     try:
         with run.stage("select") as notes:
-            share = _ENTRY_SHARE if assemble is None else _ENTRY_SHARE_BEFORE_SEGMENTS
-            until_s = (1 - share) * run.remaining_s
+            until_s = (1 - _ENTRY_SHARE) * run.remaining_s
             for number, enter in enumerate(_entries(measured, extraction, found)):
                 race_s = shortest_race_s(contest, 1 + len(measured.entries))
                 # Two predictions have a first choice each.
@@ -213,8 +191,6 @@ def select_by_measuring(
             is_hurried |= measured.is_open
             notes["corrected prices"] = 0 if is_hurried else correct(measured)
             notes["candidates"] = len(run.report.candidates)
-        if assemble is not None and not is_hurried:
-            _enter_assembled(run, measured, assemble)
         _prefer_memory(run, contest, measured)
         is_wanted = run.options.extraction == "global" and run.options.objective == "time"
         if is_wanted and not (is_hurried or measured.is_open or run.is_interrupted):
@@ -223,17 +199,6 @@ def select_by_measuring(
     finally:
         if measured.champion is not None:
             confirm(run, program, contest, measured.champion.candidate)
-
-
-def _enter_assembled(
-    run: Run, measured: MeasuredSearch, assemble: Callable[[], Assembled | None]
-) -> None:
-    """Enter what segments make, if there is time for them, and let it meet the best so far."""
-    found = assemble()
-    if found is not None:
-        with run.stage("select"):
-            whole = Extracted(found.graph, (), found.ahead)
-            measured.challenge(_IN_SEGMENTS, whole, found.rules)
 
 
 def _prefer_memory(run: Run, contest: Contest, measured: MeasuredSearch) -> None:
@@ -310,7 +275,8 @@ def _entries(
     if found.other is None:  # else that was a search by greedy choices
         yield partial(_enter_greedy, measured, found, best)
     for number, (extracted, predicted_us) in enumerate(found.rounds[1:], 1):
-        yield partial(measured.enter_program, f"after round {number}", extracted, predicted_us)
+        program = measured.whole(extracted)
+        yield partial(measured.enter_program, f"after round {number}", program, predicted_us)
     for enter, selection in kin[1:]:
         if measured.is_inexact:
             return
@@ -322,7 +288,7 @@ def _is_hopeless(measured: MeasuredSearch, selection: Selection, best: Selection
     """Whether a selection is predicted to be so much slower that scarce time is not for it."""
     if not is_scarce(measured.contest, measured.remaining_s()):
         return False
-    programs = (read_program(measured.formulation, each) for each in (selection, best))
+    programs = (measured.extracted(each) for each in (selection, best))
     time_us, best_us = (measured.price(without_frozen(program)) for program in programs)
     return time_us is not None and best_us is not None and time_us > _NEARLY * best_us
 
@@ -335,16 +301,17 @@ def _enter_greedy(measured: MeasuredSearch, found: Found, best: Selection) -> No
     formulation = found.formulation if found.first is None else found.first[0]
     greedy = read_program(formulation, tree_greedy(formulation.problem))
     price = measured.price
-    best_us = price(without_frozen(read_program(measured.formulation, best)))
-    greedy_us = price(without_frozen(greedy))
+    best_us = price(without_frozen(measured.extracted(best)))
+    program = measured.whole(greedy)
+    greedy_us = price(without_frozen(program))
     if best_us is not None and greedy_us is not None and greedy_us <= _NEARLY * best_us:
         rules = rules_of(formulation, greedy)
-        measured.enter_program("by greedy extraction", greedy, greedy_us, rules=rules)
+        measured.enter_program("by greedy extraction", program, greedy_us, rules=rules)
 
 
 def _enter_other(measured: MeasuredSearch, other: Found) -> None:
     """Enter the best program of another search."""
-    extracted, rules = best_of(other)
+    extracted, rules = best_of(other, measured.whole)
     measured.enter_program("of the second search", extracted, other.best_us, rules=rules)
 
 

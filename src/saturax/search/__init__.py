@@ -1,1 +1,1 @@
-"""The search by prediction: rounds of saturation, pricing and extraction, and its segments."""
+"""The search by prediction: rounds of saturation, pricing and extraction, and its outline."""

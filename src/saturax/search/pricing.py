@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -27,6 +27,7 @@ from saturax.cost.plausible import least_us
 from saturax.cost.program import ClusterKernel
 from saturax.cost.recomputation import charge_recomputation
 from saturax.cost.repeat import most_times, repeated
+from saturax.cost.repetition import ITSELF, Repetition
 from saturax.cost.target import Target
 from saturax.extract import Selection, selected_us
 from saturax.graph.build import GraphBuilder, prune
@@ -34,7 +35,7 @@ from saturax.graph.ir import Graph, Node, Program, node_regions
 from saturax.graph.ops.linear_algebra import LINEAR_ALGEBRA
 from saturax.graph.types import TensorType, Type
 from saturax.run import Run
-from saturax.search.represent import represent
+from saturax.search.represent import Represented, represent
 from saturax.stablehlo import emit_module, to_bytecode
 
 # Share of the budget that measuring single operations may take. GPT-2 with frozen weights measures
@@ -67,13 +68,16 @@ class Pricing:
     """Fills the price model from the database, measuring what is missing.
 
     `bodies` maps loop bodies and branches that have been searched to what was found for them,
-    `body_rules` what was found to the rules that made it.
+    `body_rules` what was found to the rules that made it. Programs that are searched stand for
+    others by `repetition`; loop bodies and branches for themselves.
     """
 
     run: Run
     device: DeviceIdentity | Target
     database: PriceDatabase
     model: PriceModel
+
+    repetition: Repetition = ITSELF
 
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -84,7 +88,7 @@ class Pricing:
 
     _excesses: list[float] = field(default_factory=list)
     # Programs alone in an e-graph: a search asks what the same one takes as prices become known.
-    _alone: dict[tuple[Graph, frozenset[int], bool], Formulation] = field(default_factory=dict)
+    _alone: dict[Hashable, Formulation] = field(default_factory=dict)
 
     def recall(self, kernels: Iterable[Kernel]) -> int:
         """Look up the prices of `kernels` that the database has; return how many are new."""
@@ -144,13 +148,22 @@ class Pricing:
 
     def alone(self, graph: Graph, frozen: frozenset[int] = frozenset()) -> Formulation:
         """A graph as XLA compiles it, in an e-graph of its own, at the prices that are known."""
-        key = graph, frozen, self.model.is_in_region
+        key = graph, frozen, self.model.is_in_region, self.standing
         known = self._alone.get(key)
         if known is not None:
             return known.repriced(self.model)
-        found = formulate(represent(as_compiled(graph), frozen=frozen), self.model)
+        found = self.formulated(represent(as_compiled(graph), frozen=frozen))
         self._alone[key] = found
         return found
+
+    def formulated(self, represented: Represented) -> Formulation:
+        """The choice of the cheapest program in an e-graph, at the prices that are known."""
+        return formulate(represented, self.model, repetition=self.standing)
+
+    @property
+    def standing(self) -> Repetition:
+        """What is priced now stands for programs by this."""
+        return ITSELF if self.model.is_in_region else self.repetition
 
     def charged(self, formulation: Formulation, chosen: Selection) -> Formulation:
         """The same choice where what the `chosen` program costs beyond its prices is charged.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from saturax.collector import collector_paused
-from saturax.cost.formulate import Extracted, Formulation, formulate, read_program
+from saturax.cost.formulate import Extracted, Formulation, read_program
 from saturax.cost.kernel import CONTROL_FLOW
 from saturax.cost.loops import WHILE
 from saturax.egraph import rules_between, saturate
@@ -249,7 +249,7 @@ def price(
     """
     pricing.counts.clear()
     with run.stage("price") as notes:
-        formulation = formulate(represented, pricing.model)
+        formulation = pricing.formulated(represented)
         pricing.counts["known"] = pricing.recall(formulation.kernels.values())
         # What a loop costs is predicted badly, and there are few of them: all are measured.
         loops = [kernel for kernel in formulation.kernels.values() if kernel.op == WHILE]
@@ -353,6 +353,8 @@ def _extract_quickly(
 def equalities_of(run: Run, graph: Graph, rules: Sequence[Rule], pricing: Pricing) -> Equalities:
     """What the proposals say about a program, the bodies of its loops and branches included."""
     equalities = propose(graph, numerics_of(run.options))
+    if pricing.standing.owners:
+        equalities.keep_apart(pricing.standing.owners)
     warnings = run.report.warnings
     warnings += [failure for failure in equalities.failures if failure not in warnings]
     propose_regions(run, equalities, rules, pricing)
@@ -398,8 +400,8 @@ def _optimized_region(run: Run, region: Graph, rules: Sequence[Rule], pricing: P
         return known
     if len(region.nodes) < 2 or run.is_late:
         return region
-    equalities = equalities_of(run, region, rules, pricing)
     with pricing.model.in_region():
+        equalities = equalities_of(run, region, rules, pricing)
         found = search(run, equalities, rules, pricing)
     pricing.model.region_us[region] = found.original_us
     pricing.bodies[region] = region
