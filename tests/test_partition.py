@@ -96,3 +96,17 @@ def test_large_constants_are_inputs_so_that_layers_are_alike():
     found = partition(program.graph, 20, 60)
     assert max(map(len, found.distinct().values())) >= 4
     assert_equal(run(program.with_graph(found.assemble({}).graph), [x]), run(program, [x]), 0.0)
+
+
+def test_a_layer_beside_something_else_is_cut_like_the_others():
+    """As the first layer of LLaMA is, which comes after the tables of its positions."""
+
+    def function(x, weights):
+        for step in range(20):
+            x = jnp.sin(x + step) * jnp.cos(x - step)
+        return network(x, weights)
+
+    x, weights = arguments(8)
+    graph = program_of(function, x, weights).graph
+    layers = max(map(len, partition(graph, 20, 60).distinct().values()))
+    assert layers >= 7

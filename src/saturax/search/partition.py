@@ -150,7 +150,7 @@ def _cuts(graph: Graph, order: Sequence[int], smallest: int, largest: int) -> li
         fitting = _fitting(chosen, group, len(order), smallest)
         if fitting:
             chosen = sorted([*chosen, *fitting])
-    return chosen
+    return _continued(chosen, signatures, smallest)
 
 
 def _fitting(chosen: Sequence[int], group: Sequence[int], end: int, smallest: int) -> list[int]:
@@ -165,6 +165,21 @@ def _fitting(chosen: Sequence[int], group: Sequence[int], end: int, smallest: in
         if all(abs(position - other) >= smallest for other in (*bounds, *fitting[-1:])):
             fitting.append(position)
     return fitting
+
+
+def _continued(chosen: Sequence[int], signatures: Sequence[int], smallest: int) -> list[int]:
+    """The positions, and those that continue a period: beside the first layer is something else."""
+    bounds = {0, *chosen, len(signatures)}
+    for first, second in pairwise(sorted(chosen)):
+        period = signatures[first:second]
+        for at, begin in (
+            (first - len(period), first - len(period)),
+            (second + len(period), second),
+        ):
+            is_equal = begin >= 0 and signatures[begin : begin + len(period)] == period
+            if is_equal and all(abs(at - other) >= smallest for other in bounds):
+                bounds.add(at)
+    return sorted(bounds - {0, len(signatures)})
 
 
 def _longest_gap(chosen: Sequence[int], end: int) -> int:
