@@ -177,11 +177,8 @@ def _part(inner: Graph, inputs: range, extracted: Extracted, outputs: slice) -> 
 
 
 def _needed(graph: Graph, outputs: Sequence[int]) -> set[int]:
-    found: set[int] = set()
-    stack = list(outputs)
-    while stack:
-        index = stack.pop()
-        if index not in found:
-            found.add(index)
-            stack.extend(graph.nodes[index].operands)
+    found = set(outputs)
+    for index in reversed(range(len(graph.nodes))):
+        if index in found:
+            found.update(graph.nodes[index].operands)
     return found
