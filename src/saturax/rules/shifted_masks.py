@@ -186,7 +186,7 @@ def join_masked_bits(
     known = constant_of(c)
     if known is None or not is_small(known):
         return None
-    need(f in ("add", "or", "xor") and x.dtype in INTEGERS and all(s[i] > 0 for i in d))
+    need(f in ("add", "or", "xor") and x.dtype in INTEGERS and bool(d) and all(s[i] > 0 for i in d))
     _need_dropped(x, s, m, d)
     masks = known.array.astype(object) & ((1 << _width(x)) - 1)
     joined = np.bitwise_or.reduce(masks, axis=tuple(d)) if masks.size else masks.sum(tuple(d))
