@@ -125,7 +125,7 @@ def test_gradients_of_each_example_where_one_class_is_picked():
 
 def test_stages_appear_in_order(optimized):
     names = list(dict.fromkeys(stage.name for stage in optimized.report.stages))
-    assert names[:4] == ["calibrate", "prepare", "outline", "saturate"]
+    assert names[:4] == ["calibrate", "prepare", "saturate", "price"]
     assert names[-2:] == ["refine", "confirm"]
 
 

@@ -82,11 +82,10 @@ def test_the_first_choices_of_both_predictions_take_part(remaining_s, count, mon
 @pytest.mark.parametrize(("time_us", "is_scarce"), [(1.05, True), (1.2, True), (1.2, False)])
 def test_scarce_time_is_for_what_is_predicted_to_be_nearly_as_fast(time_us, is_scarce, monkeypatch):
     times = {"best": 1.0, "varied": time_us}
-    monkeypatch.setattr(selection, "read_program", lambda formulation, name: name)
     monkeypatch.setattr(selection, "without_frozen", lambda program: program)
     monkeypatch.setattr(selection, "is_scarce", lambda *_: is_scarce)
     measured = SimpleNamespace(
-        formulation=None, contest=None, price=times.get, remaining_s=lambda: 1.0
+        contest=None, price=times.get, remaining_s=lambda: 1.0, extracted=lambda name: name
     )
     assert selection._is_hopeless(measured, "varied", "best") == (is_scarce and time_us > 1.1)
 
@@ -96,7 +95,7 @@ def test_an_open_race_of_long_calls_goes_on_before_anything_else(monkeypatch):
     monkeypatch.setattr(selection, "confirm", lambda *given: confirmed.append(given[-1]))
     monkeypatch.setattr(_Entering, "is_open", True)
     monkeypatch.setattr(_Entering, "champion", _Raced("the best"))
-    names = _entered(monkeypatch, 4.1, assemble=lambda: pytest.fail("expected no segments"))
+    names = _entered(monkeypatch, 4.1)
     assert names[-1] == "raced"
     assert confirmed == ["the best"]
 

@@ -47,6 +47,7 @@ from saturax.rules.rule import Numerics, Rule
 from saturax.run import OnProgress, Run
 from saturax.search.device_prices import pricing_of
 from saturax.search.exact import search_exactly
+from saturax.search.growth import numerics_of
 from saturax.search.kernels import compare_kernels
 from saturax.search.outline import Outline, outline_of
 from saturax.search.pricing import Pricing, branches_taken
@@ -315,9 +316,9 @@ def _optimize(run: Run, program: Program, examples: Sequence[Array] | None) -> N
 
 def _outlined(run: Run, program: Program) -> Outline:
     """What is searched in place of a program: of equal parts, one."""
-    with run.stage("outline") as notes:
-        outline = outline_of(program.graph, run.frozen or ())
-        if outline.parts is not None:
+    outline = outline_of(program.graph, run.frozen or (), numerics_of(run.options))
+    if outline.parts is not None:
+        with run.stage("outline") as notes:
             distinct = outline.parts.distinct()
             notes |= {"parts": len(outline.parts.segments), "distinct": len(distinct)}
     return outline
@@ -331,7 +332,7 @@ def _search_and_select(
     equalities = equalities_of(run, outline.graph, rules, pricing)
     found = search(run, equalities, rules, pricing, outline.frozen)
     if contest is not None:
-        found, extraction = extract_varied(run, found, pricing)
+        found, extraction = extract_varied(run, found, pricing, outline)
     price = Ranking(pricing).price_us
     whole_us = price(without_frozen(outline.whole(found.rounds[0][0])))
     run.report.predicted_original_us = found.original_us if whole_us is None else whole_us

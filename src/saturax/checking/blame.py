@@ -87,15 +87,21 @@ def blame(
 
 
 def _by_class(program: Extracted, class_of: Callable[[int], int]) -> dict[int, int]:
-    """The node for each e-class of real or complex tensors that a program computes."""
-    return {
-        class_of(enode): index
-        for index, (node, enode) in enumerate(zip(program.graph.nodes, program.enodes, strict=True))
-        if node.operands
-        and isinstance(node.type, TensorType)
-        and node.type.size
-        and (is_float(node.type.dtype) or is_complex(node.type.dtype))
-    }
+    """The first node for each e-class of real or complex tensors that a program computes.
+
+    Of equal layers the first: the others have its errors, too. What has no e-node is left out.
+    """
+    found: dict[int, int] = {}
+    for index, (node, enode) in enumerate(zip(program.graph.nodes, program.enodes, strict=True)):
+        if (
+            enode >= 0
+            and node.operands
+            and isinstance(node.type, TensorType)
+            and node.type.size
+            and (is_float(node.type.dtype) or is_complex(node.type.dtype))
+        ):
+            found.setdefault(class_of(enode), index)
+    return found
 
 
 def _smallest(graph: Graph, places: dict[int, int], classes: set[int]) -> list[int]:

@@ -15,12 +15,14 @@ class Repetition:
     """Parts of a program side by side, which are searched in its place.
 
     `times` says how often the program computes each output, and `owners` to which part each input
-    belongs; without them the graph is the program. `elsewhere_bytes` are those that the program
-    reads of inputs and weights besides.
+    belongs; without them the graph is the program. Of its `inner` inputs, which the program has
+    computed, nothing is assumed. `elsewhere_bytes` are those that the program reads of inputs and
+    weights besides.
     """
 
     times: tuple[int, ...] = ()
     owners: tuple[int, ...] = ()
+    inner: frozenset[int] = frozenset()
     elsewhere_bytes: int = 0
 
     def of_classes(

@@ -56,11 +56,18 @@ class FactAnalysis:
 
     `frozen` are the numbers of the parameters whose values are fixed before the program runs. Facts
     are true in the sense of `numerics`: over the reals, a sum lacks the terms that have a factor 0,
-    and of finite values, 0 · x = 0.
+    and of finite values, 0 · x = 0. Of the parameters `inner`, which are no inputs of the program
+    but values that it has computed, nothing is assumed.
     """
 
-    def __init__(self, frozen: frozenset[int] = frozenset(), numerics: Numerics = BITWISE) -> None:
+    def __init__(
+        self,
+        frozen: frozenset[int] = frozenset(),
+        numerics: Numerics = BITWISE,
+        inner: frozenset[int] = frozenset(),
+    ) -> None:
         self._frozen = frozen
+        self._inner = inner
         self._assumes_finite = numerics >= ROUNDING
         self._zeros_absorb = numerics >= FINITE
         # Of e-nodes with children: many are alike in all but which children these are.
@@ -111,7 +118,8 @@ class FactAnalysis:
             return Facts(type, None, True, _iota(attributes[0], attributes[1]), assumes)
         is_frozen = op == "parameter" and attributes[0] in self._frozen
         if assumes:
-            return Facts(type, None, is_frozen, NOTHING, op == "parameter")
+            is_input = op == "parameter" and attributes[0] not in self._inner
+            return Facts(type, None, is_frozen, NOTHING, is_input)
         return frozen(type) if is_frozen else unknown(type)
 
     def _known(
@@ -156,9 +164,11 @@ def _iota(dimension: int, type: TensorType) -> Known:
     return Known(Range(*affine_bounds(affine, type.shape)), affine=affine)
 
 
-def facts_of_nodes(nodes: Sequence[Node], numerics: Numerics = BITWISE) -> list[Facts]:
-    """What is known of the nodes of a graph, true in the sense of `numerics`."""
-    analysis, found = FactAnalysis(numerics=numerics), list[Facts]()
+def facts_of_nodes(
+    nodes: Sequence[Node], numerics: Numerics = BITWISE, inner: frozenset[int] = frozenset()
+) -> list[Facts]:
+    """What is known of the nodes of a graph; `numerics` and `inner` are those of the analysis."""
+    analysis, found = FactAnalysis(numerics=numerics, inner=inner), list[Facts]()
     for node in nodes:
         children = tuple(found[i] for i in node.operands)
         found.append(analysis.make(node.op, node.attributes, children, node.type, node.operands))

@@ -84,13 +84,18 @@ PROPOSALS: dict[str, Callable[[Equalities], None]] = {
 """By the name under which reports list them."""
 
 
-def propose(graph: Graph, numerics: Numerics = ROUNDING) -> Equalities:
-    """Everything that the proposals have to say about `graph`, up to a class of equalities."""
-    found = Equalities(graph, numerics)
+def propose(
+    graph: Graph, numerics: Numerics = ROUNDING, inner: frozenset[int] = frozenset()
+) -> Equalities:
+    """Everything that the proposals have to say about `graph`, up to a class of equalities.
+
+    Of the inputs `inner` nothing is assumed.
+    """
+    found = Equalities(graph, numerics, inner)
     straight = without_known_branches(graph)
     if straight is not None:
         found.reason = "choose_branches"
-        places = found.adopt(propose(straight.graph, numerics))
+        places = found.adopt(propose(straight.graph, numerics, inner))
         for index in straight.chosen:
             found.equate(index, found.value(places[straight.places[index]]))
         return found

@@ -19,11 +19,15 @@ class Equalities:
     The nodes of `graph` keep their indices, so `value(i)` is node i as an operand. `numerics` is
     the least strict class of equalities that the user admits. `failures` says which proposals
     ended with an error of ours; what they stated before holds. `promising` are new loops that do
-    less than those they stand for: their bodies are worth a search, too.
+    less than those they stand for: their bodies are worth a search, too. Of the inputs `inner`,
+    which the program has computed, nothing is assumed.
     """
 
-    def __init__(self, graph: Graph, numerics: Numerics = ROUNDING) -> None:
+    def __init__(
+        self, graph: Graph, numerics: Numerics = ROUNDING, inner: frozenset[int] = frozenset()
+    ) -> None:
         self.graph = graph
+        self.inner = inner
         self.numerics = numerics
         self.builder = GraphBuilder(exact=False)
         self.builder.inputs.extend(graph.inputs)
@@ -47,7 +51,7 @@ class Equalities:
     @cached_property
     def facts(self) -> list[Facts]:
         """What is known of each node of the graph."""
-        return facts_of_nodes(self.graph.nodes, self.numerics)
+        return facts_of_nodes(self.graph.nodes, self.numerics, self.inner)
 
     def cancels(self, index: int) -> bool:
         """Whether node x of the graph may be left out of x - x: that is 0, and not NaN."""
@@ -82,7 +86,7 @@ class Equalities:
         for index, node in enumerate(nodes):
             own = [owners[_number(node)]] if node.op == "parameter" else []
             made_of.append(frozenset(own).union(*(made_of[i] for i in node.operands)))
-            if len(made_of[index]) <= 1:
+            if index < len(self.graph.nodes) or len(made_of[index]) <= 1:
                 operands = tuple([places[i] for i in node.operands])
                 places[index] = self.builder.append(node._replace(operands=operands)).index
         kept = [pair for pair in self.pairs if pair[0] in places and pair[1] in places]

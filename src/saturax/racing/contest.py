@@ -28,7 +28,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.graph.types import TensorType
 from saturax.jaxlib_compat import Executable, compile_module
 from saturax.mlir_modules import ModuleError, ModuleSource, parse_module, without_donation
-from saturax.racing.evidence import LOOKS, NO_PAIRS, Pairs, chance
+from saturax.racing.evidence import LOOKS, NO_PAIRS, Pairs, chance, least_pairs
 from saturax.racing.footprint import Footprint, measure
 from saturax.racing.select import LONG_CALL_S, RaceEntry, RaceResult, calls_in_a_row, race
 from saturax.racing.work import Work, is_less, work_of
@@ -310,9 +310,10 @@ class Contest:
         """Whether a candidate that a race did not tell from the original is the better program.
 
         It does less work by XLA's counts, is not measured to be slower, and is well within the
-        error that is allowed: the original wins ties that cost time, accuracy or memory.
+        error that is allowed: the original wins ties that cost time, accuracy or memory, and those
+        of too few pairs to tell anything.
         """
-        if entry.ratio is None or entry.interval is None:
+        if entry.ratio is None or entry.interval is None or entry.runs < least_pairs():
             return False
         ends = zip(entry.interval, _AS_FAST_INTERVAL, strict=True)
         is_as_fast = entry.ratio >= _AS_FAST and all(end >= least for end, least in ends)

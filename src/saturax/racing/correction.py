@@ -52,7 +52,7 @@ def correct_prices(run: Run, measured: MeasuredSearch, pricing: Pricing, searche
     if not kernels or seconds <= 0:
         return 0
     changed = pricing.measure_again(kernels[:_MOST_KERNELS], seconds)
-    if changed and run.remaining_s > 0:
+    if changed and measured.has_time():
         _race_best(run, measured, pricing)
     return changed
 

@@ -256,7 +256,9 @@ class MeasuredSearch:
         base = self._to_vary()
         banned: set[Hashable] = set()
         suspects = [] if base is None else self._suspects(base)
-        while base is not None and suspects and failures < self.patience and self._has_time():
+        while base is not None and suspects and failures < self.patience and self.has_time():
+            if self.is_open:  # the last race decides about it
+                break
             suspect = suspects.pop(0)
             variation = self._without(base, banned | {suspect})
             if variation is None:
@@ -290,7 +292,7 @@ class MeasuredSearch:
             banned: set[Hashable] = set()
             selection: Selection | None = base
             for _ in range(_MOST_TAKEN_BACK):
-                if selection is None or not (self.is_unfit and self._has_time()):
+                if selection is None or not (self.is_unfit and self.has_time()):
                     break
                 blamed = self._blame(formulation, selection)
                 if not blamed.exact.items() - exact.items():
@@ -351,7 +353,7 @@ class MeasuredSearch:
         """
         base, tried = self._to_vary(), 0
         while base is not None and self.is_unfit and tried < len(_RELUCTANCE):
-            if not self._has_time():
+            if not self.has_time():
                 break
             variation = self._reluctantly(base, _RELUCTANCE[tried])
             tried += 1
@@ -369,7 +371,7 @@ class MeasuredSearch:
         """
         if not self.is_unfit or all(report.verified is not False for report in self.reports):
             return 0
-        if not self._has_time() or (found := self.search_exactly()) is None:
+        if not self.has_time() or (found := self.search_exactly()) is None:
             return 0
         extracted = read_program(found.formulation, found.best)
         rules = found.rules + rules_of(found.formulation, extracted)
@@ -378,7 +380,7 @@ class MeasuredSearch:
         self.race()
         return 1
 
-    def _has_time(self) -> bool:
+    def has_time(self) -> bool:
         """Whether there is time for another program and its race."""
         return self.remaining_s() > max(2 * SHORTEST_RACE_S, deciding_s(self.contest))
 

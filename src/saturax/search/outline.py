@@ -16,8 +16,10 @@ from saturax.assembly.split import fixed_nodes
 from saturax.cost.distance import held_bytes
 from saturax.cost.formulate import Extracted
 from saturax.cost.repetition import ITSELF, Repetition
+from saturax.facts import facts_of_nodes
 from saturax.graph.build import GraphBuilder
 from saturax.graph.ir import Graph, Node
+from saturax.numerics import BITWISE, Numerics
 from saturax.search.partition import LARGEST, Partition, Replacement, Segment, partition
 
 # A graph is repetitive if its distinct segments have at most this share of its operations.
@@ -59,25 +61,32 @@ class Outline:
         return self._wholes[extracted]
 
 
-def outline_of(graph: Graph, frozen: Sequence[int]) -> Outline:
-    """What is searched in place of a graph; `frozen` are inputs whose values are fixed."""
+def outline_of(graph: Graph, frozen: Sequence[int], numerics: Numerics = BITWISE) -> Outline:
+    """What is searched in place of a graph; `frozen` are inputs whose values are fixed.
+
+    An input of a part may be assumed finite where, in the sense of `numerics`, all values are that
+    it stands for: an attention mask of 0 and -∞ is not.
+    """
     parts = repetitive_partition(graph)
     if parts is None:
         return Outline(graph, frozenset(frozen))
     fixed = fixed_nodes(graph, frozen)
+    is_finite = [each.assumed_finite for each in facts_of_nodes(graph.nodes, numerics)]
     builder = GraphBuilder(exact=True)
-    outputs, times, owners, given = [], [], [], set()
+    outputs, times, owners, given, inner_inputs = [], [], [], set(), set()
     for part, (inner, segments) in enumerate(parts.distinct().items()):
         for number in range(len(inner.inputs)):
             if all(fixed[segment.inputs[number]] for segment in segments):
                 given.add(len(builder.inputs) + number)
+            if not all(is_finite[segment.inputs[number]] for segment in segments):
+                inner_inputs.add(len(builder.inputs) + number)
         results = builder.inline(inner, [builder.add_parameter(type) for type in inner.inputs])
         outputs += results
         times += [len(segments)] * len(results)
         owners += [part] * len(inner.inputs)
     found = builder.finish(outputs)
     elsewhere = max(0, held_bytes(graph) - held_bytes(found))
-    repetition = Repetition(tuple(times), tuple(owners), elsewhere)
+    repetition = Repetition(tuple(times), tuple(owners), frozenset(inner_inputs), elsewhere)
     return Outline(found, frozenset(given), repetition, parts)
 
 

@@ -56,7 +56,8 @@ def represent(
     `frozen` are the numbers of the parameters whose values are fixed before the program runs;
     what is known of values is true in the sense of `numerics`.
     """
-    analysis = FactAnalysis(frozen, numerics)
+    inner = frozenset[int]() if equalities is None else equalities.inner
+    analysis = FactAnalysis(frozen, numerics, inner)
     egraph = EGraph(analysis, is_commutative, is_injective, outdone_by, shows_circular=False)
     ids: list[int] = []
     for node in graph.nodes if equalities is None else equalities.nodes:

@@ -352,9 +352,10 @@ def _extract_quickly(
 
 def equalities_of(run: Run, graph: Graph, rules: Sequence[Rule], pricing: Pricing) -> Equalities:
     """What the proposals say about a program, the bodies of its loops and branches included."""
-    equalities = propose(graph, numerics_of(run.options))
-    if pricing.standing.owners:
-        equalities.keep_apart(pricing.standing.owners)
+    standing = pricing.standing
+    equalities = propose(graph, numerics_of(run.options), standing.inner)
+    if standing.owners:
+        equalities.keep_apart(standing.owners)
     warnings = run.report.warnings
     warnings += [failure for failure in equalities.failures if failure not in warnings]
     propose_regions(run, equalities, rules, pricing)

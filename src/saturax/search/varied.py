@@ -14,6 +14,7 @@ from saturax.cost.formulate import read_program, without_frozen
 from saturax.extract import Extraction, Problem, Selection, extract, selected_us, tree_greedy
 from saturax.graph.ir import Graph
 from saturax.run import Run, unless_interrupted
+from saturax.search.outline import Outline
 from saturax.search.pricing import Pricing
 from saturax.search.ranking import READING_SHARE, Ranking
 from saturax.search.rounds import CLOSE_ENOUGH, LEAST_PROGRESS, Found, is_telling
@@ -27,7 +28,9 @@ _TELLING_SHARE = 1e-3
 
 
 @collector_paused()
-def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Extraction]:
+def extract_varied(
+    run: Run, found: Found, pricing: Pricing, outline: Outline
+) -> tuple[Found, Extraction]:
     """The best program by a thorough search, and others to measure beside it.
 
     A thorough search finds kernels that nobody has measured; while it does, they are measured and
@@ -77,13 +80,13 @@ def extract_varied(run: Run, found: Found, pricing: Pricing) -> tuple[Found, Ext
     if not is_greedy:
         with run.stage("rank") as notes:
             extraction, notes["considered"] = _ranked(
-                found, extraction, pricing, run.options.candidates
+                found, extraction, pricing, outline, run.options.candidates
             )
     return found, extraction
 
 
 def _ranked(
-    found: Found, extraction: Extraction, pricing: Pricing, count: int
+    found: Found, extraction: Extraction, pricing: Pricing, outline: Outline, count: int
 ) -> tuple[Extraction, int]:
     """The `count` programs that are cheapest as wholes, and of how many.
 
@@ -103,7 +106,7 @@ def _ranked(
         if (kernels := _telling_kernels(problem, selection)) in seen:
             continue
         seen.add(kernels)
-        program = without_frozen(read_program(found.formulation, selection))
+        program = without_frozen(outline.whole(read_program(found.formulation, selection)))
         # One that is hard to read, by itself, leaves time for others.
         half_s = (until - time.monotonic()) / 2
         if program not in distinct and ranking.read(program, time.monotonic() + half_s):
