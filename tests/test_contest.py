@@ -48,3 +48,24 @@ def test_the_last_race_of_long_calls_goes_on(call_s, pairs, begun, monkeypatch):
     contest.last_race(candidate, 1.0)
     contest.race([candidate], 1.0, against=candidate)  # two others
     assert begins == [(None, False), (begun, True), (None, True)]
+
+
+def test_pairs_of_later_races_are_not_gone_on_with(monkeypatch):
+    """Of many races one is lucky: the last race of its winner begins afresh."""
+    contest = Contest(imported(jnp.tanh), [X], True, False, 0)
+    for name, function in (("one", lambda x: -jnp.tanh(-x)), ("two", lambda x: jnp.tanh(x) + 0)):
+        contest.enter(name, imported(function).graph, (), 1.0, Counter())
+    contest.call_s = 0.1
+    begins = []
+
+    def race(original, candidates, *, time_limit_s, begun, is_last):
+        begins.append(begun)
+        return RaceResult(None, 1.0, (RaceEntry(0, pairs=SEEN),), 1, 1.0, "time limit")
+
+    monkeypatch.setattr(module, "race", race)
+    one, two = contest.candidates
+    contest.race([one], 1.0, is_last=False)
+    contest.race([two], 1.0, is_last=False)
+    contest.last_race(two, 1.0)
+    contest.last_race(one, 1.0)
+    assert begins == [None, None, None, SEEN]

@@ -364,8 +364,9 @@ class Contest:
     ) -> RaceResult:
         """Time candidates against the original (or another candidate), on the same inputs.
 
-        A race that is not the last one of two programs is gone on with by the next, where calls are
-        long. Pairs of short calls are cheap: they are timed anew, at another moment.
+        The first race is gone on with by the last, where calls are long. What comes between is not:
+        of many races one is lucky, and its pairs would be those that the last begins with. Pairs of
+        short calls are cheap: they are timed anew, at another moment.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended the race.
@@ -381,9 +382,9 @@ class Contest:
                 begun=begun,
                 is_last=is_last,
             )
-        if self.has_long_calls and not is_last:
+        if self.has_long_calls and not is_last and not self._pairs:
             timed = zip(keys, (entry.pairs for entry in result.entries), strict=True)
-            self._pairs |= {key: pairs for key, pairs in timed if 0 < len(pairs) <= _MOST_BEGUN}
+            self._pairs = {key: pairs for key, pairs in timed if 0 < len(pairs) <= _MOST_BEGUN}
         return unless_interrupted(result)
 
     @property
