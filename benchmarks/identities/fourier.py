@@ -150,5 +150,6 @@ ROWS = (
         lambda x: jnp.fft.fft(jnp.broadcast_to(x[:, :1], (N, N))),
         lambda x: jnp.pad(N * x[:, :1], ((0, 0), (0, N - 1))),
         (Z,),
+        numerics="finite",
     ),
 )

@@ -36,7 +36,7 @@ from saturax.graph.ops.elementwise import compare
 from saturax.graph.reference import evaluate
 from saturax.graph.types import TensorType
 from saturax.rules.factors import diagonal_of
-from saturax.rules.rule import FINITE
+from saturax.rules.rule import FINITE, ROUNDING
 from saturax.rules.small_systems import (
     cholesky_of_small,
     log_determinant_of_small,
@@ -262,3 +262,19 @@ def test_small_matrices_without_a_cholesky_factor(place: int) -> None:
     wanted = np.linalg.cholesky(a)
     a[3, place, place], wanted[3] = -1, np.where(np.tri(4), np.nan, 0)
     np.testing.assert_allclose(_small(cholesky_of_small, a), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["FFT", "IFFT"])
+def test_a_constant_signal_has_no_other_frequencies_where_it_is_finite(kind: str) -> None:
+    """A program may ask of them whether x has a NaN or an infinity."""
+    x = TensorType((3,), "complex<f32>")
+
+    def start(x: Any) -> Any:
+        return slice_(fft(broadcast_in_dim(x, (3, 8), (0,)), kind, (8,)), (0, 1), (3, 8), (1, 1))
+
+    def goal(x: Any) -> Any:
+        return full_like(start(x), 0)
+
+    families = ("fourier", "layout", "slicing", "padding", "constants")
+    assert proves(start, goal, x, numerics=FINITE, only=families)
+    assert not proves(start, goal, x, numerics=ROUNDING, only=families)
