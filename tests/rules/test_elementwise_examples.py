@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saturax.graph.literal import Literal
+from saturax.graph.build import GraphBuilder, building
+from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import (
     GatherDimensions,
     add,
@@ -41,8 +42,9 @@ from saturax.graph.ops import (
 )
 from saturax.graph.types import TensorType
 from saturax.rules.rule import BITWISE, FINITE, ROUNDING
+from saturax.rules.shifted_masks import join_masked_bits
 
-from .proofs import proves
+from .proofs import proves, tensor
 
 F = TensorType((4, 6), "f32")
 I = TensorType((6,), "i32")  # noqa: E741
@@ -321,3 +323,14 @@ def test_provable(case: str) -> None:
 def test_not_provable(case: str) -> None:
     start, goal, numerics, *types = NOT_PROVABLE[case]
     assert not proves(start, goal, *types, numerics=numerics)
+
+
+def test_masks_of_many_elements_are_not_joined() -> None:
+    """They are computed with as Python's integers, one after the other."""
+    for n, is_joined in ((8, True), (1 << 20, False)):
+        builder = GraphBuilder((tensor(n, dtype="i32"),))
+        with building(builder):
+            masks = constant(splat(3, tensor(n, 2, dtype="i32")))
+            operands = {"x": builder.parameters[0], "c": masks}
+            found = join_masked_bits.apply({"f": "or", "s": (n, 2), "m": (0,), "d": (1,)}, operands)
+        assert (found is not None) == is_joined

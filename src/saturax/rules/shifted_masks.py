@@ -11,7 +11,7 @@ from saturax.graph.build import Value
 from saturax.graph.literal import Literal, splat
 from saturax.graph.ops import binary, broadcast_in_dim, constant, full_like, reduce_
 from saturax.graph.types import TensorType, is_unsigned, numpy_dtype
-from saturax.rules.conditions import INTEGERS, is_small, need_variable
+from saturax.rules.conditions import FOLD_LIMIT, INTEGERS, need_variable
 from saturax.rules.facts import bounds_of, constant_of, iota_of
 from saturax.rules.rule import BITWISE, need, rule
 
@@ -184,7 +184,7 @@ def join_masked_bits(
 ) -> Value | None:
     """Σ (x ∧ mₖ) = x ∧ Σ mₖ for constants mₖ that have no bit in common; ∨ and ⊕ too"""
     known = constant_of(c)
-    if known is None or not is_small(known):
+    if known is None or known.type.size > FOLD_LIMIT:
         return None
     need(f in ("add", "or", "xor") and x.dtype in INTEGERS and bool(d) and all(s[i] > 0 for i in d))
     _need_dropped(x, s, m, d)
@@ -234,7 +234,7 @@ def _differ(y: Value, axis: int) -> bool:
     progression, known = iota_of(y), constant_of(y)
     if progression is not None:
         return progression.strides[axis] != 0 or y.shape[axis] == 1
-    if known is None or not is_small(known):
+    if known is None or known.type.size > FOLD_LIMIT:
         return False
     values = np.sort(np.broadcast_to(known.array, y.shape), axis=axis)
     return bool(np.all(np.diff(values, axis=axis) != 0))
