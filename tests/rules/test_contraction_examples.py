@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 
 from saturax.egraph import Limits, saturate
 from saturax.graph.build import GraphBuilder, building
@@ -44,7 +45,8 @@ from saturax.graph.ops import (
     subtract,
     transpose,
 )
-from saturax.graph.types import TensorType
+from saturax.graph.reference import evaluate
+from saturax.graph.types import TensorType, numpy_dtype
 from saturax.rules import all_rules
 from saturax.rules.rule import FINITE
 from saturax.rules.sums_as_products import LONGEST_PRODUCT, sum_as_dot
@@ -769,3 +771,37 @@ def test_contraction_of_operands_that_are_rolled_alike() -> None:
     assert not proves(lambda x, y: dot(rolled(x, 1, 5), rolled(y, 0, 4)), dot, A, B)
     # Along free dimensions what is rolled stays so.
     assert not proves(lambda x, y: dot(rolled(x, 0, 5), rolled(y, 1, 5)), dot, A, B)
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "f16", "f32"])
+@pytest.mark.parametrize("is_first", [False, True])
+@pytest.mark.parametrize("is_left", [False, True])
+def test_constant_columns_are_added_before_a_sum_is_rounded(
+    dtype: str, is_first: bool, is_left: bool
+) -> None:
+    """1025 - 1024 = 1, and bf16 has no 1025."""
+    n, c = 1024, 64
+    place = "columns_of_left" if is_left else "rows_of_right"
+    name = f"add_{'first_' if is_first else ''}constant_{place}_operand"
+    rule = next(rule for rule in all_rules() if rule.name == name)
+    types = [tensor(1, n, dtype=dtype), tensor(n + c, 1, dtype=dtype)]
+    if not is_left:
+        types = [type.with_shape(type.shape[::-1]) for type in types]
+    i = int(is_left)
+    d = DotDimensions((), (), (1,), (0,))
+    constants = splat(1, types[0].with_shape((1, c) if is_left else (c, 1)))
+    builder = GraphBuilder(tuple(types))
+    with building(builder):
+        x, y = builder.parameters
+        attributes = {"c": constants, "i": i, "d": d, "p": Precision(), "t": dtype}
+        found = rule.apply(attributes, {"x": x, "y": y})
+        assert found is not None
+        graph = builder.finish([found])
+    values = np.ones(n), np.full(c, -16.0)
+    values[0][0] = 2
+    weights = np.concatenate(values[::-1] if is_first else values)
+    kind = numpy_dtype(dtype)
+    arrays = [np.ones(types[0].shape, kind), weights.reshape(types[1].shape).astype(kind)]
+    (result,) = evaluate(graph, arrays)
+    assert result.dtype == kind
+    assert result.item() == 1

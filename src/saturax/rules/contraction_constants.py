@@ -18,13 +18,14 @@ from saturax.graph.ops import (
     broadcast_in_dim,
     concatenate,
     constant,
+    convert,
     dot_general,
     full_like,
     multiply,
     reduce_,
     slice_dimension,
 )
-from saturax.graph.types import TensorType
+from saturax.graph.types import TensorType, accumulation_dtype
 from saturax.rules.arithmetic import is_uniform
 from saturax.rules.einsum import einsum_of
 from saturax.rules.rule import ROUNDING, need, rule
@@ -104,7 +105,11 @@ def _intercept(
     x: Value, c: Literal, i: int, y: Value, d: DotDimensions, p: Precision, t: str,
     is_first: bool, is_left: bool,
 ) -> Any:  # fmt: skip
-    """The contraction of x with its part of y, and what the constant columns add to it."""
+    """The contraction of x with its part of y, and what the constant columns add to it.
+
+    As in the contraction of both together, sums are rounded to narrow floats at the end only.
+    """
+    wide = accumulation_dtype(t)
     own, other = d.lhs_contract, d.rhs_contract
     if not is_left:
         own, other = other, own
@@ -116,9 +121,10 @@ def _intercept(
     cut = columns if is_first else n - columns
     before, after = slice_dimension(y, axis, 0, cut), slice_dimension(y, axis, cut, n)
     part, weights = (after, before) if is_first else (before, after)
-    product = dot_general(x, part, d, p, t) if is_left else dot_general(part, x, d, p, t)
-    labels = einsum_of(d, x.rank, y.rank) if is_left else einsum_of(d, y.rank, x.rank)
+    left, right = (x, part) if is_left else (part, x)
+    product = dot_general(left, right, d, p, wide)
+    labels = einsum_of(d, left.rank, right.rank)
     kept = [label for k, label in enumerate(labels.y if is_left else labels.x) if k != axis]
-    total = reduce_("add", weights, (axis,))
+    total = reduce_("add", convert(weights, wide), (axis,))
     added = broadcast_in_dim(total, product.shape, [labels.result.index(label) for label in kept])
-    return add(product, multiply(added, full_like(added, c.value)))
+    return convert(add(product, multiply(added, full_like(added, c.value))), t)
