@@ -14,7 +14,7 @@ from saturax.graph.ir import Graph, Program
 from saturax.graph.ops import generic_of
 from saturax.proposals.equality import Equalities
 from saturax.proposals.loops import distribute_loops
-from saturax.rules.rule import BITWISE
+from saturax.rules.rule import BITWISE, ROUNDING
 
 WHILE = "stablehlo.while"
 X, H = normal(10, 3), normal(3)
@@ -67,6 +67,15 @@ STAYING = {
         H,
         X,
     ),
+    "a loop in it until it is large": (
+        _around(
+            lambda v: lax.fori_loop(
+                0, 3, lambda i, r: lax.while_loop(lambda s: s[0] < 9, lambda s: 3 * s + 1, r) + i, v
+            )
+        ),
+        H,
+        X,
+    ),
     "from what is carried": (
         lambda h, x: lax.scan(
             lambda c, v: (lax.fori_loop(0, 3, lambda i, r: jnp.sin(r) + v, c), c), h, x
@@ -75,6 +84,22 @@ STAYING = {
         X,
     ),
 }
+
+
+def _through_many(width):
+    """A loop whose body computes `width` times what it carries."""
+
+    def step(i, r):
+        weights = jnp.sin(jnp.arange(4.0 * width)).reshape(4, width)
+        return jnp.tanh(jnp.tanh(r @ weights) @ weights.T)
+
+    return lambda v: lax.fori_loop(0, 10, step, v)
+
+
+def _beside_much_that_is_the_same(v):
+    """A loop that carries a megabyte along, which no iteration of the outer one changes."""
+    start = (v, jnp.sin(jnp.arange(1 << 18, dtype=jnp.float32)))
+    return lax.fori_loop(0, 10, lambda i, c: (jnp.abs(c[0]) + c[1][i], c[1] + 1), start)[0]
 
 
 def _proposed(function, arguments):
@@ -112,3 +137,21 @@ def test_loops_leave_the_loops_around_them(name):
 def test_loops_that_run_as_often_as_data_says_stay(name):
     function, *arguments = STAYING[name]
     assert all(_loops_inside(after) for _, after in _proposed(function, arguments))
+
+
+@pytest.mark.parametrize(
+    ("inner", "count", "leaves"),
+    [
+        (_through_many(8), 1 << 19, True),
+        (_through_many(512), 1 << 14, True),
+        (_through_many(512), 1 << 19, False),  # 1 GiB at once
+        (_beside_much_that_is_the_same, 1 << 12, True),
+    ],
+)
+def test_loops_stay_where_all_iterations_at_once_take_much_memory(inner, count, leaves):
+    xs = jax.ShapeDtypeStruct((count, 4), jnp.float32)
+    graph = program_of(lambda xs: lax.scan(lambda c, v: (c, inner(v)), 0, xs)[1], xs).graph
+    equalities = Equalities(graph, ROUNDING)
+    equalities.reason = "distribute_loops"
+    distribute_loops(equalities)
+    assert bool(equalities.pairs) == leaves

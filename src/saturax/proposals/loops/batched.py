@@ -13,6 +13,7 @@ import numpy as np
 from saturax.graph.build import Value
 from saturax.graph.literal import Literal
 from saturax.graph.ops import broadcast_in_dim, constant, reshape, slice_dimension, transpose
+from saturax.graph.types import TensorType, TupleType, Type
 
 
 class Batched(NamedTuple):
@@ -20,6 +21,13 @@ class Batched(NamedTuple):
 
     value: Value
     varies: bool
+
+
+def byte_count(type: Type) -> int:
+    """Bytes of a value; 0 where it is no tensor."""
+    if isinstance(type, TupleType):
+        return sum(map(byte_count, type.elements))
+    return type.bytes if isinstance(type, TensorType) else 0
 
 
 def stacked(x: Batched, count: int) -> Value:

@@ -14,7 +14,9 @@ from saturax.graph.build import GraphBuilder, Value, building
 from saturax.graph.ir import Graph, Node
 from saturax.graph.ops import PURE, Generic, generic_of
 from saturax.graph.types import TupleType, Type
-from saturax.proposals.loops.batched import Batched, stacked
+from saturax.proposals.loops.batched import Batched, byte_count, stacked
+
+WHILE = "stablehlo.while"
 
 Apply = Callable[[GraphBuilder, Node, Sequence[Batched], int], Batched]
 """Applies one operation in all iterations."""
@@ -31,10 +33,8 @@ def is_made_of(node: Node, can_apply: Callable[[Node], bool]) -> bool:
 
 def deciding_operands(node: Node) -> frozenset[int]:
     """The places of a `while`'s operands on which it depends how often it runs."""
-    generic = generic_of(node)
-    assert generic is not None
-    condition, body = generic.regions
-    carries = len(node.operands) - generic.captures
+    condition, body = _regions(node)
+    carries = len(body.outputs)
     found = _parameters_below(condition, condition.outputs)
     while True:
         carried = [body.outputs[place] for place in found if place < carries]
@@ -42,6 +42,55 @@ def deciding_operands(node: Node) -> frozenset[int]:
         if not more:
             return found
         found |= more
+
+
+def runs_equally_often(node: Node, varies: Sequence[bool]) -> bool:
+    """Whether a `while`, and each in it, runs equally often in all iterations of the outer loop.
+
+    `varies`: which operands are not the same in each of these.
+    """
+    if any(varies[place] for place in deciding_operands(node)):
+        return False
+    return all(
+        runs_equally_often(region.nodes[i], [varying[k] for k in region.nodes[i].operands])
+        for region, varying in zip(_regions(node), _varying_nodes(node, varies), strict=True)
+        for i in range(len(region.nodes))
+        if region.nodes[i].op == WHILE
+    )
+
+
+def bytes_of_all(node: Node, varies: Sequence[bool]) -> int:
+    """Bytes that a `while` needs for each iteration of the outer loop.
+
+    Those of what it carries and of the largest value in its body, as far as these vary.
+    """
+    body, varying = _regions(node)[1], _varying_nodes(node, varies)[1]
+    carries = range(len(body.outputs))
+    found = _varying(body, varies, len(carries))
+    carried = sum(byte_count(body.inputs[k]) for k in carries if found[k])
+    computed = (
+        bytes_of_all(each, [varying[k] for k in each.operands])
+        if each.op == WHILE
+        else byte_count(each.type)
+        for each, is_varying in zip(body.nodes, varying, strict=True)
+        if is_varying and each.op not in ("parameter", "get_result")
+    )
+    return carried + max(computed, default=0)
+
+
+def _regions(node: Node) -> tuple[Graph, Graph]:
+    """The condition and the body of a `while`."""
+    generic = generic_of(node)
+    assert generic is not None
+    condition, body = generic.regions
+    return condition, body
+
+
+def _varying_nodes(node: Node, varies: Sequence[bool]) -> list[list[bool]]:
+    """Which nodes of a `while`'s condition and of its body vary, in any of its own iterations."""
+    condition, body = _regions(node)
+    found = _varying(body, varies, len(body.outputs))
+    return [_below(region, found) for region in (condition, body)]
 
 
 def _parameters_below(region: Graph, nodes: Sequence[int]) -> frozenset[int]:
@@ -84,18 +133,24 @@ def _varying(body: Graph, varies: Sequence[bool], carries: int) -> list[bool]:
     """Which parameters of a body vary, now or once it has run."""
     found = list(varies)
     while True:
-        nodes: list[bool] = []
-        for node in body.nodes:
-            is_leaf = node.op == "parameter"
-            nodes.append(
-                found[node.attributes[0]]  # type: ignore[call-overload]
-                if is_leaf
-                else any(nodes[operand] for operand in node.operands)
-            )
+        nodes = _below(body, found)
         after = [each or (k < carries and nodes[body.outputs[k]]) for k, each in enumerate(found)]
         if after == found:
             return found
         found = after
+
+
+def _below(region: Graph, varies: Sequence[bool]) -> list[bool]:
+    """Which nodes of a region vary where these of its parameters do."""
+    nodes: list[bool] = []
+    for node in region.nodes:
+        is_leaf = node.op == "parameter"
+        nodes.append(
+            varies[node.attributes[0]]  # type: ignore[call-overload]
+            if is_leaf
+            else any(nodes[operand] for operand in node.operands)
+        )
+    return nodes
 
 
 def _of_all(

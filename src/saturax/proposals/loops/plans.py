@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from saturax.graph.ir import Node
 from saturax.graph.operation import TABLE
-from saturax.graph.types import TensorType, TupleType, Type
+from saturax.proposals.loops.batched import byte_count
 from saturax.proposals.loops.contractions import is_linear
 from saturax.proposals.loops.cut import cheapest_cut
+from saturax.proposals.loops.inner import bytes_of_all
 from saturax.proposals.loops.roles import Accumulation, Roles, Update, needed_by, needing
+from saturax.proposals.loops.structure import WHILE
 
 # One value that crosses the boundary costs about this much beside its bytes.
 _CROSSING_BYTES = 64
@@ -122,8 +124,17 @@ class _Sides:
         body = self.roles.loop.body
         varying = (plan.before | plan.after) & self.roles.varying
         stacked = varying - _only_summed(self.roles) - set(body.outputs)
-        single = sum(byte_count(body.nodes[i].type) for i in stacked if not is_free(self.roles, i))
+        single = sum(self._stacked_bytes_of(i) for i in stacked if not is_free(self.roles, i))
         return (self.roles.loop.trip_count or 1) * single
+
+    def _stacked_bytes_of(self, index: int) -> int:
+        """Bytes for one iteration of what a node computes for all; of a loop, within it as well."""
+        node = self.roles.loop.body.nodes[index]
+        if node.op == "get_result":
+            return 0  # a part of what it is a result of, which is on the same side
+        if node.op != WHILE:
+            return byte_count(node.type)
+        return bytes_of_all(node, [i in self.roles.varying for i in node.operands])
 
     def is_idle(self, plan: Plan) -> bool:
         """Whether a plan leaves the loop as it is."""
@@ -195,10 +206,3 @@ def is_worth_hoisting(roles: Roles, index: int) -> bool:
     if index in roles.varying or index in roles.loop.tables or not node.operands:
         return False
     return node.op not in (*_CHEAP_WHERE_USED, "get_result")
-
-
-def byte_count(type: Type) -> int:
-    """Bytes of a value; 0 where it is no tensor."""
-    if isinstance(type, TupleType):
-        return sum(map(byte_count, type.elements))
-    return type.bytes if isinstance(type, TensorType) else 0

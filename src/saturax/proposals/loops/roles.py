@@ -15,7 +15,7 @@ from saturax.graph.ir import Graph
 from saturax.graph.ops import identity_value
 from saturax.graph.ops.reduction import REDUCERS
 from saturax.graph.types import TensorType, is_complex, is_float
-from saturax.proposals.loops.inner import deciding_operands
+from saturax.proposals.loops.inner import runs_equally_often
 from saturax.proposals.loops.linear import System, has_steps, system_of
 from saturax.proposals.loops.structure import WHILE, Loop, parameters_of
 from saturax.proposals.loops.vectorise import can_apply, is_same_in_every_bit
@@ -171,7 +171,7 @@ def _is_stuck(loop: Loop, index: int, varying: Container[int], is_bitwise: bool)
     node = loop.body.nodes[index]
     if node.op == "parameter":
         return False
-    if node.op == WHILE and any(node.operands[k] in varying for k in deciding_operands(node)):
+    if node.op == WHILE and not runs_equally_often(node, [k in varying for k in node.operands]):
         return True
     return not can_apply(node) or (is_bitwise and not is_same_in_every_bit(node))
 

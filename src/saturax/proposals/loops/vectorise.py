@@ -40,7 +40,6 @@ from saturax.proposals.loops.batched import (
 
 # Tables of indices and predicates up to this size are computed here and now.
 _LARGEST_TABLE = 1 << 16
-_WHILE = "stablehlo.while"
 
 Operands = Sequence[Batched]
 
@@ -49,7 +48,7 @@ def can_apply(node: Node) -> bool:
     """Whether an operation can be applied to all iterations at once."""
     if node.op == "convolution":
         return contractions.can_apply_convolution(node)
-    if node.op == _WHILE:
+    if node.op == inner.WHILE:
         return inner.is_made_of(node, can_apply)
     return node.op in _BATCHING or node.op in _GENERIC
 
@@ -63,7 +62,7 @@ def is_same_in_every_bit(node: Node) -> bool:
         return isinstance(node.type, TensorType) and not (
             is_float(node.type.dtype) or node.type.dtype.startswith("complex")
         )
-    if node.op == _WHILE:
+    if node.op == inner.WHILE:
         return inner.is_made_of(node, is_same_in_every_bit)
     return node.op in _BATCHING
 
@@ -79,7 +78,7 @@ def apply_to_all(builder: GraphBuilder, node: Node, operands: Operands, count: i
         value = builder.append(Node(node.op, node.attributes, indices, node.type))
         return Batched(_folded(value), False)
     assert can_apply(node), f"{node.op} cannot be applied to all iterations at once"
-    if node.op == _WHILE:
+    if node.op == inner.WHILE:
         return inner.loop_of_all(apply_to_all, builder, node, operands, count)
     result = _BATCHING.get(node.op, _leading_batch)(node, operands, count)
     if isinstance(result, Batched):
