@@ -1,7 +1,7 @@
 """What LAPACK takes for batches of small matrices, one after the other.
 
 Each matrix costs a call with its checks, and a call of BLAS for each column: 4,096 factorisations
-of 2×2 take 0.3 to 6.6 ms, forty times what their arithmetic would at the rate of a product.
+of 2×2 take 0.5 (LU) to 6.6 ms (SVD), however little arithmetic they are.
 """
 
 from __future__ import annotations

@@ -194,15 +194,9 @@ class MeasuredSearch:
         is_open = self.champion is not None and not self.is_decided
         return is_open and is_scarce(self.contest, self.remaining_s())
 
-    def challenge(self, name: str, extracted: Extracted, rules: Counter[str]) -> None:
-        """Enter one more program and race it against the best so far."""
-        self._challenge(self.enter_program(name, extracted, None, rules=rules))
-
     def challenge_selection(self, name: str, selection: Selection) -> None:
         """Enter the program of one more selection and race it against the best so far."""
-        self._challenge(self.enter(name, selection))
-
-    def _challenge(self, entry: Entry | None) -> None:
+        entry = self.enter(name, selection)
         if entry is not None and self._beats_champion(entry):
             self.champion = entry
 

@@ -132,8 +132,12 @@ def _multiplied(graph: Graph, inputs: Sequence[int]) -> list[int]:
 def _assembled(parts: Partition, extracted: Extracted) -> Extracted:
     """The whole in which the parts of a program found for its outline replace its segments."""
     found = dict(zip(parts.distinct(), _parts_of(parts, extracted), strict=True))
-    marks = {inner: Replacement(part.graph, _nodes(part.graph)) for inner, part in found.items()}
-    assembled = parts.assemble(marks)
+    assembled = parts.assemble(
+        {
+            inner: Replacement(part.graph, tuple(range(len(part.graph.nodes))))
+            for inner, part in found.items()
+        }
+    )
     enodes = [OUTSIDE] * len(assembled.graph.nodes)
     frozen: dict[int, None] = {}
     places = iter(assembled.marked)
@@ -147,10 +151,6 @@ def _assembled(parts: Partition, extracted: Extracted) -> Extracted:
             if node in ahead:
                 frozen[place] = None
     return Extracted(assembled.graph, tuple(enodes), tuple(frozen))
-
-
-def _nodes(graph: Graph) -> tuple[int, ...]:
-    return tuple(range(len(graph.nodes)))
 
 
 def _parts_of(parts: Partition, extracted: Extracted) -> Iterator[Extracted]:
